@@ -1,0 +1,177 @@
+"""Hyperparameters, the Schedule base class, and tabulate()."""
+
+import dataclasses
+import typing
+
+import numpy as np
+import tensorflow as tf
+
+from kernels import checks
+
+# Steps of one compiled block of `tabulate`: large enough to amortise a call
+# (0.3 ms), small enough that a block's float64 temporaries stay near 50 MB.
+_BLOCK = 1 << 20
+
+
+class Hyperparameters(typing.NamedTuple):
+  """What a schedule gives for a step; momentum None leaves it alone."""
+
+  learning_rate: tf.Tensor
+  momentum: tf.Tensor | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+  """Base of schedules: a frozen dataclass of plain numbers, called in graph.
+
+  A subclass checks its fields in `__post_init__` and writes `compute(step)`,
+  pure float64 algebra without variables or Python branches on tensors.
+
+  Attributes:
+    total_steps: steps until the last value is held, an int; None for endless.
+    overrun: whether a run may be longer than `total_steps`.
+  """
+
+  # No default for total_steps here: a subclass's field would inherit it.
+  overrun: typing.ClassVar[bool] = True
+
+  def compute(self, step):
+    """(learning rate, momentum or None) as float64 for int64 steps >= 0."""
+    raise TypeError(f"{type(self).__name__} defines no compute()")
+
+  def __call__(self, step):
+    """The hyperparameters of update `step`.
+
+    Args:
+      step: 0-based step: a Python int, or an int32/int64 tensor or array of
+        any shape; a negative step counts as 0.
+
+    Returns:
+      `Hyperparameters` of float32 tensors of the shape of `step`; computed in
+      float64 and rounded once, so that eager, graph and XLA, scalar and
+      vector calls give the same bits. momentum is None where left alone.
+
+    Raises:
+      ValueError: if `step` is not of an integer type.
+    """
+    step = _as_step(step)
+    learning_rate, momentum = self.compute(tf.maximum(step, 0))
+    learning_rate = tf.cast(learning_rate, tf.float32)
+    if momentum is not None:
+      momentum = tf.cast(momentum, tf.float32)
+    return Hyperparameters(learning_rate, momentum)
+
+  def cycle_starts(self, steps):
+    """The steps in [1, steps) at which a new cycle starts, a list of ints."""
+    del steps
+    return []
+
+  def to_config(self):
+    """The schedule as a dict of JSON types; see `from_config`."""
+    fields = {
+      field.name: _to_json(getattr(self, field.name))
+      for field in dataclasses.fields(self)
+    }
+    return {"kernel": type(self).__name__, **fields}
+
+  def set_fields(self, **values):
+    """For `__post_init__`: stores checked values in the frozen fields."""
+    for name, value in values.items():
+      object.__setattr__(self, name, value)
+
+
+def from_config(config):
+  """The schedule that `schedule.to_config()` describes.
+
+  Args:
+    config: a dict with "kernel" and that kernel's fields.
+
+  Returns:
+    A `Schedule` equal to the one the config was taken from.
+
+  Raises:
+    ValueError: if the kernel is unknown or a field is bad.
+  """
+  config = dict(config)
+  known = {kind.__name__: kind for kind in _subclasses(Schedule)}
+  name = checks.choice("kernel", config.pop("kernel", None), sorted(known))
+  fields = {key: _from_json(value) for key, value in config.items()}
+  return known[name](**fields)
+
+
+def tabulate(schedule, steps):
+  """Evaluates a schedule for many steps, compiled, in blocks.
+
+  Args:
+    schedule: a `Schedule`.
+    steps: an int n, meaning the steps 0 .. n-1, or an integer array.
+
+  Returns:
+    NumPy (learning_rate, momentum), float32 of the shape of the steps;
+    momentum is None where the schedule leaves it alone.
+
+  Raises:
+    ValueError: if `steps` is negative or not of an integer type.
+  """
+  if isinstance(steps, (int, np.integer)) and not isinstance(steps, bool):
+    count = checks.integer("steps", steps, 0)
+    steps = np.arange(count, dtype=np.int64)
+  steps = np.asarray(steps)
+  if not np.issubdtype(steps.dtype, np.integer):
+    checks.fail("steps", steps.dtype, "an int or an array of integers")
+  flat = steps.reshape(-1).astype(np.int64)
+  size = min(_BLOCK, 1 << max(0, int(flat.size - 1).bit_length()))
+  compiled = tf.function(
+    schedule,
+    jit_compile=True,
+    input_signature=[tf.TensorSpec([size], tf.int64)],
+  )
+  blocks = [
+    _block(compiled, flat[start : start + size], size)
+    for start in range(0, max(1, flat.size), size)
+  ]
+  columns = [
+    None if column[0] is None else np.concatenate(column).reshape(steps.shape)
+    for column in zip(*blocks, strict=True)
+  ]
+  return tuple(columns)
+
+
+def _block(compiled, steps, size):
+  padded = np.zeros(size, np.int64)
+  padded[: steps.size] = steps
+  result = compiled(tf.constant(padded))
+  return [
+    None if value is None else value.numpy()[: steps.size] for value in result
+  ]
+
+
+def _as_step(step):
+  if isinstance(step, (int, np.integer)) and not isinstance(step, bool):
+    return tf.constant(int(step), tf.int64)
+  step = tf.convert_to_tensor(step)
+  if step.dtype not in (tf.int32, tf.int64):
+    checks.fail("step", step.dtype.name, "of type int32 or int64")
+  return tf.cast(step, tf.int64)
+
+
+def _subclasses(kind):
+  for one in kind.__subclasses__():
+    yield one
+    yield from _subclasses(one)
+
+
+def _to_json(value):
+  if isinstance(value, Schedule):
+    return value.to_config()
+  if isinstance(value, (tuple, list)):
+    return [_to_json(one) for one in value]
+  return value
+
+
+def _from_json(value):
+  if isinstance(value, dict):
+    return from_config(value)
+  if isinstance(value, list):
+    return tuple(_from_json(one) for one in value)
+  return value

@@ -1,0 +1,80 @@
+"""Exact integer cycle arithmetic: boundaries, which cycle, position in it.
+
+Boundaries are exact integers from a table, never from a logarithm: floating
+logs put the 5th or 13th restart one step off. A position is int64 step minus
+int64 start and is cast to float only then, so it is right past 2^24 and 2^31.
+"""
+
+import fractions
+import math
+
+import tensorflow as tf
+
+# A run of 2^62 steps is out of reach; tables of growing cycles end there.
+_FAR = 1 << 62
+
+
+def exact(value):
+  """The fraction that was written: 1.1 is 11/10, not its nearest binary."""
+  return fractions.Fraction(repr(float(value)))
+
+
+def cycle_lengths(first, multiplier, round_to, cycles=None):
+  """Lengths n_0 = first, n_{i+1} = n_i x multiplier, up to whole `round_to`.
+
+  The multiplier is taken as the decimal that was written, so 10 x 1.1 is 11.
+
+  Args:
+    first: length of cycle 0 in steps, int >= 1.
+    multiplier: float > 0.
+    round_to: int >= 1; each following length is a multiple of it.
+    cycles: how many lengths, or None for endless.
+
+  Returns:
+    (lengths, repeats): a list of ints, and whether the last length goes on for
+    ever. Without `repeats` the list covers `cycles`, or 2^62 steps.
+  """
+  multiplier = exact(multiplier)
+  lengths, end = [first], first
+  while end < _FAR and (cycles is None or len(lengths) < cycles):
+    following = math.ceil(lengths[-1] * multiplier / round_to) * round_to
+    if following == lengths[-1] and cycles is None:
+      return lengths, True
+    lengths.append(following)
+    end += following
+  return lengths, False
+
+
+def locate(step, starts):
+  """Which cycle a step is in.
+
+  Args:
+    step: int64 tensor of any shape, >= 0.
+    starts: list of ascending ints, the first 0: step at which cycle i starts.
+
+  Returns:
+    int32 tensor of the shape of `step`: the largest i with starts[i] <= step.
+  """
+  table = tf.constant(starts, tf.int64)
+  flat = tf.reshape(step, [-1])
+  cycle = tf.searchsorted(table, flat, side="right") - 1
+  return tf.reshape(cycle, tf.shape(step))
+
+
+def fractions_of(position, length):
+  """(done, left) in float64, done = position/length and left = 1 - done.
+
+  Args:
+    position: int64 tensor; clamped to [0, length].
+    length: int or int64 tensor >= 0; a phase of 0 steps is done at 0.
+
+  Returns:
+    Two float64 tensors in [0, 1], each from its own integer, so exact at both
+    ends and precise near them.
+  """
+  length = tf.cast(length, tf.int64)
+  position = tf.clip_by_value(position, tf.zeros_like(length), length)
+  whole = tf.cast(tf.maximum(length, 1), tf.float64)
+  done = tf.cast(position, tf.float64) / whole
+  left = tf.cast(length - position, tf.float64) / whole
+  return tf.where(length > 0, done, tf.ones_like(done)), left

@@ -1,0 +1,291 @@
+"""Schedules that run from one value to another, without restarts."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from kernels import base, checks, curves, cycles
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant(base.Schedule):
+  """The same learning rate, and momentum if given, for ever.
+
+  Args:
+    learning_rate: rate of every step, finite, >= 0.
+    momentum: coefficient in [0, 1), or None to leave momentum alone.
+
+  Raises:
+    ValueError: if a field breaks its rule.
+  """
+
+  learning_rate: float
+  momentum: float | None = None
+
+  total_steps = None
+
+  def __post_init__(self):
+    self.set_fields(
+      learning_rate=checks.rate("learning_rate", self.learning_rate),
+      momentum=checks.coefficient("momentum", self.momentum),
+    )
+
+  def compute(self, step):
+    ones = tf.ones_like(step, tf.float64)
+    momentum = None if self.momentum is None else self.momentum * ones
+    return self.learning_rate * ones, momentum
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear(base.Schedule):
+  """A straight line from initial_lr at 0 to final_lr at t = total_steps.
+
+  initial + (final - initial) t / total; final after that.
+
+  Args:
+    initial_lr: rate of step 0, finite, >= 0.
+    final_lr: rate at total_steps and after, finite, >= 0.
+    total_steps: int >= 1.
+
+  Raises:
+    ValueError: if a field breaks its rule.
+  """
+
+  initial_lr: float
+  final_lr: float
+  total_steps: int
+
+  def __post_init__(self):
+    self.set_fields(
+      initial_lr=checks.rate("initial_lr", self.initial_lr),
+      final_lr=checks.rate("final_lr", self.final_lr),
+      total_steps=checks.integer("total_steps", self.total_steps, 1),
+    )
+
+  def compute(self, step):
+    done, left = cycles.fractions_of(step, self.total_steps)
+    return curves.linear(self.initial_lr, self.final_lr, done, left), None
+
+
+@dataclasses.dataclass(frozen=True)
+class Cosine(base.Schedule):
+  """Half a cosine wave from initial_lr at 0 to final_lr at t = total_steps.
+
+  final + (initial - final)/2 (1 + cos(pi t / total)); final after that.
+
+  Args:
+    initial_lr: rate of step 0, finite, >= 0.
+    total_steps: int >= 1.
+    final_lr: rate at total_steps and after, finite, >= 0.
+
+  Raises:
+    ValueError: if a field breaks its rule.
+
+  Loshchilov & Hutter 2017, "SGDR", without restarts.
+  """
+
+  initial_lr: float
+  total_steps: int
+  final_lr: float = 0.0
+
+  def __post_init__(self):
+    self.set_fields(
+      initial_lr=checks.rate("initial_lr", self.initial_lr),
+      total_steps=checks.integer("total_steps", self.total_steps, 1),
+      final_lr=checks.rate("final_lr", self.final_lr),
+    )
+
+  def compute(self, step):
+    done, left = cycles.fractions_of(step, self.total_steps)
+    return curves.cosine(self.initial_lr, self.final_lr, done, left), None
+
+
+@dataclasses.dataclass(frozen=True)
+class Polynomial(base.Schedule):
+  """(initial - final) (1 - t/D)^power + final, D = total_steps.
+
+  With `cycle`, D = total x max(1, ceil(t / total)): the rate rises again after
+  each total_steps and the schedule has no end. Otherwise final after D.
+
+  Args:
+    initial_lr: rate of step 0, finite, >= 0.
+    final_lr: rate at t = D, finite, >= 0.
+    total_steps: int >= 1.
+    power: > 0.
+    cycle: whether D grows.
+
+  Raises:
+    ValueError: if a field breaks its rule.
+  """
+
+  initial_lr: float
+  final_lr: float
+  total_steps: int
+  power: float = 1.0
+  cycle: bool = False
+
+  def __post_init__(self):
+    if not isinstance(self.cycle, bool):
+      checks.fail("cycle", self.cycle, "True or False")
+    self.set_fields(
+      initial_lr=checks.rate("initial_lr", self.initial_lr),
+      final_lr=checks.rate("final_lr", self.final_lr),
+      total_steps=checks.integer("total_steps", self.total_steps, 1),
+      power=checks.positive("power", self.power),
+    )
+
+  def compute(self, step):
+    length = tf.constant(self.total_steps, tf.int64)
+    if self.cycle:
+      length *= tf.maximum((step + length - 1) // length, 1)
+    _, left = cycles.fractions_of(step, length)
+    part = tf.pow(left, tf.constant(self.power, tf.float64))
+    rate = curves.linear(self.final_lr, self.initial_lr, part, 1.0 - part)
+    return rate, None
+
+
+@dataclasses.dataclass(frozen=True)
+class Exponential(base.Schedule):
+  """initial decay_rate^(t / decay_steps), for ever.
+
+  Args:
+    initial_lr: rate of step 0, finite, >= 0.
+    decay_steps: steps of one factor, int >= 1.
+    decay_rate: factor, > 0.
+    staircase: whether the exponent is floored to an integer.
+
+  Raises:
+    ValueError: if a field breaks its rule.
+  """
+
+  initial_lr: float
+  decay_steps: int
+  decay_rate: float
+  staircase: bool = False
+
+  total_steps = None
+
+  def __post_init__(self):
+    _check_decay(self)
+
+  def compute(self, step):
+    rate = tf.constant(self.decay_rate, tf.float64)
+    return self.initial_lr * tf.pow(rate, _exponent(self, step)), None
+
+
+@dataclasses.dataclass(frozen=True)
+class InverseTime(base.Schedule):
+  """initial / (1 + decay_rate t / decay_steps), for ever.
+
+  Args:
+    initial_lr: rate of step 0, finite, >= 0.
+    decay_steps: int >= 1.
+    decay_rate: > 0.
+    staircase: whether t / decay_steps is floored to an integer.
+
+  Raises:
+    ValueError: if a field breaks its rule.
+  """
+
+  initial_lr: float
+  decay_steps: int
+  decay_rate: float
+  staircase: bool = False
+
+  total_steps = None
+
+  def __post_init__(self):
+    _check_decay(self)
+
+  def compute(self, step):
+    part = self.decay_rate * _exponent(self, step)
+    return self.initial_lr / (1.0 + part), None
+
+
+@dataclasses.dataclass(frozen=True)
+class StepDecay(base.Schedule):
+  """initial drop^floor(t / drop_every), for ever.
+
+  Args:
+    initial_lr: rate of step 0, finite, >= 0.
+    drop: factor of a drop, > 0.
+    drop_every: steps between drops, int >= 1.
+
+  Raises:
+    ValueError: if a field breaks its rule.
+  """
+
+  initial_lr: float
+  drop: float
+  drop_every: int
+
+  total_steps = None
+
+  def __post_init__(self):
+    self.set_fields(
+      initial_lr=checks.rate("initial_lr", self.initial_lr),
+      drop=checks.positive("drop", self.drop),
+      drop_every=checks.integer("drop_every", self.drop_every, 1),
+    )
+
+  def compute(self, step):
+    drops = tf.cast(step // self.drop_every, tf.float64)
+    drop = tf.constant(self.drop, tf.float64)
+    return self.initial_lr * tf.pow(drop, drops), None
+
+
+@dataclasses.dataclass(frozen=True)
+class PiecewiseConstant(base.Schedule):
+  """values[i] between boundaries; a boundary step has the new value.
+
+  Args:
+    boundaries: strictly ascending steps, ints >= 1.
+    values: rates, one more than boundaries, each finite and >= 0.
+
+  Raises:
+    ValueError: if a field breaks its rule.
+  """
+
+  boundaries: tuple
+  values: tuple
+
+  total_steps = None
+
+  def __post_init__(self):
+    rule = "a sequence of strictly ascending integers >= 1"
+    boundaries = self.boundaries
+    if not isinstance(boundaries, (tuple, list)) or not boundaries:
+      checks.fail("boundaries", boundaries, rule)
+    boundaries = tuple(checks.integer("boundaries", b, 1) for b in boundaries)
+    if list(boundaries) != sorted(set(boundaries)):
+      checks.fail("boundaries", boundaries, rule)
+    values = self.values
+    count = len(boundaries) + 1
+    if not isinstance(values, (tuple, list)) or len(values) != count:
+      checks.fail("values", values, f"{count} rates, one more than boundaries")
+    self.set_fields(
+      boundaries=boundaries,
+      values=tuple(checks.rate("values", value) for value in values),
+    )
+
+  def compute(self, step):
+    row = cycles.locate(step, [0, *self.boundaries])
+    return tf.gather(tf.constant(self.values, tf.float64), row), None
+
+
+def _check_decay(schedule):
+  """Checks the fields that Exponential and InverseTime share."""
+  if not isinstance(schedule.staircase, bool):
+    checks.fail("staircase", schedule.staircase, "True or False")
+  schedule.set_fields(
+    initial_lr=checks.rate("initial_lr", schedule.initial_lr),
+    decay_steps=checks.integer("decay_steps", schedule.decay_steps, 1),
+    decay_rate=checks.positive("decay_rate", schedule.decay_rate),
+  )
+
+
+def _exponent(schedule, step):
+  """t / decay_steps in float64, floored when `staircase`."""
+  if schedule.staircase:
+    return tf.cast(step // schedule.decay_steps, tf.float64)
+  return tf.cast(step, tf.float64) / schedule.decay_steps

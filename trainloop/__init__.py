@@ -1,0 +1,32 @@
+"""A TensorFlow training loop, written out, scheduled in graph.
+
+  import kernels, trainloop
+  train = trainloop.ArrayData(x, y, batch_size=128, seed=0)
+  valid = trainloop.ArrayData(x_val, y_val, batch_size=1000, shuffle=False)
+  loop = trainloop.TrainLoop(
+    model, keras.optimizers.SGD(0.1, momentum=0.9),
+    "sparse_categorical_crossentropy", metrics=["accuracy"],
+    schedule=kernels.OneCycle(0.1, total_steps=5 * train.steps_per_epoch),
+    early_stopping=trainloop.EarlyStopping("val_loss", patience=3))
+  history = loop.fit(train, epochs=5, validation=valid)
+  history.rows["learning_rate"]      # what each update used, float32
+
+Each update's learning rate and momentum come from a schedule kernel inside the
+compiled graph; n updates run in one call, and each leaves a row.
+"""
+
+from trainloop.data import ArrayData
+from trainloop.distribution import strategy_for
+from trainloop.history import History, NonFiniteError
+from trainloop.judge import EarlyStopping, ReduceOnPlateau
+from trainloop.loop import TrainLoop
+
+__all__ = [
+  "ArrayData",
+  "EarlyStopping",
+  "History",
+  "NonFiniteError",
+  "ReduceOnPlateau",
+  "TrainLoop",
+  "strategy_for",
+]

@@ -1,0 +1,296 @@
+"""Where batches come from: arrays in memory, or a tf.data.Dataset.
+
+The batch of a step is a pure function of (seed, epoch, step in the epoch), so
+a resumed run needs no iterator state and starts anywhere at no cost.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from kernels import checks
+
+
+class ArrayData:
+  """Examples in memory, batched and shuffled without state.
+
+  Epoch e reads the permutation `index_shuffle(., [seed, e])` of the examples.
+  Used for evaluation the order is that of the arrays and every example counts.
+
+  Args:
+    x: inputs: an array of shape (examples, ...), or a dict, list or tuple of
+      them. float64 becomes float32.
+    y: targets, likewise; None for models that bring their own loss.
+    sample_weight: weight of each example, shape (examples,), or None.
+    batch_size: examples of one update, over all replicas; int >= 1.
+    seed: int >= 0 that the order depends on.
+    shuffle: False keeps the order of the arrays in every epoch.
+    drop_remainder: whether training leaves out the last partial batch of each
+      epoch (evaluation never does).
+
+  Raises:
+    ValueError: if the arrays are empty, differ in length, hold NaN or
+      infinity or no numbers, or an argument breaks its rule.
+  """
+
+  def __init__(
+    self,
+    x,
+    y=None,
+    sample_weight=None,
+    *,
+    batch_size,
+    seed=0,
+    shuffle=True,
+    drop_remainder=True,
+  ):
+    self.batch_size = checks.integer("batch_size", batch_size, 1)
+    self.seed = checks.integer("seed", seed, 0, 2**63 - 1)
+    self.shuffle = bool(shuffle)
+    self.drop_remainder = bool(drop_remainder)
+    self.arrays = (
+      _arrays("x", x),
+      _arrays("y", y),
+      _arrays("sample_weight", sample_weight),
+    )
+    self.num_examples = self._check_lengths()
+    self._resident = None
+
+  def _check_lengths(self):
+    found = leaves(self.arrays[0])
+    if not found:
+      checks.fail("x", self.arrays[0], "at least one array")
+    count = len(found[0])
+    if count == 0:
+      checks.fail("x", found[0].shape, "of at least one example")
+    names = ("x", "y", "sample_weight")
+    for name, part in zip(names, self.arrays, strict=True):
+      for array in leaves(part):
+        if len(array) != count:
+          rule = f"of {count} examples, as `x` is"
+          checks.fail(name, f"{len(array)} examples", rule)
+    return count
+
+  @property
+  def steps_per_epoch(self):
+    """Updates of one epoch of training."""
+    if self.drop_remainder:
+      return self.num_examples // self.batch_size
+    return -(-self.num_examples // self.batch_size)
+
+  @property
+  def example(self):
+    """(x, y, sample_weight) of the first two examples, as NumPy arrays."""
+    return map_leaves(lambda array: array[:2], self.arrays)
+
+  @property
+  def targets(self):
+    """All targets, for checks; None without."""
+    return self.arrays[1]
+
+  def cut(self, first):
+    """Steps from step `first` of an epoch that may share a window.
+
+    The partial last batch has another size and goes alone.
+    """
+    whole = self.num_examples // self.batch_size
+    return whole - first if first < whole else 1
+
+  def training(self, strategy, epoch, first, count):
+    """What a window of training takes, see `Window.train`.
+
+    Args:
+      strategy: unused; replicas take their shares of the indices in graph.
+      epoch: int >= 0.
+      first: 0-based step in the epoch.
+      count: steps, at most `cut(first)`.
+
+    Returns:
+      (tensors of the whole data, int32 indices (count, batch)).
+    """
+    del strategy
+    start = first * self.batch_size
+    stop = min(start + count * self.batch_size, self.num_examples)
+    index = tf.range(start, stop, dtype=tf.int64)
+    if self.shuffle:
+      # One call costs 0.25 ms and 0.06 us an index; it has no XLA kernel.
+      index = tf.random.experimental.index_shuffle(
+        index,
+        seed=tf.constant([self.seed, epoch], tf.int64),
+        max_index=tf.constant(self.num_examples - 1, tf.int64),
+      )
+    return self._tensors(), tf.reshape(tf.cast(index, tf.int32), [count, -1])
+
+  def evaluation(self, strategy):
+    """What an evaluation pass takes, see `Window.evaluate`.
+
+    Returns:
+      (tensors of the whole data, indices (n, batch), indices (1, rest)), all
+      examples in the order of the arrays, without an empty block.
+    """
+    del strategy
+    whole = self.num_examples // self.batch_size * self.batch_size
+    index = tf.range(self.num_examples, dtype=tf.int32)
+    blocks = []
+    if whole:
+      blocks.append(tf.reshape(index[:whole], [-1, self.batch_size]))
+    if whole < self.num_examples:
+      blocks.append(index[None, whole:])
+    return self._tensors(), *blocks
+
+  def _tensors(self):
+    """(x, y, sample_weight) as tensors on the device, copied once."""
+    if self._resident is None:
+      self._resident = map_leaves(tf.constant, self.arrays)
+    return self._resident
+
+
+class DatasetData:
+  """A user's batched `tf.data.Dataset` as the loop sees it.
+
+  Each epoch is a fresh pass over the dataset. A dataset of unknown length is
+  counted in one pass before step 1, unless `steps_per_epoch` is given; then
+  the dataset is repeated and an epoch is that many batches.
+
+  Args:
+    dataset: yields (x, y) or (x, y, sample_weight), batched.
+    steps_per_epoch: int >= 1, or None for the dataset's own length.
+
+  Raises:
+    ValueError: if the dataset is not batched tuples, is empty, or is infinite
+      while `steps_per_epoch` is None.
+  """
+
+  seed = None
+  batch_size = None
+
+  def __init__(self, dataset, steps_per_epoch=None):
+    spec = dataset.element_spec
+    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
+      checks.fail("data", spec, "a dataset of (x, y[, sample_weight]) tuples")
+    self.endless = steps_per_epoch is not None
+    if self.endless:
+      steps = checks.integer("steps_per_epoch", steps_per_epoch, 1)
+      dataset = dataset.repeat()
+    else:
+      steps = _count(dataset)
+    self.steps_per_epoch = steps
+    self.dataset = dataset
+    self._first = self._iterator = None
+
+  @property
+  def example(self):
+    """(x, y, sample_weight) of the first batch, as tensors."""
+    if self._first is None:
+      first = next(iter(self.dataset))
+      self._first = (*first, None)[:3]
+    return self._first
+
+  @property
+  def targets(self):
+    """The first batch's targets, for checks."""
+    return self.example[1]
+
+  def cut(self, first):
+    """Steps from step `first` of an epoch that may share a window."""
+    return self.steps_per_epoch - first
+
+  def training(self, strategy, epoch, first, count):
+    """As `ArrayData.training`: (iterator, int32 n); a new pass at step 0."""
+    del epoch
+    if self._iterator is None or (first == 0 and not self.endless):
+      self._iterator = self._pass(strategy)
+    return self._iterator, tf.constant(count)
+
+  def evaluation(self, strategy):
+    """As `ArrayData.evaluation`: (iterator of a fresh pass, int32 n)."""
+    return self._pass(strategy), tf.constant(self.steps_per_epoch)
+
+  def _pass(self, strategy):
+    if strategy.num_replicas_in_sync > 1:
+      return iter(strategy.experimental_distribute_dataset(self.dataset))
+    return iter(self.dataset)
+
+
+def adapt(name, data, steps_per_epoch=None):
+  """`ArrayData` or `DatasetData` for what a user passed.
+
+  Args:
+    name: argument name, for the error.
+    data: an `ArrayData`, `DatasetData` or batched `tf.data.Dataset`.
+    steps_per_epoch: for a dataset; see `DatasetData`.
+
+  Returns:
+    The data source.
+
+  Raises:
+    ValueError: if it is anything else, or empty.
+  """
+  if isinstance(data, tf.data.Dataset):
+    return DatasetData(data, steps_per_epoch)
+  if not isinstance(data, (ArrayData, DatasetData)):
+    kind = type(data).__name__
+    checks.fail(name, kind, "an ArrayData or a batched tf.data.Dataset")
+  if steps_per_epoch is not None:
+    checks.fail("steps_per_epoch", steps_per_epoch, "None with ArrayData")
+  return data
+
+
+def leaves(batch):
+  """The arrays or tensors in (x, y, sample_weight), without the Nones."""
+  return [leaf for leaf in tf.nest.flatten(batch) if leaf is not None]
+
+
+def map_leaves(function, batch):
+  """`batch` with `function` applied to its arrays; a None stays."""
+  return tf.nest.map_structure(
+    lambda leaf: None if leaf is None else function(leaf), batch
+  )
+
+
+def pack(batch, flat):
+  """`batch` with its arrays replaced, in order, by those of `flat`."""
+  rest = iter(flat)
+  return map_leaves(lambda _: next(rest), batch)
+
+
+def _arrays(name, value):
+  """Arrays of a structure: a dict, or a list or tuple of arrays, or one."""
+  if value is None:
+    return None
+  if isinstance(value, dict):
+    return {key: _array(f"{name}[{key!r}]", one) for key, one in value.items()}
+  several = isinstance(value, (list, tuple)) and len(value) > 0
+  if several and all(hasattr(one, "shape") and np.ndim(one) for one in value):
+    return tuple(_array(f"{name}[{i}]", one) for i, one in enumerate(value))
+  return _array(name, value)
+
+
+def _count(dataset):
+  count = int(dataset.cardinality())
+  if count == tf.data.INFINITE_CARDINALITY:
+    checks.fail(
+      "steps_per_epoch", None, "given, because the dataset is infinite"
+    )
+  if count == tf.data.UNKNOWN_CARDINALITY:
+    count = int(dataset.reduce(np.int64(0), lambda total, *_: total + 1))
+  if count == 0:
+    checks.fail("data", 0, "a dataset of at least one batch")
+  return count
+
+
+def _array(name, value):
+  try:
+    array = np.asarray(value)
+  except ValueError:  # rows of different lengths
+    checks.fail(name, type(value).__name__, "an array of numbers")
+  if array.dtype.kind not in "fiub":
+    checks.fail(name, array.dtype, "an array of numbers")
+  if array.ndim == 0:
+    checks.fail(name, array.shape, "of shape (examples, ...)")
+  if array.dtype.kind == "f":
+    if not np.isfinite(array).all():
+      where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+      rule = f"finite everywhere (first bad value at index {where})"
+      checks.fail(name, float(array[where]), rule)
+    array = array.astype(np.float32, copy=False)
+  return array

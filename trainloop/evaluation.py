@@ -1,0 +1,86 @@
+"""Evaluation in graph, and the metrics that training gathers."""
+
+import tensorflow as tf
+
+from trainloop import distribution, feed
+
+
+class Evaluation:
+  """A whole evaluation pass in one compiled call; reads training metrics.
+
+  Args:
+    strategy: the `tf.distribute.Strategy` of the model.
+    step: a `Step`.
+  """
+
+  def __init__(self, strategy, step):
+    self._strategy = strategy
+    self._step = step
+    self._feed = feed.Feed(strategy)
+
+  def __call__(self, source, *where):
+    """Evaluates a data source; the training metrics stay as they are.
+
+    Args:
+      source, *where: see `Feed`; several blocks of indices count as one pass.
+
+    Returns:
+      {metric name: float64 scalar tensor}, "loss" among them.
+    """
+    return self._feed.call(self._pass, source, *where)
+
+  @tf.function(autograph=False)
+  def training_metrics(self, loss):
+    """The metrics of training since `reset`, with `loss` as "loss"."""
+    return self._results(loss)
+
+  @tf.function(autograph=False)
+  def reset(self):
+    """Starts the training metrics again from zero."""
+    self._strategy.run(self._step.model.reset_metrics)
+
+  def _pass(self, fetch, *where):
+    step, run = self._step, self._strategy.run
+    kept = run(step.read, args=(step.metric_variables,))
+    run(step.model.reset_metrics)
+    totals = [self._block(fetch, block) for block in where]
+    loss_sum, examples = (sum(column) for column in zip(*totals, strict=True))
+    results = self._results(loss_sum / tf.cast(examples, tf.float64))
+    run(step.write, args=(step.metric_variables, kept))
+    return results
+
+  def _block(self, fetch, where):
+    """Evaluates batches into the metrics.
+
+    Returns:
+      (loss_sum, examples): the sum of the examples' losses, float64, and how
+      many there were, int64.
+    """
+
+    def body(i, loss_sum, examples):
+      batch, count = fetch(where, i)
+      loss = self._strategy.run(self._step.evaluate, args=(batch, count))
+      loss = distribution.first(self._strategy, loss)
+      weighted = tf.cast(loss, tf.float64) * tf.cast(count, tf.float64)
+      return i + 1, loss_sum + weighted, examples + tf.cast(count, tf.int64)
+
+    n = feed.length(where)
+    start = (tf.constant(0), tf.zeros([], tf.float64), tf.zeros([], tf.int64))
+    _, loss_sum, examples = tf.while_loop(
+      lambda i, *_: i < n, body, start, parallel_iterations=1
+    )
+    return loss_sum, examples
+
+  def _results(self, loss):
+    """The model's metrics now, with our mean loss for Keras' tracker."""
+    results = {"loss": loss}
+    for name, value in self._step.model.get_metrics_result().items():
+      if name == "loss":
+        continue
+      value = tf.cast(value, tf.float64)
+      if value.shape.rank == 0:
+        results[name] = value
+      else:  # one value a class
+        flat = tf.unstack(tf.reshape(value, [-1]))
+        results.update({f"{name}_{i}": one for i, one in enumerate(flat)})
+    return results

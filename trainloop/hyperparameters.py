@@ -1,0 +1,164 @@
+"""Binds (learning_rate, momentum) tensors to any Keras optimizer."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from kernels import checks
+
+# The attribute that holds the momentum coefficient. SGD and RMSprop ask
+# `momentum != 0` or `> 0` in Python; the others only compute with beta_1.
+_VELOCITY = ("SGD", "RMSprop")
+_BETA = ("Adam", "AdamW", "Nadam", "Adamax", "Lion", "Lamb")
+_MOMENTUM_ATTRIBUTE = {
+  **dict.fromkeys(_VELOCITY, "momentum"),
+  **dict.fromkeys(_BETA, "beta_1"),
+}
+
+
+class _TensorNumber:
+  """Stands in for `SGD.momentum` while one `apply` is traced.
+
+  Keras compares the attribute with 0 in Python and then converts it to a
+  tensor: a tensor alone fails at the comparison. A stand-in is non-zero.
+  """
+
+  def __init__(self, tensor):
+    self._tensor = tensor
+    self.dtype = tensor.dtype.name
+    self.shape = tensor.shape
+
+  def __ne__(self, other):
+    return True
+
+  def __eq__(self, other):
+    return False
+
+  def __gt__(self, other):
+    return True
+
+  __hash__ = None
+
+  def __tf_tensor__(self, dtype=None, name=None):
+    del name
+    return tf.cast(self._tensor, dtype) if dtype else self._tensor
+
+
+class Binding:
+  """One optimizer, and how a scheduled rate and momentum reach it.
+
+  Args:
+    optimizer: a Keras optimizer.
+
+  Raises:
+    ValueError: if the optimizer is none, or brings what the loop can't run.
+  """
+
+  def __init__(self, optimizer):
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+      kind = type(optimizer).__name__
+      checks.fail("optimizer", kind, "a Keras optimizer or its string name")
+    _refuse(optimizer)
+    self.optimizer = optimizer
+    kinds = [kind.__name__ for kind in type(optimizer).__mro__]
+    names = [_MOMENTUM_ATTRIBUTE[k] for k in kinds if k in _MOMENTUM_ATTRIBUTE]
+    self._attribute = names[0] if names else None
+
+  @property
+  def momentum(self):
+    """The optimizer's own coefficient as a float; None if it has none."""
+    if self._attribute is None:
+      return None
+    return float(getattr(self.optimizer, self._attribute))
+
+  def prepare(self, variables, scheduled_momentum):
+    """Builds the optimizer's slots; call under the strategy's scope.
+
+    Args:
+      variables: the model's trainable variables.
+      scheduled_momentum: the schedule's momentum at step 0 as a float, or
+        None if the schedule leaves momentum alone.
+
+    Raises:
+      ValueError: if the schedule moves a momentum the optimizer hasn't got.
+    """
+    kind = type(self.optimizer).__name__
+    if scheduled_momentum is not None and self._attribute is None:
+      able = ", ".join(_VELOCITY + _BETA)
+      rule = f"an optimizer with momentum ({able}) for this schedule"
+      checks.fail("optimizer", kind, rule)
+    lacks_slots = self._attribute == "momentum" and not self.momentum
+    if scheduled_momentum is not None and lacks_slots:
+      if self.optimizer.built:
+        rule = "built with a momentum > 0, to have slots for a scheduled one"
+        checks.fail("optimizer", f"{kind}(momentum=0.0)", rule)
+      # Any non-zero coefficient makes Keras create the slots.
+      self.optimizer.momentum = scheduled_momentum or 0.9
+    if not self.optimizer.built:
+      self.optimizer.build(variables)
+
+  def apply(self, gradients, variables, learning_rate, momentum):
+    """The optimizer's update with these values; traced, cross-replica.
+
+    Args:
+      gradients: one reduced gradient a variable, None where there is none.
+      variables: the trainable variables.
+      learning_rate: float32 scalar tensor.
+      momentum: float32 scalar tensor, or None for the optimizer's own.
+    """
+    optimizer, kept = self.optimizer, {}
+    if isinstance(optimizer.learning_rate, keras.Variable):
+      optimizer.learning_rate.assign(learning_rate)
+    else:
+      # Made with a LearningRateSchedule: not assignable. Reading the property
+      # would evaluate the schedule, so what to put back is read privately.
+      kept["_learning_rate"] = optimizer._learning_rate
+      optimizer.learning_rate = lambda: learning_rate
+    if momentum is not None:
+      kept[self._attribute] = getattr(optimizer, self._attribute)
+      stand_in = self._attribute == "momentum"
+      value = _TensorNumber(momentum) if stand_in else momentum
+      setattr(optimizer, self._attribute, value)
+    try:
+      optimizer.apply(gradients, variables)
+    finally:
+      for name, value in kept.items():
+        setattr(optimizer, name, value)
+
+
+def own_schedule(optimizer):
+  """What the optimizer itself brings as a learning rate.
+
+  Args:
+    optimizer: a Keras optimizer.
+
+  Returns:
+    A float, or the Keras `LearningRateSchedule` it was made with.
+
+  Raises:
+    ValueError: if its learning rate is another callable.
+  """
+  brought = optimizer._learning_rate  # the property would evaluate a schedule
+  if isinstance(brought, keras.optimizers.schedules.LearningRateSchedule):
+    return brought
+  if isinstance(brought, keras.Variable):
+    return float(brought.numpy())
+  rule = "a number or a LearningRateSchedule where `schedule` is None"
+  return checks.fail("optimizer.learning_rate", brought, rule)
+
+
+def _refuse(optimizer):
+  """What can't work is refused by name."""
+  kind = type(optimizer).__name__
+  if kind in ("LossScaleOptimizer", "MultiOptimizer", "ScheduleFreeAdamW"):
+    rule = "a plain optimizer, whose one learning rate a schedule can drive"
+    checks.fail("optimizer", kind, rule)
+  steps = optimizer.gradient_accumulation_steps
+  if steps:
+    rule = "None: Keras would count micro-batches as updates"
+    checks.fail("optimizer.gradient_accumulation_steps", steps, rule)
+  if optimizer.loss_scale_factor is not None:
+    scale = optimizer.loss_scale_factor
+    if not math.isfinite(scale) or scale <= 0:
+      checks.fail("optimizer.loss_scale_factor", scale, "finite and > 0")

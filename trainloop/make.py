@@ -1,0 +1,85 @@
+"""Turns what a user passed into Keras objects and schedules, or refuses it."""
+
+import keras
+
+import kernels
+from kernels import checks
+from trainloop.judge import EarlyStopping, ReduceOnPlateau
+
+
+def model(given, seed):
+  """A keras.Model: the given one, or made by calling it.
+
+  Args:
+    given: a keras.Model, or a callable without arguments that makes one.
+    seed: seeds Keras, NumPy and TensorFlow before such a call.
+
+  Returns:
+    The keras.Model.
+
+  Raises:
+    ValueError: if it is neither.
+  """
+  seed = checks.integer("seed", seed, 0, 2**32 - 1)
+  made = given
+  if callable(given) and not isinstance(given, keras.Model):
+    keras.utils.set_random_seed(seed)
+    made = given()
+  if not isinstance(made, keras.Model):
+    kind = type(made).__name__
+    checks.fail("model", kind, "a keras.Model or a callable that makes one")
+  return made
+
+
+def optimizer(given):
+  """A Keras optimizer: the given one, by its name, or made by a call."""
+  if isinstance(given, str):
+    known = sorted(
+      name.lower()
+      for name, kind in vars(keras.optimizers).items()
+      if isinstance(kind, type) and issubclass(kind, keras.Optimizer)
+    )
+    checks.choice("optimizer", given.lower(), known)
+    return keras.optimizers.get(given)
+  if callable(given) and not isinstance(given, keras.optimizers.Optimizer):
+    return given()
+  return given
+
+
+def schedule(given):
+  """A `kernels.Schedule`, or None for None."""
+  if given is None or isinstance(given, kernels.Schedule):
+    return given
+  if isinstance(given, keras.optimizers.schedules.LearningRateSchedule):
+    return kernels.from_keras(given)
+  kind = type(given).__name__
+  return checks.fail("schedule", kind, "a kernels.Schedule or None")
+
+
+def judging(early_stopping, reduce_on_plateau):
+  """(EarlyStopping or None, ReduceOnPlateau or None), checked."""
+  for name, value, kind in (
+    ("early_stopping", early_stopping, EarlyStopping),
+    ("reduce_on_plateau", reduce_on_plateau, ReduceOnPlateau),
+  ):
+    if value is not None and not isinstance(value, kind):
+      checks.fail(name, value, f"a trainloop.{kind.__name__} or None")
+  return early_stopping, reduce_on_plateau
+
+
+def check_scope(strategy, keras_model, keras_optimizer):
+  """Refuses a model or optimizer made outside a multi-replica strategy.
+
+  TensorFlow itself would fail with a bare AssertionError inside the graph.
+  """
+  if strategy.num_replicas_in_sync == 1:
+    return
+  for name, variables in (
+    ("model", keras_model.variables),
+    ("optimizer", keras_optimizer.variables),
+  ):
+    created = strategy.extended.variable_created_in_scope
+    if not all(created(variable.value) for variable in variables):
+      kind = type(strategy).__name__
+      rule = f"made under the scope of the {kind} (or given as a callable)"
+      checks.fail(name, "a finished object", rule)

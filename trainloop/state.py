@@ -1,0 +1,52 @@
+"""Everything that a checkpoint of a run holds, as one tf.Module."""
+
+import tensorflow as tf
+
+
+def _counter(dtype=tf.int64):
+  return tf.Variable(0, dtype=dtype, trainable=False)
+
+
+class TrainState(tf.Module):
+  """The run's own variables; weights and slots stay with model and optimizer.
+
+  Args:
+    judge: the run's `Judge`.
+
+  Attributes:
+    global_step: global batches consumed, the only clock.
+    epoch: epochs begun and finished.
+    schedule_start: the global step at which the current schedule is at 0.
+    loss_sum, examples: of the current epoch, for its mean loss.
+  """
+
+  def __init__(self, judge):
+    super().__init__(name="state")
+    self.judge = judge
+    self.global_step = _counter()
+    self.epoch = _counter()
+    self.schedule_start = _counter()
+    self.loss_sum = _counter(tf.float64)
+    self.examples = _counter()
+
+  def count(self, loss, examples):
+    """Adds one update's mean loss over `examples` to the epoch; in graph."""
+    weight = tf.cast(examples, tf.float64)
+    self.loss_sum.assign_add(tf.cast(loss, tf.float64) * weight)
+    self.examples.assign_add(tf.cast(examples, tf.int64))
+
+  def mean_loss(self):
+    """The epoch's mean loss so far, float64 scalar; NaN before an update."""
+    return self.loss_sum / tf.cast(self.examples, tf.float64)
+
+  def end_epoch(self):
+    """Counts a finished epoch and forgets its sums; on the host."""
+    self.epoch.assign_add(1)
+    self.loss_sum.assign(0.0)
+    self.examples.assign(0)
+
+  def begin_fit(self):
+    """Closes an epoch that an exception left half way; on the host."""
+    if int(self.examples):
+      self.end_epoch()
+    self.judge.restart()

@@ -1,0 +1,102 @@
+"""One update, and one evaluation batch, as ONE replica sees it."""
+
+import inspect
+
+import tensorflow as tf
+
+from trainloop import data
+
+
+class Step:
+  """The replica's part of an update: forward, loss, gradients, metrics.
+
+  Args:
+    model: a compiled and built keras.Model.
+    optimizer: its Keras optimizer, for the loss scale that it undoes.
+  """
+
+  def __init__(self, model, optimizer):
+    self.model = model
+    self.variables = model.trainable_variables
+    self._optimizer = optimizer
+    # A model may override compute_loss without the `training` argument.
+    signature = inspect.signature(model.compute_loss)
+    self._says_training = "training" in signature.parameters
+    # What a forward pass may change: moving statistics, seeds, and metrics
+    # that `compute_loss` updates. A refused update puts these back.
+    self.metric_variables = [v for m in model.metrics for v in m.variables]
+    both = [*model.non_trainable_variables, *self.metric_variables]
+    self.touched = list({id(v): v for v in both}.values())
+
+  def gradients(self, batch, global_count):
+    """Forward and backward over this replica's share of the batch.
+
+    Args:
+      batch: (x, y, sample_weight) of this replica.
+      global_count: int32 scalar, examples of the global batch.
+
+    Returns:
+      (gradients, loss, norm, y_pred): gradients and loss summed over all
+      replicas, the norm of the unscaled gradients, float32 scalars.
+    """
+    with tf.GradientTape() as tape:
+      y_pred, loss = self._forward(batch, global_count, training=True)
+      scaled = self._optimizer.scale_loss(loss)
+    found = tape.gradient(scaled, self.variables)
+    # Dense: an IndexedSlices' norm would count a repeated row wrongly.
+    dense = [tf.convert_to_tensor(g) for g in found if g is not None]
+    context = tf.distribute.get_replica_context()
+    *dense, loss = context.all_reduce("sum", [*dense, loss])
+    norm = tf.linalg.global_norm([tf.cast(g, tf.float32) for g in dense])
+    if self._optimizer.loss_scale_factor is not None:
+      norm = norm / self._optimizer.loss_scale_factor
+    rest = iter(dense)
+    gradients = [None if g is None else next(rest) for g in found]
+    return gradients, loss, norm, y_pred
+
+  def evaluate(self, batch, global_count):
+    """One evaluation batch: updates the metrics.
+
+    Args, as in `gradients`.
+
+    Returns:
+      The loss of the global batch, float32 scalar.
+    """
+    y_pred, loss = self._forward(batch, global_count, training=False)
+    self.update_metrics(batch, y_pred)
+    return tf.distribute.get_replica_context().all_reduce("sum", loss)
+
+  def update_metrics(self, batch, y_pred):
+    """Counts this replica's outputs in the model's metrics."""
+    x, y, sample_weight = batch
+    self.model.compute_metrics(x, y, y_pred, sample_weight)
+
+  def _forward(self, batch, global_count, training):
+    x, y, sample_weight = batch
+    extra = {"training": training} if self._says_training else {}
+    y_pred = self.model(x, training=training)
+    loss = self.model.compute_loss(
+      x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, **extra
+    )
+    loss = tf.cast(loss, tf.float32)
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if replicas > 1:
+      # Keras' loss is this replica's mean over the number of replicas; weigh
+      # it by the replica's share, so that every example counts the same.
+      share = examples_in(batch) * replicas / global_count
+      loss = tf.math.multiply_no_nan(loss, tf.cast(share, tf.float32))
+    return y_pred, loss
+
+  def read(self, variables):
+    """This replica's values of some variables."""
+    return [v.value.read_value() for v in variables]
+
+  def write(self, variables, values):
+    """Puts this replica's values back."""
+    for variable, value in zip(variables, values, strict=True):
+      variable.value.assign(value)
+
+
+def examples_in(batch):
+  """int32 scalar: examples in a batch."""
+  return tf.shape(data.leaves(batch)[0])[0]

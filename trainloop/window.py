@@ -1,0 +1,107 @@
+"""The inner loop, in graph: n updates in one compiled call, one row each."""
+
+import tensorflow as tf
+
+from trainloop import distribution, feed
+
+# Columns of a row; the step itself is the window's first step plus the index.
+COLUMNS = ("learning_rate", "momentum", "loss", "grad_norm")
+
+
+class Window:
+  """n updates of one model in one compiled call, whatever n is.
+
+  Everything runs in cross-replica context except what goes to `strategy.run`.
+
+  Args:
+    strategy: the `tf.distribute.Strategy` of model and optimizer.
+    step: a `Step`.
+    binding: the optimizer's `Binding`.
+    state: the run's `TrainState`.
+    schedule: a `kernels.Schedule`.
+  """
+
+  def __init__(self, strategy, step, binding, state, schedule):
+    self._strategy = strategy
+    self._step = step
+    self._binding = binding
+    self._state = state
+    self._schedule = schedule
+    self._moves_momentum = schedule(0).momentum is not None
+    self._feed = feed.Feed(strategy)
+
+  def __call__(self, source, where):
+    """Does one update a batch; stops before one that is not finite.
+
+    Args:
+      source, where: see `Feed`.
+
+    Returns:
+      (rows, done, refused): float32 (n, 4) of `COLUMNS`, of which the first
+      `done` hold; and whether the update after them was refused, whose row
+      then stands at index `done`.
+    """
+    return self._feed.call(self._train, source, where)
+
+  @property
+  def traces(self):
+    """How often the window was traced."""
+    return self._feed.traces(self._train)
+
+  def _train(self, fetch, where):
+    n = feed.length(where)
+    rates, momenta = self._plan(n)
+    buffer = tf.TensorArray(tf.float32, size=n, element_shape=[4])
+
+    def body(i, refused, rows):
+      row, finite = self._update(fetch(where, i), rates[i], momenta[i])
+      advance = tf.cast(finite, tf.int32)
+      return i + advance, ~finite, rows.write(i, row)
+
+    done, refused, rows = tf.while_loop(
+      lambda i, refused, rows: (i < n) & ~refused,
+      body,
+      (tf.constant(0), tf.constant(False), buffer),
+      parallel_iterations=1,
+    )
+    return rows.stack(), done, refused
+
+  def _plan(self, n):
+    """The window's learning rates and momenta, float32 (n,), in graph.
+
+    One vector call a window: a kernel gives the same bits for a vector as for
+    its elements, and a call a step would cost 30 us of small ops.
+    """
+    state = self._state
+    first = state.global_step - state.schedule_start
+    steps = first + tf.range(tf.cast(n, tf.int64))
+    rates, momenta = self._schedule(steps)
+    if momenta is None:
+      own = self._binding.momentum
+      momenta = tf.fill([n], float("nan") if own is None else own)
+    return rates * state.judge.scale, momenta
+
+  def _update(self, fetched, learning_rate, momentum):
+    """One update; returns its row and whether it was finite."""
+    (batch, count), step = fetched, self._step
+    before = self._strategy.run(step.read, args=(step.touched,))
+    gradients, loss, norm, y_pred = self._strategy.run(
+      step.gradients, args=(batch, count)
+    )
+    loss, norm = distribution.first(self._strategy, (loss, norm))
+    finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
+
+    def apply():
+      moved = momentum if self._moves_momentum else None
+      self._binding.apply(gradients, step.variables, learning_rate, moved)
+      self._strategy.run(step.update_metrics, args=(batch, y_pred))
+      self._state.count(loss, count)
+      self._state.global_step.assign_add(1)
+      return tf.constant(True)
+
+    def refuse():
+      self._strategy.run(step.write, args=(step.touched, before))
+      return tf.constant(False)
+
+    finite = tf.cond(finite, apply, refuse)
+    return tf.stack([learning_rate, momentum, loss, norm]), finite
