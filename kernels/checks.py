@@ -4,9 +4,13 @@ import math
 import numbers
 
 
+class ArgumentError(ValueError):
+  """A bad argument, in one line for a person: scripts print just that."""
+
+
 def fail(name, value, rule):
-  """Raises the one-line `ValueError` every bad argument ends in."""
-  raise ValueError(f"`{name}` must be {rule}; got {value!r}")
+  """Raises the one-line `ArgumentError` that every bad argument ends in."""
+  raise ArgumentError(f"`{name}` must be {rule}; got {value!r}")
 
 
 def integer(name, value, minimum, maximum=None):

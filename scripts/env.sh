@@ -51,7 +51,8 @@ reason() {
 install() {
   local base
   base="$(find_python)" || exit 1
-  if ! supported "$python"; then
+  if ! supported "$python" || ! "$python" -m pip --version >/dev/null 2>&1
+  then
     echo "making .venv with $("$base" --version)"
     rm -rf "$venv"
     "$base" -m venv "$venv" >"$log" 2>&1 || fail "no .venv: $(reason)"

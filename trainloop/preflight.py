@@ -69,8 +69,7 @@ def check_overrun(schedule, steps):
   """Refuses a run longer than a schedule that must not overrun."""
   if not schedule.overrun and steps > schedule.total_steps:
     rule = f"a schedule of at least {steps} steps, the length of the run"
-    name = f"{type(schedule).__name__}(total_steps={schedule.total_steps})"
-    raise ValueError(f"`schedule` must be {rule}; got {name}")
+    checks.fail("schedule", schedule, rule)
 
 
 def check_monitors(monitors, names, validation):

@@ -1,0 +1,116 @@
+"""Flag parsing and rules that need no TensorFlow: one line, exit code 2."""
+
+import math
+import re
+import sys
+
+from absl import app, flags
+
+_DURATION = re.compile(r"\d+(\.\d+)?(ep|st|%)")
+
+
+def parse(argv):
+  """Parses flags for `app.run(flags_parser=...)`.
+
+  A bad flag or a stray argument ends the program with one line that names
+  the flag, its value and the rule, and exit code 2.
+  """
+  if {"--help", "-help", "-h"} & set(argv):
+    app.usage(shorthelp=True, writeto_stdout=True)
+    sys.exit(0)
+  try:
+    rest = flags.FLAGS(argv)
+    if len(rest) > 1:
+      raise flags.Error(f"unexpected argument {rest[1]!r}: flags start with --")
+  except flags.Error as error:
+    stop(" ".join(str(error).split()))
+  return rest
+
+
+def stop(message):
+  """Ends the program with one line on standard error and exit code 2."""
+  print(f"error: {message}", file=sys.stderr)
+  sys.exit(2)
+
+
+def integer(name, default, text, minimum):
+  """Defines an integer flag >= minimum."""
+  flags.DEFINE_integer(name, default, text, lower_bound=minimum)
+
+
+def number(name, default, text, low=0.0, high=math.inf, open_low=False):
+  """Defines a finite float flag in [low, high], or (low, high]."""
+  flags.DEFINE_float(name, default, text)
+  left = "> " if open_low else ">= "
+  rule = f"a finite number {left}{low:g}"
+  if high < math.inf:
+    rule += f" and <= {high:g}"
+
+  def accept(value):
+    if value is None:
+      return True
+    above = value > low if open_low else value >= low
+    if math.isfinite(value) and above and value <= high:
+      return True
+    raise flags.ValidationError(f"must be {rule}; got {value!r}")
+
+  flags.register_validator(name, accept)
+
+
+def duration(name, default, text):
+  """Defines a duration flag: "3ep", "500st" or "10%"."""
+  flags.DEFINE_string(name, default, text)
+
+  def accept(value):
+    if value is None or _DURATION.fullmatch(value):
+      return True
+    rule = "a duration such as 3ep, 500st or 10%"
+    raise flags.ValidationError(f"must be {rule}; got {value!r}")
+
+  flags.register_validator(name, accept)
+
+
+def numbers(name, default, text, count=None, kind=float, accept=None, rule=""):
+  """Defines a comma-separated list flag; `read_numbers` reads it."""
+  flags.DEFINE_string(name, default, text)
+
+  def check(value):
+    if not value:
+      return True
+    try:
+      found = [kind(part) for part in value.split(",")]
+      good = all(map(math.isfinite, found)) and all(map(accept, found))
+    except ValueError:
+      good, found = False, []
+    if good and count in (None, len(found)):
+      return True
+    raise flags.ValidationError(f"must be {rule}; got {value!r}")
+
+  flags.register_validator(name, check)
+
+
+def read_numbers(value, kind=float):
+  """The numbers in a comma-separated flag; [] if it is empty."""
+  return [kind(part) for part in value.split(",")] if value else []
+
+
+def show_in_help():
+  """Makes --help list every flag, whichever module defined it."""
+  for module, found in flags.FLAGS.flags_by_module_dict().items():
+    if not module.startswith("absl"):
+      for flag in found:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+
+
+def refuse_unused(choice, uses):
+  """Refuses flags that were given but that the choice made ignores.
+
+  Args:
+    choice: name of the deciding flag.
+    uses: {value of that flag: names of the flags it reads}.
+  """
+  value = flags.FLAGS[choice].value
+  every = {name for names in uses.values() for name in names}
+  for name in sorted(every - set(uses.get(value, every))):
+    if flags.FLAGS[name].present:
+      stop(f"--{name} has no effect with --{choice}={value}")

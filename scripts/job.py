@@ -1,0 +1,138 @@
+"""The training job that train.py's flags describe."""
+
+import hashlib
+import json
+import os
+import time
+
+import keras
+
+import datasets
+import flag_rules
+import models
+import schedule_flags
+import trainloop
+
+
+def run(flags, peaks):
+  """Loads, trains, evaluates, and writes the result.
+
+  Args:
+    flags: the parsed flags of train.py.
+    peaks: {optimizer: default peak rate}.
+
+  Raises:
+    ArgumentError, DataError: before the first update, if a flag does not fit.
+  """
+  data = datasets.load(
+    flags.dataset,
+    flags.data_path,
+    flags.validation_fraction,
+    flags.num_words,
+    flags.max_length,
+  )
+  train = trainloop.ArrayData(
+    data.x_train, data.y_train, batch_size=flags.batch_size, seed=flags.seed
+  )
+  valid = trainloop.ArrayData(data.x_val, data.y_val, batch_size=1000)
+  peak = peaks[flags.optimizer] if flags.peak_lr is None else flags.peak_lr
+  steps = max(1, train.steps_per_epoch)
+  schedule = schedule_flags.make(peak, steps, steps * flags.epochs)
+  _show(flags, data, train, schedule)
+  if flags.dry_run:
+    return
+  loop = _loop(flags, data, schedule, peak)
+  began = time.perf_counter()
+  history = loop.fit(train, flags.epochs, validation=valid)
+  seconds = time.perf_counter() - began
+  result = _result(loop, history, loop.evaluate(valid), seconds)
+  print(json.dumps(result["metrics"]))
+  if flags.workdir:
+    _write(flags.workdir, loop, result)
+
+
+def _loop(flags, data, schedule, peak):
+  make_model = models.maker(
+    flags.model,
+    data,
+    flag_rules.read_numbers(flags.hidden, int),
+    flag_rules.read_numbers(flags.filters, int),
+    flags.dropout,
+    flags.num_words,
+    flags.embedding_dim,
+  )
+  pace = flags.steps_per_loop
+  stopping = flags.early_stopping
+  plateau = flags.reduce_on_plateau
+  monitor = flags.monitor
+  return trainloop.TrainLoop(
+    make_model,
+    lambda: _optimizer(flags, peak),
+    data.loss,
+    schedule=schedule,
+    metrics=["accuracy"] if data.task == "classification" else ["mae"],
+    strategy=trainloop.strategy_for(flags.strategy),
+    workdir=flags.workdir,
+    steps_per_loop=pace if pace == "auto" else int(pace),
+    compile=flags.compile,
+    early_stopping=None
+    if stopping is None
+    else trainloop.EarlyStopping(monitor, stopping),
+    reduce_on_plateau=None
+    if plateau is None
+    else trainloop.ReduceOnPlateau(monitor, patience=plateau),
+    validate_every=flags.validate_every,
+    log_every=flags.log_every,
+    seed=flags.seed,
+  )
+
+
+def _optimizer(flags, peak):
+  kind = type(keras.optimizers.get(flags.optimizer))
+  if flags.optimizer in ("sgd", "rmsprop"):
+    momentum = 0.9 if flags.momentum is None else flags.momentum
+    extra = {"nesterov": flags.nesterov} if flags.optimizer == "sgd" else {}
+    return kind(peak, momentum=momentum, **extra)
+  return kind(peak)
+
+
+def _show(flags, data, train, schedule):
+  """What is about to happen, resolved to steps."""
+  held = len(data.x_val)
+  print(f"data: {train.num_examples} examples, {held} held out")
+  steps = train.steps_per_epoch
+  print(f"run: {flags.epochs} epochs of {steps} steps: {flags.epochs * steps}")
+  print(f"schedule: {schedule}", flush=True)
+
+
+def _result(loop, history, metrics, seconds):
+  steps = len(history.rows["step"])
+  digest = hashlib.sha256()
+  for weight in loop.model.get_weights():
+    digest.update(weight.tobytes())
+  return {
+    "stop_reason": history.stop_reason,
+    "steps": steps,
+    "epochs": len(history.epochs["epoch"]),
+    "metrics": metrics,
+    "best": loop.best,
+    "weights_sha256": digest.hexdigest(),
+    "resumed_from": [],
+    "seconds": round(seconds, 3),
+    "steps_per_second": round(steps / seconds, 1),
+  }
+
+
+def _write(workdir, loop, result):
+  """model.keras and result.json, each complete or not there at all."""
+  model = os.path.join(workdir, "model.keras")
+  part = os.path.join(workdir, ".part.keras")
+  loop.model.save(part)
+  os.replace(part, model)
+  part = os.path.join(workdir, ".result.json.part")
+  with open(part, "w", encoding="utf-8") as file:
+    json.dump(result, file, indent=2)
+    file.write("\n")
+  os.replace(part, os.path.join(workdir, "result.json"))
+  print(f"wrote {model} and result.json; see the run with:")
+  print(f"  tensorboard --logdir={workdir}")

@@ -1,0 +1,168 @@
+"""Trains a Keras model with a scheduled learning rate and momentum.
+
+  python scripts/train.py --workdir=runs/first
+  python scripts/train.py --dataset=mnist --model=cnn --epochs=3
+
+The default (handwritten digits, an MLP, 1cycle, 20 epochs) takes about 10 s on
+two cores and reaches about 98 % validation accuracy. Everything is in the
+workdir afterwards: TensorBoard events, result.json, model.keras.
+"""
+
+import os
+import sys
+
+from absl import app, flags
+
+import datasets
+import flag_rules
+import schedule_flags
+
+FLAGS = flags.FLAGS
+
+# The rate that suits an optimizer as the peak of a schedule.
+_PEAKS = {
+  "sgd": 0.1,
+  "rmsprop": 1e-3,
+  "adam": 3e-3,
+  "adamw": 3e-3,
+  "nadam": 3e-3,
+  "adamax": 6e-3,
+  "lamb": 1e-2,
+  "lion": 3e-4,
+  "adadelta": 1.0,
+  "adafactor": 1e-2,
+  "adagrad": 5e-2,
+  "ftrl": 5e-2,
+}
+_MODEL_USES = {
+  "mlp": ("hidden", "dropout"),
+  "cnn": ("hidden", "dropout", "filters"),
+  "embedding_bag": ("dropout", "num_words", "embedding_dim"),
+}
+
+
+def define_flags():
+  """Defines all flags of the script."""
+  _define_data_flags()
+  _define_model_flags()
+  schedule_flags.define()
+  _define_loop_flags()
+  flag_rules.show_in_help()
+
+
+def _define_data_flags():
+  flags.DEFINE_enum("dataset", "digits", datasets.NAMES, "what to train on")
+  flags.DEFINE_string(
+    "data_path", None, "file to read: .npz (x_train, y_train, x_val ...), .csv"
+  )
+  flag_rules.number(
+    "validation_fraction",
+    0.2,
+    "share held out where the data has no validation part",
+    high=0.9,
+    open_low=True,
+  )
+  flag_rules.integer("max_length", 400, "imdb: words of a review", 1)
+  flag_rules.integer("batch_size", 32, "examples of one update", 1)
+
+
+def _define_model_flags():
+  flags.DEFINE_string(
+    "model",
+    "mlp",
+    "mlp, cnn, embedding_bag, or package.module:function, a function of "
+    "(input_shape, outputs) that returns a keras.Model",
+  )
+  sizes = {
+    "count": None,
+    "kind": int,
+    "accept": lambda value: value >= 1,
+    "rule": "positive integers separated by commas",
+  }
+  flag_rules.numbers("hidden", "256", "units of the hidden layers", **sizes)
+  flag_rules.numbers("filters", "32,64", "cnn: convolution filters", **sizes)
+  flag_rules.number("dropout", 0.0, "dropout before the last layer", high=0.9)
+  flag_rules.integer("num_words", 20000, "imdb: words that are kept", 4)
+  flag_rules.integer("embedding_dim", 50, "embedding_bag: size of a word", 1)
+  flags.DEFINE_enum("optimizer", "sgd", tuple(_PEAKS), "Keras optimizer")
+  flag_rules.number(
+    "momentum", None, "sgd, rmsprop: own momentum, unset: 0.9", high=0.999
+  )
+  flags.DEFINE_bool("nesterov", True, "sgd: Nesterov momentum")
+
+
+def _define_loop_flags():
+  flag_rules.integer("epochs", 20, "passes over the training data", 1)
+  flags.DEFINE_string("steps_per_loop", "auto", "updates of a call, or auto")
+  flags.DEFINE_enum("compile", "auto", ("auto", "graph"), "engine")
+  flags.DEFINE_enum(
+    "strategy", "auto", ("auto", "one_device", "mirrored"), "devices"
+  )
+  flag_rules.integer(
+    "early_stopping", None, "stop after this many validations not better", 0
+  )
+  flag_rules.integer(
+    "reduce_on_plateau", None, "lr x 0.1 after this many not better", 1
+  )
+  flags.DEFINE_string("monitor", "val_loss", "metric that those two watch")
+  flag_rules.duration("validate_every", "1ep", "time between validations")
+  flag_rules.integer("seed", 0, "of weights, data order and dropout", 0)
+  flag_rules.integer("log_every", 1, "steps between logged rows", 1)
+  flags.DEFINE_string(
+    "workdir", None, "the run's folder; unset: writes nothing"
+  )
+  flags.DEFINE_bool("dry_run", False, "print the resolved plan and exit")
+
+  def accept(value):
+    if value == "auto" or (value.isdecimal() and int(value) >= 1):
+      return True
+    rule = "auto or an integer >= 1"
+    raise flags.ValidationError(f"must be {rule}; got {value!r}")
+
+  flags.register_validator("steps_per_loop", accept)
+
+
+def check_flags():
+  """Rules about several flags, before TensorFlow is imported."""
+  if FLAGS.dataset in datasets.NEED_PATH and not FLAGS.data_path:
+    flag_rules.stop(f"--dataset={FLAGS.dataset} needs --data_path=FILE")
+  if FLAGS.dataset == "digits" and FLAGS.data_path:
+    flag_rules.stop("--data_path has no effect with --dataset=digits")
+  if FLAGS.data_path and not os.path.isfile(FLAGS.data_path):
+    flag_rules.stop(f"--data_path={FLAGS.data_path} is not a file")
+  known = ", ".join(_MODEL_USES)
+  if FLAGS.model not in _MODEL_USES and ":" not in FLAGS.model:
+    rule = f"one of {known}, or package.module:function"
+    flag_rules.stop(f"--model must be {rule}; got {FLAGS.model!r}")
+  flag_rules.refuse_unused("schedule", schedule_flags.USES)
+  flag_rules.refuse_unused("model", _MODEL_USES)
+  for name in ("momentum", "nesterov"):
+    able = ("sgd", "rmsprop") if name == "momentum" else ("sgd",)
+    if FLAGS[name].present and FLAGS.optimizer not in able:
+      choice = f"--optimizer={FLAGS.optimizer}"
+      flag_rules.stop(f"--{name} has no effect with {choice}")
+  watched = (FLAGS.early_stopping, FLAGS.reduce_on_plateau) != (None, None)
+  if FLAGS["monitor"].present and not watched:
+    flag_rules.stop("--monitor needs --early_stopping or --reduce_on_plateau")
+
+
+def main(argv):
+  del argv
+  check_flags()
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+  # Imported here: flags are checked in 0.1 s, TensorFlow takes 4.
+  import job
+  from kernels import checks
+
+  try:
+    job.run(FLAGS, _PEAKS)
+  except (checks.ArgumentError, datasets.DataError) as error:
+    flag_rules.stop(error)
+  except OSError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+  define_flags()
+  app.run(main, flags_parser=flag_rules.parse)
