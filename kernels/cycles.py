@@ -38,6 +38,7 @@ def cycle_lengths(first, multiplier, round_to, cycles=None):
   lengths, end = [first], first
   while end < _FAR and (cycles is None or len(lengths) < cycles):
     following = math.ceil(lengths[-1] * multiplier / round_to) * round_to
+    following = min(following, _FAR)  # so that every end fits an int64
     if following == lengths[-1] and cycles is None:
       return lengths, True
     lengths.append(following)

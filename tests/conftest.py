@@ -1,0 +1,34 @@
+"""Quiet TensorFlow, and four logical CPUs, before anything uses it."""
+
+import os
+import pathlib
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+import pytest
+import tensorflow as tf
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DATA = ROOT.parent / "shared" / "data"
+sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(ROOT / "tests"))
+
+tf.config.set_logical_device_configuration(
+  tf.config.list_physical_devices("CPU")[0],
+  [tf.config.LogicalDeviceConfiguration()] * 4,
+)
+
+
+@pytest.fixture
+def data_file():
+  """A function: name of a data file -> its path; skips where it is not."""
+
+  def find(name):
+    path = DATA / name
+    if not path.is_file():
+      pytest.skip(f"no {name} beside the checkout")
+    return str(path)
+
+  return find
