@@ -211,7 +211,7 @@ class TrainLoop:
       return
     with self._strategy.scope():
       self._output, self._metric_names = preflight.build(
-        self.model, self._strategy, source.example
+        self.model, self._strategy, source, self._loss
       )
       make.check_scope(self._strategy, self.model, self.optimizer)
       self._step = Step(self.model, self.optimizer)

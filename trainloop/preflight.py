@@ -27,13 +27,14 @@ _ONE_TO_ONE = (
 )
 
 
-def build(model, strategy, example):
+def build(model, strategy, source, loss):
   """Builds an unbuilt model and its metrics on one small batch.
 
   Args:
     model: a compiled keras.Model.
     strategy: the strategy it was made under.
-    example: (x, y, sample_weight), a small batch.
+    source: the first data source that comes.
+    loss: the loss as the user gave it: one, or one an output.
 
   Returns:
     (output, names): the model's output for the batch on replica 0, and the
@@ -42,20 +43,33 @@ def build(model, strategy, example):
   Raises:
     ValueError: if the model can't be trained on the batch.
   """
-
-  def forward():
-    x, y, sample_weight = data_lib.map_leaves(tf.convert_to_tensor, example)
-    y_pred = model(x, training=False)
-    model.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
-    model.compute_metrics(x, y, y_pred, sample_weight)
-    return y_pred
-
-  output = distribution.first(strategy, strategy.run(forward))
-  names = [name for name in model.get_metrics_result() if name != "loss"]
-  strategy.run(model.reset_metrics)
+  batch = data_lib.map_leaves(tf.convert_to_tensor, source.example)
+  y_pred = strategy.run(_forward, args=(model, batch[0]))
+  output = distribution.first(strategy, y_pred)
   if not model.trainable_variables:
     checks.fail("model", model.name, "a model with trainable weights")
+  check_source("data", source, loss, output)
+
+  def update(y_pred):
+    x, y, sample_weight = batch
+    model.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
+    model.compute_metrics(x, y, y_pred, sample_weight)
+
+  strategy.run(update, args=(y_pred,))
+  names = [name for name in model.get_metrics_result() if name != "loss"]
+  strategy.run(model.reset_metrics)
   return output, ["loss", *names]
+
+
+def _forward(model, x):
+  """The model's output, or one line that says what it does not take."""
+  try:
+    return model(x, training=False)
+  except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+    shapes = [(None, *leaf.shape[1:]) for leaf in tf.nest.flatten(x)]
+    reason = str(error).strip().splitlines()[0]
+    rule = f"of shapes that the model takes ({reason})"
+    raise checks.ArgumentError(f"`x` must be {rule}; got {shapes}") from error
 
 
 def check_batch_size(source):
