@@ -83,6 +83,16 @@ class ArrayData:
     return map_leaves(lambda array: array[:2], self.arrays)
 
   @property
+  def identity(self):
+    """What makes the order of the examples, as JSON types."""
+    return {
+      "num_examples": self.num_examples,
+      "batch_size": self.batch_size,
+      "data_seed": self.seed,
+      "shuffle": self.shuffle,
+    }
+
+  @property
   def targets(self):
     """All targets, for checks; None without."""
     return self.arrays[1]
@@ -160,8 +170,7 @@ class DatasetData:
       while `steps_per_epoch` is None.
   """
 
-  seed = None
-  batch_size = None
+  identity = {"num_examples": None}
 
   def __init__(self, dataset, steps_per_epoch=None):
     spec = dataset.element_spec
@@ -195,20 +204,25 @@ class DatasetData:
     return self.steps_per_epoch - first
 
   def training(self, strategy, epoch, first, count):
-    """As `ArrayData.training`: (iterator, int32 n); a new pass at step 0."""
-    del epoch
+    """As `ArrayData.training`: (iterator, int32 n); a new pass at step 0.
+
+    A fit that goes on inside an epoch skips the batches before, one by one.
+    """
+    if self.endless:
+      first = epoch * self.steps_per_epoch + first
     if self._iterator is None or (first == 0 and not self.endless):
-      self._iterator = self._pass(strategy)
+      self._iterator = self._pass(strategy, skip=first)
     return self._iterator, tf.constant(count)
 
   def evaluation(self, strategy):
     """As `ArrayData.evaluation`: (iterator of a fresh pass, int32 n)."""
     return self._pass(strategy), tf.constant(self.steps_per_epoch)
 
-  def _pass(self, strategy):
+  def _pass(self, strategy, skip=0):
+    dataset = self.dataset.skip(skip) if skip else self.dataset
     if strategy.num_replicas_in_sync > 1:
-      return iter(strategy.experimental_distribute_dataset(self.dataset))
-    return iter(self.dataset)
+      dataset = strategy.experimental_distribute_dataset(dataset)
+    return iter(dataset)
 
 
 def adapt(name, data, steps_per_epoch=None):

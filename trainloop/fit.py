@@ -9,8 +9,8 @@ from trainloop.fit_plan import FitPlan
 from trainloop.history import History, NonFiniteError
 from trainloop.pace import Pace
 from trainloop.progress import Progress
+from trainloop.records import NoRecords
 from trainloop.state import TrainState
-from trainloop.tensorboard import EventWriter
 from trainloop.window import Window
 
 
@@ -30,7 +30,7 @@ class Fit:
   strategy: typing.Any
   pace: Pace
   progress: Progress
-  writer: EventWriter | None
+  records: NoRecords
 
   def run(self, source, validation):
     """Trains until the plan's end or a stop.
@@ -42,16 +42,17 @@ class Fit:
     Raises:
       NonFiniteError: if an update's loss or gradient is not finite.
     """
-    plan, step, stop = self.plan, self.plan.start, False
-    self._validated = {}
-    self.metrics.reset()
-    self.progress.start(plan)
+    plan, step = self.plan, int(self.state.global_step)
+    stop = bool(self.state.judge.stop)  # decided before a kill: stop at once
+    self.progress.start(plan, step)
     while step < plan.end and not stop:
       step = self._window(step, source)
       if plan.validates(step):
         stop = self._validate(step, validation)
       if plan.ends_epoch(step) or stop:
         self._end_epoch(step)
+      if plan.saves(step) and step < plan.end and not stop:
+        self.records.save(self.history)
     self.history.stop_reason = "early_stopping" if stop else "completed"
     self.progress.finish(step, self.history.stop_reason)
 
@@ -66,8 +67,7 @@ class Fit:
     rows, done = rows.numpy(), int(done)  # the host waits for the device
     self.pace.record(n, time.perf_counter() - clock)
     self.history.add_rows(step, rows[:done])
-    if self.writer is not None:
-      self.writer.rows(began, step, rows[:done])
+    self.records.rows(began, step, rows[:done])
     if refused:
       _, _, loss, norm = rows[done]
       raise NonFiniteError(step + done, loss, norm)
@@ -79,20 +79,18 @@ class Fit:
     found = {}
     if validation is not None:
       found = self.evaluate(validation)
-      if self.writer is not None:
-        self.writer.scalars("validation", step - 1, found)
-    self._validated = {f"val_{name}": v for name, v in found.items()}
-    values = {**self._training(), **self._validated}
+      self.records.scalars("validation", step - 1, found)
+    self.history.validated = {f"val_{name}": v for name, v in found.items()}
+    values = {**self._training(), **self.history.validated}
     return self.state.judge.verdict(values, step - 1, self._epoch(step))
 
   def _end_epoch(self, step):
     """Records the epoch that ends, or is left, after `step` updates."""
     train = self._training()
-    if self.writer is not None:
-      loss = {"epoch_loss": train["loss"]}
-      rest = {name: v for name, v in train.items() if name != "loss"}
-      self.writer.scalars("train", step - 1, {**loss, **rest})
-    values, self._validated = {**train, **self._validated}, {}
+    # The tag `loss` of this run is each update's own.
+    tags = {"epoch_loss" if k == "loss" else k: v for k, v in train.items()}
+    self.records.scalars("train", step - 1, tags)
+    values, self.history.validated = {**train, **self.history.validated}, {}
     self.history.add_epoch({"epoch": self._epoch(step), **values})
     self.progress.epoch(self._epoch(step), step, values)
     self.metrics.reset()

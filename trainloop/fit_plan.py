@@ -10,16 +10,20 @@ class FitPlan:
   Attributes:
     start: global step at which the fit begins.
     first_epoch: epochs of the run begun before this fit.
+    schedule_start: global step at which its schedule is at its own step 0.
     epochs: epochs of this fit.
     steps_per_epoch: updates of an epoch.
     validate_steps: updates between two validations.
+    checkpoint_steps: updates between two checkpoints.
   """
 
   start: int
   first_epoch: int
+  schedule_start: int
   epochs: int
   steps_per_epoch: int
   validate_steps: int
+  checkpoint_steps: int
 
   @property
   def end(self):
@@ -39,8 +43,16 @@ class FitPlan:
     """Whether a validation is due after `step` updates."""
     return (step - self.start) % self.validate_steps == 0
 
+  def saves(self, step):
+    """Whether a checkpoint is due after `step` updates."""
+    return (step - self.start) % self.checkpoint_steps == 0
+
   def until_event(self, step):
-    """Updates from `step` to the next epoch end or validation."""
+    """Updates from `step` to the next epoch end, validation or checkpoint."""
     done = step - self.start
-    cycles = (self.steps_per_epoch, self.validate_steps)
+    cycles = (
+      self.steps_per_epoch,
+      self.validate_steps,
+      self.checkpoint_steps,
+    )
     return min(cycle - done % cycle for cycle in cycles)

@@ -25,10 +25,12 @@ class History:
 
   Attributes:
     stop_reason: "completed", "early_stopping", ...; None while it runs.
+    validated: {"val_...": float} of the epoch that is going on.
   """
 
   def __init__(self):
     self.stop_reason = None
+    self.validated = {}
     self._first, self._blocks, self._epochs = 0, [], []
 
   def add_rows(self, first_step, rows):
@@ -62,3 +64,23 @@ class History:
       name: np.array([epoch.get(name, missing) for epoch in self._epochs])
       for name in names
     }
+
+  def to_config(self):
+    """All but the rows, as a dict of JSON types."""
+    return {
+      "stop_reason": self.stop_reason,
+      "epochs": self._epochs,
+      "validated": self.validated,
+    }
+
+  @classmethod
+  def from_config(cls, config, first_step=0, rows=None):
+    """The history that `to_config` describes, with its rows if any."""
+    history = cls()
+    history.stop_reason = config["stop_reason"]
+    history.validated = config["validated"]
+    for values in config["epochs"]:
+      history.add_epoch(values)
+    if rows is not None and len(rows):
+      history.add_rows(first_step, rows)
+    return history

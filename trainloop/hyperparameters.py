@@ -127,7 +127,7 @@ class Binding:
         setattr(optimizer, name, value)
 
 
-def own_schedule(optimizer):
+def own_rate(optimizer):
   """What the optimizer itself brings as a learning rate.
 
   Args:

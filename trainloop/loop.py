@@ -6,18 +6,16 @@ import tensorflow as tf
 import kernels
 from kernels import checks
 from trainloop import data as data_lib
-from trainloop import durations, make, preflight
+from trainloop import durations, make, preflight, records
 from trainloop.evaluation import Evaluation
 from trainloop.fit import Fit
 from trainloop.fit_plan import FitPlan
-from trainloop.history import History
-from trainloop.hyperparameters import Binding, own_schedule
+from trainloop.hyperparameters import Binding
 from trainloop.judge import Judge
 from trainloop.pace import Pace
 from trainloop.progress import Progress
 from trainloop.state import TrainState
 from trainloop.step import Step
-from trainloop.tensorboard import EventWriter
 from trainloop.window import Window
 
 _COMPILE = ("auto", "graph")
@@ -39,13 +37,15 @@ class TrainLoop:
     metrics: Keras metrics or their names, as `Model.compile` takes them.
     loss_weights: weights of several outputs' losses, or None.
     strategy: a `tf.distribute.Strategy`; None for the one in scope.
-    workdir: folder for TensorBoard events; None writes nothing.
+    workdir: folder for events and checkpoints; None writes nothing. A run
+      that is there already goes on: the n-th fit of a process is its n-th fit.
     steps_per_loop: updates of a window, int >= 1, or "auto" for about 0.1 s;
       the result does not depend on it.
     compile: "graph" or "auto".
     early_stopping: an `EarlyStopping` or None.
     reduce_on_plateau: a `ReduceOnPlateau` or None.
     validate_every: duration between validations, as "1ep".
+    checkpoint_every: duration between checkpoints in the workdir.
     on_nonfinite: "raise": an update whose loss or gradient is not finite is
       not applied, and `NonFiniteError` names its step.
     log_every: write each row whose step is a multiple of this, int >= 1.
@@ -72,6 +72,7 @@ class TrainLoop:
     early_stopping=None,
     reduce_on_plateau=None,
     validate_every="1ep",
+    checkpoint_every="1ep",
     on_nonfinite="raise",
     log_every=1,
     seed=0,
@@ -80,9 +81,11 @@ class TrainLoop:
     checks.choice("compile", compile, _COMPILE)
     checks.choice("on_nonfinite", on_nonfinite, _ON_NONFINITE)
     durations.parse("validate_every", validate_every)
+    durations.parse("checkpoint_every", checkpoint_every)
     self._pace = Pace(steps_per_loop)
     self._log_every = checks.integer("log_every", log_every, 1)
-    self._validate_every, self._workdir = validate_every, workdir
+    self._every = {"validate": validate_every, "checkpoint": checkpoint_every}
+    self._workdir = workdir
     self._loss = loss
     self._given = make.schedule(schedule)
     self._strategy = strategy or tf.distribute.get_strategy()
@@ -99,7 +102,7 @@ class TrainLoop:
     self._progress = Progress(quiet=not verbose)
     self._judging = make.judging(early_stopping, reduce_on_plateau)
     self._state = self._step = self._evaluation = self._schedule = None
-    self._windows = {}
+    self._records, self._windows = None, {}
     self.history = None
 
   @property
@@ -122,6 +125,11 @@ class TrainLoop:
     """How often a training window was traced (and compiled) so far."""
     return sum(window.traces for window in self._windows.values())
 
+  @property
+  def resumed_from(self):
+    """Global steps at which the run in the workdir went on after an end."""
+    return [] if self._records is None else list(self._records.resumed_from)
+
   def fit(
     self, data, epochs, *, validation=None, schedule=None, steps_per_epoch=None
   ):
@@ -142,31 +150,23 @@ class TrainLoop:
       ValueError: before the first update, if something can't work.
       NonFiniteError: if an update's loss or gradient is not finite.
     """
+    epochs = checks.integer("epochs", epochs, 1)
     source = data_lib.adapt("data", data, steps_per_epoch)
     if validation is not None:
       validation = data_lib.adapt("validation", validation)
-    plan = self._prepare(source, validation, epochs, schedule)
-    self.history = History()
-    writer = self._open_writer(plan)
-    fit = Fit(
-      plan=plan,
-      window=self._windows[self._schedule],
-      evaluate=self._evaluate,
-      metrics=self._evaluation,
-      state=self._state,
-      history=self.history,
-      strategy=self._strategy,
-      pace=self._pace,
-      progress=self._progress,
-      writer=writer,
-    )
+    self._check(source, validation)
+    schedule, begins = self._choose(schedule)
+    window = self._bound(schedule)
+    asked = self._asked(source, epochs, schedule)
     try:
-      fit.run(source, validation)
-      self._finish()
+      entry = self._records.next_fit(asked)
+      if entry is None:
+        begun = self._begin(source, epochs, schedule, begins)
+        entry = self._records.start_fit(begun, asked)
+      self._schedule = schedule
+      return self._train(entry, window, source, validation)
     finally:
-      if writer is not None:
-        writer.close()
-    return self.history
+      self._records.close()
 
   def evaluate(self, data):
     """The loss and metrics over all examples of some data.
@@ -185,25 +185,66 @@ class TrainLoop:
     preflight.check_source("data", source, self._loss, self._output)
     return self._evaluate(source)
 
-  def _prepare(self, source, validation, epochs, schedule):
-    """Checks all that a fit needs, builds what is missing; returns the plan."""
-    epochs = checks.integer("epochs", epochs, 1)
+  def _train(self, entry, window, source, validation):
+    """Runs a new fit, or the rest of one that the workdir knows."""
+    asked, step = entry["asked"], self.global_step
+    names = ("epochs", "steps_per_epoch", "validate_steps", "checkpoint_steps")
+    plan = FitPlan(**entry["begun"], **{name: asked[name] for name in names})
+    self.history = self._records.history(entry, plan, step)
+    if entry["done"]:
+      self._progress.line(f"already {self.history.stop_reason}")
+      return self.history
+    self._records.begin(plan, step, self._curve(plan), self.history)
+    fit = Fit(
+      plan=plan,
+      window=window,
+      evaluate=self._evaluate,
+      metrics=self._evaluation,
+      state=self._state,
+      history=self.history,
+      strategy=self._strategy,
+      pace=self._pace,
+      progress=self._progress,
+      records=self._records,
+    )
+    fit.run(source, validation)
+    self._finish()
+    self._records.finish(self.history)
+    return self.history
+
+  def _curve(self, plan):
+    """The planned (rates, momenta or None) of a fit; NumPy, a value a step."""
+    if self._workdir is None:
+      return None
+    steps = np.arange(plan.start, plan.end) - plan.schedule_start
+    rates, momenta = kernels.tabulate(self._schedule, steps)
+    own = self._binding.momentum
+    if momenta is None and own is not None:
+      momenta = np.full_like(rates, own)
+    return rates, momenta
+
+  def _evaluate(self, source):
+    values = self._evaluation(*source.evaluation(self._strategy))
+    return {name: float(value) for name, value in values.items()}
+
+  def _finish(self):
+    """What a finished fit leaves in the model: averages, or best weights."""
+    if self.optimizer.use_ema:
+      self.optimizer.finalize_variable_values(self.model.trainable_variables)
+    if self._state.judge.has_best:
+      self._state.judge.restore_best()
+
+  def _check(self, source, validation):
+    """Refuses what can't work; builds model, metrics and state if missing."""
     preflight.check_batch_size(source)
     self._build(source)
     for name, one in (("data", source), ("validation", validation)):
       if one is not None:
         preflight.check_source(name, one, self._loss, self._output)
-    plan = self._plan(source.steps_per_epoch, epochs)
-    goes_on = schedule is None and self._schedule is not None
-    offset = int(self._state.schedule_start) if goes_on else plan.start
-    schedule = self._schedule if goes_on else self._next_schedule(schedule)
-    preflight.check_overrun(schedule, plan.end - offset)
     monitors = self._state.judge.monitors
     preflight.check_monitors(monitors, self._metric_names, validation)
-    preflight.check_workdir(self._workdir, fresh=self.history is None)
-    self._bind(schedule)
-    self._state.schedule_start.assign(offset)
-    return plan
+    if self._workdir is not None:
+      preflight.check_workdir(self._workdir)
 
   def _build(self, source):
     """Builds model, metrics and state from the first data that comes."""
@@ -218,8 +259,17 @@ class TrainLoop:
       self._evaluation = Evaluation(self._strategy, self._step)
       self._state = TrainState(Judge(self.model.weights, *self._judging))
 
-  def _bind(self, schedule):
-    """Makes the optimizer ready for a schedule; a known one traces nothing."""
+  def _choose(self, schedule):
+    """(schedule, whether it begins now) of the fit that comes."""
+    if schedule is None and self._schedule is not None:
+      return self._schedule, False
+    schedule = make.schedule(schedule) or self._given
+    if schedule is None:
+      schedule = make.own_schedule(self.optimizer)
+    return schedule, True
+
+  def _bound(self, schedule):
+    """The window for a schedule; a known one traces nothing."""
     momentum = schedule(0).momentum
     with self._strategy.scope():
       self._binding.prepare(
@@ -230,51 +280,54 @@ class TrainLoop:
       self._windows[schedule] = Window(
         self._strategy, self._step, self._binding, self._state, schedule
       )
-    self._schedule = schedule
+    if self._records is None:
+      self._records = records.open_records(
+        self._workdir, self._moved(), self._log_every
+      )
+    return self._windows[schedule]
 
-  def _next_schedule(self, schedule):
-    schedule = make.schedule(schedule) or self._given
-    if schedule is not None:
-      return schedule
-    brought = own_schedule(self.optimizer)
-    if isinstance(brought, float):
-      return kernels.Constant(brought)
-    return kernels.from_keras(brought)
+  def _moved(self):
+    """{name: tf.Variables}: everything that training moves."""
+    model, optimizer = self.model.variables, self.optimizer.variables
+    return {
+      "model": [v.value for v in model],
+      "optimizer": [v.value for v in optimizer],
+      "metrics": [v.value for v in self._step.metric_variables],
+      "state": list(self._state.variables),
+    }
 
-  def _plan(self, steps_per_epoch, epochs):
-    total = steps_per_epoch * epochs
-    validate_steps = durations.to_steps(
-      "validate_every", self._validate_every, steps_per_epoch, total, 1
-    )
-    self._state.begin_fit()
-    return FitPlan(
-      start=int(self._state.global_step),
-      first_epoch=int(self._state.epoch),
-      epochs=epochs,
-      steps_per_epoch=steps_per_epoch,
-      validate_steps=validate_steps,
-    )
+  def _asked(self, source, epochs, schedule):
+    """What must be the same for a fit to go on after a restart."""
+    steps = {
+      f"{name}_steps": durations.to_steps(
+        f"{name}_every",
+        text,
+        source.steps_per_epoch,
+        source.steps_per_epoch * epochs,
+        1,
+      )
+      for name, text in self._every.items()
+    }
+    return {
+      "epochs": epochs,
+      "steps_per_epoch": source.steps_per_epoch,
+      **steps,
+      **source.identity,
+      "schedule": schedule.to_config(),
+      "judging": [repr(options) for options in self._judging],
+    }
 
-  def _open_writer(self, plan):
-    """The event writer, with the whole planned curve already in it."""
-    if self._workdir is None:
-      return None
-    writer = EventWriter(self._workdir, self._log_every)
-    steps = np.arange(plan.start, plan.end) - int(self._state.schedule_start)
-    rates, momenta = kernels.tabulate(self._schedule, steps)
-    own = self._binding.momentum
-    if momenta is None and own is not None:
-      momenta = np.full_like(rates, own)
-    writer.plan(plan.start, rates, momenta)
-    return writer
-
-  def _evaluate(self, source):
-    values = self._evaluation(*source.evaluation(self._strategy))
-    return {name: float(value) for name, value in values.items()}
-
-  def _finish(self):
-    """What a finished fit leaves in the model: averages, or best weights."""
-    if self.optimizer.use_ema:
-      self.optimizer.finalize_variable_values(self.model.trainable_variables)
-    if self._state.judge.has_best:
-      self._state.judge.restore_best()
+  def _begin(self, source, epochs, schedule, begins):
+    """Where a fit that begins now begins."""
+    state = self._state
+    start = int(state.global_step)
+    schedule_start = start if begins else int(state.schedule_start)
+    steps = epochs * source.steps_per_epoch
+    preflight.check_overrun(schedule, start + steps - schedule_start)
+    state.begin_fit(schedule_start)
+    self._evaluation.reset()
+    return {
+      "start": start,
+      "first_epoch": int(state.epoch),
+      "schedule_start": schedule_start,
+    }

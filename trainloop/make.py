@@ -4,6 +4,7 @@ import keras
 
 import kernels
 from kernels import checks
+from trainloop import hyperparameters
 from trainloop.judge import EarlyStopping, ReduceOnPlateau
 
 
@@ -54,6 +55,14 @@ def schedule(given):
     return kernels.from_keras(given)
   kind = type(given).__name__
   return checks.fail("schedule", kind, "a kernels.Schedule or None")
+
+
+def own_schedule(keras_optimizer):
+  """The schedule that an optimizer itself brings: its rate, or its own."""
+  brought = hyperparameters.own_rate(keras_optimizer)
+  if isinstance(brought, float):
+    return kernels.Constant(brought)
+  return kernels.from_keras(brought)
 
 
 def judging(early_stopping, reduce_on_plateau):

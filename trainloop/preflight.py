@@ -9,7 +9,6 @@ import tensorflow as tf
 from kernels import checks
 from trainloop import data as data_lib
 from trainloop import distribution
-from trainloop.tensorboard import RUNS
 
 _SPARSE = "sparse_categorical_crossentropy"
 _BINARY = "binary_crossentropy"
@@ -96,17 +95,14 @@ def check_monitors(monitors, names, validation):
       checks.fail("validation", None, rule)
 
 
-def check_workdir(workdir, fresh):
-  """Refuses a workdir that can't be written, or holds another run."""
-  if workdir is None:
-    return
+def check_workdir(workdir):
+  """Refuses a workdir that can't be written."""
   parent = os.path.abspath(workdir)
   while not os.path.lexists(parent):
     parent = os.path.dirname(parent)
-  if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
-    checks.fail("workdir", workdir, f"writable ({parent} is not)")
-  if fresh and any(os.path.exists(os.path.join(workdir, run)) for run in RUNS):
-    checks.fail("workdir", workdir, "a folder without a run in it")
+  writable = os.access(parent, os.W_OK | os.X_OK)
+  if not os.path.isdir(parent) or not writable or parent.startswith("/proc"):
+    checks.fail("workdir", str(workdir), f"writable ({parent} is not)")
 
 
 def check_source(name, source, loss, output):

@@ -32,9 +32,9 @@ class Progress:
     self._live = self._stream.isatty() and not quiet
     self._clock = clock
 
-  def start(self, plan):
-    """Begins the fit of a `FitPlan`."""
-    self._first, self._last = plan.start, plan.end
+  def start(self, plan, step):
+    """Begins, or goes on with, the fit of a `FitPlan` at global step `step`."""
+    self._first, self._last = step, plan.end
     self._epochs = plan.first_epoch + plan.epochs
     self._began = self._clock()
     self._shown = -1.0

@@ -45,8 +45,9 @@ class TrainState(tf.Module):
     self.loss_sum.assign(0.0)
     self.examples.assign(0)
 
-  def begin_fit(self):
-    """Closes an epoch that an exception left half way; on the host."""
-    if int(self.examples):
+  def begin_fit(self, schedule_start):
+    """Starts anew what belongs to one fit; on the host."""
+    if int(self.examples):  # an exception left an epoch half way
       self.end_epoch()
+    self.schedule_start.assign(schedule_start)
     self.judge.restart()

@@ -17,7 +17,7 @@ from tensorboard.compat.proto import event_pb2, summary_pb2
 
 LEARNING_RATE = "hyperparameters/learning_rate"
 MOMENTUM = "hyperparameters/momentum"
-RUNS = ("train", "validation", "plan")
+_PART = ".part"
 _TAGS = (LEARNING_RATE, MOMENTUM, "loss", "grad_norm")
 # Windows that may wait for the thread; a full queue slows the loop down
 # rather than losing rows.
@@ -141,3 +141,47 @@ class EventWriter:
     if name not in self._runs:
       self._runs[name] = _Run(os.path.join(self._workdir, name))
     getattr(self._runs[name], method)(*values)
+
+
+def trim(folder, step):
+  """Cuts events of `step` and later out of a run's event files.
+
+  Each file is replaced at once by its shorter self. A torn last record, left
+  by a kill while writing, is dropped.
+
+  Args:
+    folder: the run's folder; may be missing.
+    step: first step that is cut.
+  """
+  if not os.path.isdir(folder):
+    return
+  for name in sorted(os.listdir(folder)):
+    path = os.path.join(folder, name)
+    if name.endswith(_PART):
+      os.remove(path)
+    elif ".tfevents." in name:
+      _trim_file(path, step)
+
+
+def _trim_file(path, step):
+  records, torn = _records(path)
+  events = [event_pb2.Event.FromString(record) for record in records]
+  kept = [e.HasField("file_version") or e.step < step for e in events]
+  if all(kept) and not torn:
+    return
+  with tf.io.TFRecordWriter(path + _PART) as out:
+    for record, keep in zip(records, kept, strict=True):
+      if keep:
+        out.write(record)
+  os.replace(path + _PART, path)
+
+
+def _records(path):
+  """(records, whether the file's end is torn or unreadable)."""
+  records = []
+  try:
+    for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+      records.append(record)
+  except tf.errors.DataLossError:
+    return records, True
+  return records, False

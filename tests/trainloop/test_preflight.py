@@ -174,11 +174,3 @@ def test_a_read_only_workdir(tmp_path):
   tmp_path.chmod(0o500)
   with pytest.raises(ValueError, match="`workdir` must be writable"):
     fit(tmp_path)
-
-
-def test_a_workdir_with_a_run_in_it(tmp_path):
-  fit(tmp_path)
-  before = sorted(p.name for p in tmp_path.rglob("*"))
-  with pytest.raises(ValueError, match="`workdir` must be a folder without"):
-    fit(tmp_path)
-  assert sorted(p.name for p in tmp_path.rglob("*")) == before

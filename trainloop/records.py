@@ -1,0 +1,152 @@
+"""What a run writes: events, row journal, checkpoints; or nothing at all."""
+
+import time
+
+from kernels import checks
+from trainloop import checkpoints
+from trainloop.history import History
+from trainloop.tensorboard import EventWriter
+
+
+def open_records(workdir, groups, log_every):
+  """`Records` of a workdir, or `NoRecords` without one."""
+  if workdir is None:
+    return NoRecords()
+  return Records(workdir, groups, log_every)
+
+
+class NoRecords:
+  """Remembers nothing: every fit is new, and nothing is written."""
+
+  resumed_from = ()
+
+  def next_fit(self, asked):
+    """The entry of the fit that comes, if the workdir knows it."""
+    del asked
+
+  def start_fit(self, begun, asked):
+    """A new fit's entry: a dict of JSON types."""
+    history = History().to_config()
+    return {"asked": asked, "begun": begun, "history": history, "done": False}
+
+  def history(self, entry, plan, step):
+    """The fit's history up to global step `step`."""
+    del plan, step
+    return History.from_config(entry["history"])
+
+  def begin(self, plan, step, curve, history):
+    """Before the first update: the planned (rates, momenta or None)."""
+
+  def rows(self, began, first_step, rows):
+    """A window's rows; see `EventWriter.rows`."""
+
+  def scalars(self, run, step, values):
+    """Metrics at a step; see `EventWriter.scalars`."""
+
+  def save(self, history):
+    """Commits a checkpoint."""
+
+  def finish(self, history):
+    """Commits the end of the fit."""
+
+  def close(self):
+    """After a fit, however it ended."""
+
+
+class Records(NoRecords):
+  """A run's records in its workdir.
+
+  Rows are flushed first, then the checkpoint that remembers them is
+  committed; what was written after the newest checkpoint is cut off when the
+  run goes on.
+
+  Args:
+    workdir: the run's folder.
+    groups: {name: tf.Variables} that a checkpoint holds.
+    log_every: see `EventWriter`.
+  """
+
+  def __init__(self, workdir, groups, log_every):
+    self._workdir, self._log_every = workdir, log_every
+    self._store = checkpoints.RunStore(workdir, groups)
+    self._index, self._writer, self._new = -1, None, True
+
+  @property
+  def resumed_from(self):
+    """Global steps at which the run went on after an end."""
+    return self._store.log["resumed_from"]
+
+  def next_fit(self, asked):
+    """The n-th fit of a process is the n-th fit of its workdir.
+
+    Args:
+      asked: what must be the same as it was; see `TrainLoop`.
+
+    Returns:
+      The fit's entry, or None if it is new.
+
+    Raises:
+      ValueError: if it differs, naming old and new.
+    """
+    self._index, self._new = self._index + 1, False
+    if not self._store.is_open and not self._store.exists():
+      return None
+    self._store.open()
+    known = self._store.log["fits"][self._index :]
+    if not known:
+      return None
+    was = known[0]["asked"]
+    for name in {**was, **asked}:
+      if was.get(name) != asked.get(name):
+        rule = f"{was.get(name)!r}, as in the run in {self._workdir}"
+        checks.fail(name, asked.get(name), rule)
+    return known[0]
+
+  def start_fit(self, begun, asked):
+    if not self._store.is_open:
+      self._store.open()
+    entry = super().start_fit(begun, asked)
+    self._store.log["fits"].append(entry)
+    self._new = True
+    return entry
+
+  def history(self, entry, plan, step):
+    step = min(step, plan.end)
+    rows = self._store.rows(plan.start, step)
+    return History.from_config(entry["history"], plan.start, rows)
+
+  def begin(self, plan, step, curve, history):
+    self._store.begin(step, plan.start)
+    self._writer = EventWriter(self._workdir, self._log_every)
+    self._writer.plan(plan.start, *curve)
+    self._clock = time.monotonic()
+    if self._new:
+      self.save(history)  # so that a kill before the next one is no loss
+    else:
+      self.resumed_from.append(step)
+
+  def rows(self, began, first_step, rows):
+    self._store.add_rows(rows)
+    self._writer.rows(began, first_step, rows)
+
+  def scalars(self, run, step, values):
+    self._writer.scalars(run, step, values)
+
+  def save(self, history):
+    self._writer.flush()
+    now = time.monotonic()
+    self._store.log["seconds"] += now - self._clock
+    self._clock = now
+    entry = self._store.log["fits"][self._index]
+    entry["history"] = history.to_config()
+    self._store.save()
+
+  def finish(self, history):
+    self._store.log["fits"][self._index]["done"] = True
+    self.save(history)
+
+  def close(self):
+    if self._writer is not None:
+      self._writer.close()
+      self._writer = None
+    self._store.close()
