@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import time
 
 import keras
 
@@ -40,12 +39,17 @@ def run(flags, peaks):
   schedule = schedule_flags.make(peak, steps, steps * flags.epochs)
   _show(flags, data, train, schedule)
   if flags.dry_run:
+    for name in ("validate_every", "checkpoint_every"):
+      text, total = flags[name].value, steps * flags.epochs
+      resolved = trainloop.durations.to_steps(name, text, steps, total)
+      print(f"{name}: {text} = {resolved} steps")
     return
   loop = _loop(flags, data, schedule, peak)
-  began = time.perf_counter()
   history = loop.fit(train, flags.epochs, validation=valid)
-  seconds = time.perf_counter() - began
-  result = _result(loop, history, loop.evaluate(valid), seconds)
+  if history.restored and os.path.exists(_result_path(flags.workdir)):
+    print(f"nothing to do; see {_result_path(flags.workdir)}")
+    return
+  result = _result(loop, history, loop.evaluate(valid))
   print(json.dumps(result["metrics"]))
   if flags.workdir:
     _write(flags.workdir, loop, result)
@@ -82,6 +86,7 @@ def _loop(flags, data, schedule, peak):
     if plateau is None
     else trainloop.ReduceOnPlateau(monitor, patience=plateau),
     validate_every=flags.validate_every,
+    checkpoint_every=flags.checkpoint_every,
     log_every=flags.log_every,
     seed=flags.seed,
   )
@@ -105,7 +110,7 @@ def _show(flags, data, train, schedule):
   print(f"schedule: {schedule}", flush=True)
 
 
-def _result(loop, history, metrics, seconds):
+def _result(loop, history, metrics):
   steps = len(history.rows["step"])
   digest = hashlib.sha256()
   for weight in loop.model.get_weights():
@@ -117,10 +122,14 @@ def _result(loop, history, metrics, seconds):
     "metrics": metrics,
     "best": loop.best,
     "weights_sha256": digest.hexdigest(),
-    "resumed_from": [],
-    "seconds": round(seconds, 3),
-    "steps_per_second": round(steps / seconds, 1),
+    "resumed_from": loop.resumed_from,
+    "seconds": round(loop.seconds, 3),
+    "steps_per_second": round(steps / loop.seconds, 1),
   }
+
+
+def _result_path(workdir):
+  return os.path.join(workdir, "result.json")
 
 
 def _write(workdir, loop, result):
@@ -133,6 +142,6 @@ def _write(workdir, loop, result):
   with open(part, "w", encoding="utf-8") as file:
     json.dump(result, file, indent=2)
     file.write("\n")
-  os.replace(part, os.path.join(workdir, "result.json"))
+  os.replace(part, _result_path(workdir))
   print(f"wrote {model} and result.json; see the run with:")
   print(f"  tensorboard --logdir={workdir}")

@@ -106,6 +106,7 @@ def _define_loop_flags():
   )
   flags.DEFINE_string("monitor", "val_loss", "metric that those two watch")
   flag_rules.duration("validate_every", "1ep", "time between validations")
+  flag_rules.duration("checkpoint_every", "1ep", "time between checkpoints")
   flag_rules.integer("seed", 0, "of weights, data order and dropout", 0)
   flag_rules.integer("log_every", 1, "steps between logged rows", 1)
   flags.DEFINE_string(

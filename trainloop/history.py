@@ -25,11 +25,13 @@ class History:
 
   Attributes:
     stop_reason: "completed", "early_stopping", ...; None while it runs.
+    restored: whether all of it was in the workdir already.
     validated: {"val_...": float} of the epoch that is going on.
   """
 
   def __init__(self):
     self.stop_reason = None
+    self.restored = False
     self.validated = {}
     self._first, self._blocks, self._epochs = 0, [], []
 

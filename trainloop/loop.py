@@ -126,6 +126,11 @@ class TrainLoop:
     return sum(window.traces for window in self._windows.values())
 
   @property
+  def seconds(self):
+    """Time spent in finished fits, over all processes of the run."""
+    return 0.0 if self._records is None else self._records.seconds
+
+  @property
   def resumed_from(self):
     """Global steps at which the run in the workdir went on after an end."""
     return [] if self._records is None else list(self._records.resumed_from)
@@ -192,7 +197,8 @@ class TrainLoop:
     plan = FitPlan(**entry["begun"], **{name: asked[name] for name in names})
     self.history = self._records.history(entry, plan, step)
     if entry["done"]:
-      self._progress.line(f"already {self.history.stop_reason}")
+      self.history.restored = True
+      self._progress.line(f"this fit is done: {self.history.stop_reason}")
       return self.history
     self._records.begin(plan, step, self._curve(plan), self.history)
     fit = Fit(

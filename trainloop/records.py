@@ -19,6 +19,7 @@ class NoRecords:
   """Remembers nothing: every fit is new, and nothing is written."""
 
   resumed_from = ()
+  seconds = 0.0
 
   def next_fit(self, asked):
     """The entry of the fit that comes, if the workdir knows it."""
@@ -36,6 +37,7 @@ class NoRecords:
 
   def begin(self, plan, step, curve, history):
     """Before the first update: the planned (rates, momenta or None)."""
+    self._clock = time.monotonic()
 
   def rows(self, began, first_step, rows):
     """A window's rows; see `EventWriter.rows`."""
@@ -48,6 +50,7 @@ class NoRecords:
 
   def finish(self, history):
     """Commits the end of the fit."""
+    self.seconds += time.monotonic() - self._clock
 
   def close(self):
     """After a fit, however it ended."""
@@ -75,6 +78,11 @@ class Records(NoRecords):
   def resumed_from(self):
     """Global steps at which the run went on after an end."""
     return self._store.log["resumed_from"]
+
+  @property
+  def seconds(self):
+    """Time spent training, over all processes of the run."""
+    return self._store.log["seconds"]
 
   def next_fit(self, asked):
     """The n-th fit of a process is the n-th fit of its workdir.

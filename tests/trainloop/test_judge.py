@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
-import small
 
 import kernels
+import small
 import trainloop
 from trainloop.judge import Judge
 

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
-import small
 import tensorflow as tf
 
 import kernels
+import small
 import trainloop
 
 

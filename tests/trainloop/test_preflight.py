@@ -5,10 +5,10 @@ import os
 import keras
 import numpy as np
 import pytest
-import small
 import tensorflow as tf
 
 import kernels
+import small
 import trainloop
 
 X, Y = small.arrays(32)

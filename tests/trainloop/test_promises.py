@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
-import small
 
 import kernels
+import small
 
 OPTIMIZERS = {
   "sgd": lambda: keras.optimizers.SGD(momentum=0.9, nesterov=True),

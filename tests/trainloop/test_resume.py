@@ -5,11 +5,11 @@ import itertools
 
 import numpy as np
 import pytest
-import small
 import tensorflow as tf
-import test_tensorboard
 
 import kernels
+import small
+import test_tensorboard
 import trainloop
 from trainloop.fit import Fit
 

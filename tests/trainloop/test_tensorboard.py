@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
-import small
 from tensorboard.backend.event_processing import event_accumulator
 
 import kernels
+import small
 import trainloop
 from trainloop import tensorboard
 

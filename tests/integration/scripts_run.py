@@ -1,0 +1,37 @@
+"""Runs the scripts as a user does: real processes, from another folder."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+
+
+def train(*flags, cwd, timeout=240):
+  """Runs train.py to its end; returns the finished process."""
+  return subprocess.run(
+    [sys.executable, str(ROOT / "scripts" / "train.py"), *flags],
+    cwd=cwd,
+    timeout=timeout,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+def start(*flags, cwd):
+  """Starts train.py in a process group of its own."""
+  return subprocess.Popen(
+    [sys.executable, str(ROOT / "scripts" / "train.py"), *flags],
+    cwd=cwd,
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.DEVNULL,
+    env=dict(os.environ),
+  )
+
+
+def error_lines(process):
+  """What a process said on standard error, without TensorFlow's own lines."""
+  lines = process.stderr.splitlines()
+  return [line for line in lines if line.startswith("error: ")]

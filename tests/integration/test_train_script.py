@@ -1,0 +1,320 @@
+"""train.py as its users run it."""
+
+import csv
+import hashlib
+import json
+import random
+import time
+
+import keras
+import numpy as np
+import pytest
+
+import scripts_run
+import test_resume
+
+FAST = ("--epochs=3", "--batch_size=64", "--hidden=16")
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("first")
+  done = scripts_run.train("--workdir=runs/first", cwd=folder)
+  assert done.returncode == 0, done.stderr[-2000:]
+  return folder, done
+
+
+def test_the_main_job_learns_digits(first):
+  folder, done = first
+  workdir = folder / "runs" / "first"
+  result = json.loads((workdir / "result.json").read_text())
+  assert result["metrics"]["accuracy"] >= 0.97
+  assert result["seconds"] < 60
+  assert result["stop_reason"] == "completed"
+  assert result["steps"] == 20 * (1438 // 32) == result["epochs"] * 44
+  assert result["resumed_from"] == [] and result["best"] == {}
+  assert set(result) == {
+    "stop_reason",
+    "steps",
+    "epochs",
+    "metrics",
+    "best",
+    "weights_sha256",
+    "resumed_from",
+    "seconds",
+    "steps_per_second",
+  }
+  model = keras.models.load_model(workdir / "model.keras")
+  digest = hashlib.sha256()
+  for weight in model.get_weights():
+    digest.update(weight.tobytes())
+  assert digest.hexdigest() == result["weights_sha256"]
+  # Piped: a line an epoch plus a few, none of them wide.
+  assert 20 <= len(done.stdout.splitlines()) <= 32
+
+
+def test_the_same_command_again_changes_nothing(first):
+  folder, _ = first
+  before = test_resume.files(folder)
+  done = scripts_run.train("--workdir=runs/first", cwd=folder)
+  assert done.returncode == 0 and "nothing to do" in done.stdout
+  assert test_resume.files(folder) == before
+
+
+def test_another_command_there_is_refused(first):
+  folder, _ = first
+  before = test_resume.files(folder)
+  done = scripts_run.train("--workdir=runs/first", "--peak_lr=0.2", cwd=folder)
+  assert done.returncode == 2
+  (line,) = scripts_run.error_lines(done)
+  assert "`schedule` must be" in line and "0.2" in line
+  assert test_resume.files(folder) == before
+
+
+def test_killed_at_random_it_ends_as_if_it_was_not(tmp_path):
+  flags = ("--epochs=60", "--hidden=32", "--early_stopping=50")
+  whole = scripts_run.train(*flags, "--workdir=whole", cwd=tmp_path)
+  assert whole.returncode == 0, whole.stderr[-2000:]
+  seed = random.randrange(10**6)
+  dice, kills = random.Random(seed), 0
+  while kills < 3:
+    process = scripts_run.start(*flags, "--workdir=cut", cwd=tmp_path)
+    rows = tmp_path / "cut" / "rows.f32"
+    size = rows.stat().st_size if rows.exists() else 0
+    while process.poll() is None and (
+      not rows.exists() or rows.stat().st_size <= size
+    ):
+      time.sleep(0.01)
+    time.sleep(dice.uniform(0, 0.4))
+    if process.poll() is not None:
+      break
+    process.kill()
+    process.wait()
+    kills += 1
+  assert kills >= 1, f"never killed, seed {seed}"
+  last = scripts_run.train(*flags, "--workdir=cut", cwd=tmp_path)
+  assert last.returncode == 0, last.stderr[-2000:]
+  results = [
+    json.loads((tmp_path / name / "result.json").read_text())
+    for name in ("whole", "cut")
+  ]
+  want, found = (
+    {k: v for k, v in result.items() if k not in ("seconds", "resumed_from",
+                                                  "steps_per_second")}
+    for result in results
+  )  # fmt: skip
+  assert found == want, f"seed {seed}"
+  assert len(results[1]["resumed_from"]) == kills
+  assert test_resume.series(tmp_path / "cut") == test_resume.series(
+    tmp_path / "whole"
+  ), f"seed {seed}"
+
+
+BAD_FLAGS = [
+  (["--peak_lr=nan"], "peak_lr=nan"),
+  (["--peak_lr=inf"], "peak_lr=inf"),
+  (["--peak_lr=-1"], "peak_lr=-1"),
+  (["--peak_lr=high"], "peak_lr=high"),
+  (["--optimizer=sgdd"], "optimizer"),
+  (["--momentum=1.5"], "momentum=1.5"),
+  (["--momentum=nan"], "momentum=nan"),
+  (["--optimizer=adam", "--momentum=0.5"], "--momentum has no effect"),
+  (["--optimizer=adam", "--nonesterov"], "--nesterov has no effect"),
+  (["--momentum_range=0.9"], "momentum_range=0.9"),
+  (["--momentum_range=0.9,1"], "momentum_range=0.9,1"),
+  (["--momentum_range=0.9,nan"], "momentum_range"),
+  (["--schedule=saw"], "schedule=saw"),
+  (["--preset=keras"], "preset=keras"),
+  (["--schedule=constant", "--preset=torch"], "--preset has no effect"),
+  (["--cycle_mult=2"], "--cycle_mult has no effect"),
+  (["--schedule=cosine_restarts", "--cycle_mult=0"], "cycle_mult"),
+  (["--schedule=cosine_restarts", "--cycle_mult=-2"], "cycle_mult"),
+  (["--schedule=cosine_restarts", "--peak_decay=0"], "peak_decay"),
+  (["--schedule=triangular", "--cycle_len=3"], "cycle_len=3"),
+  (["--schedule=triangular", "--cycle_len=-1ep"], "cycle_len=-1ep"),
+  (["--schedule=warmup_cosine", "--warmup=ten%"], "warmup=ten%"),
+  (["--epochs=0"], "epochs=0"),
+  (["--epochs=1.5"], "epochs=1.5"),
+  (["--batch_size=-1"], "batch_size=-1"),
+  (["--hidden=0"], "hidden=0"),
+  (["--hidden=a"], "hidden=a"),
+  (["--filters=32"], "--filters has no effect with --model=mlp"),
+  (["--dropout=1"], "dropout=1"),
+  (["--dataset=cifar"], "dataset=cifar"),
+  (["--dataset=csv"], "needs --data_path"),
+  (["--dataset=mnist", "--data_path=no.npz"], "no.npz is not a file"),
+  (["--data_path=x"], "--data_path has no effect"),
+  (["--model=transformer"], "--model must be one of mlp"),
+  (["--validation_fraction=0"], "validation_fraction=0"),
+  (["--steps_per_loop=0"], "steps_per_loop=0"),
+  (["--steps_per_loop=some"], "steps_per_loop=some"),
+  (["--compile=fast"], "compile=fast"),
+  (["--strategy=both"], "strategy=both"),
+  (["--early_stopping=-1"], "early_stopping=-1"),
+  (["--reduce_on_plateau=0"], "reduce_on_plateau=0"),
+  (["--monitor=val_loss"], "--monitor needs"),
+  (["--checkpoint_every=2"], "checkpoint_every=2"),
+  (["--validate_every=x"], "validate_every=x"),
+  (["--log_every=0"], "log_every=0"),
+  (["--seed=-1"], "seed=-1"),
+  (["--lr=1"], "'lr'"),
+  (["extra"], "unexpected argument 'extra'"),
+]
+
+
+@pytest.mark.parametrize(
+  ("flags", "names"), BAD_FLAGS, ids=[" ".join(c[0]) for c in BAD_FLAGS]
+)
+def test_bad_flags_are_refused_before_tensorflow(tmp_path, flags, names):
+  began = time.monotonic()
+  done = scripts_run.train(*flags, "--workdir=run", cwd=tmp_path)
+  seconds = time.monotonic() - began
+  assert done.returncode == 2, done.stderr
+  (line,) = done.stderr.splitlines()
+  assert line.startswith("error: ") and names in line
+  assert list(tmp_path.iterdir()) == []
+  assert seconds < 3  # importing TensorFlow alone takes longer
+
+
+BAD_RUNS = [
+  (["--batch_size=5000"], "`batch_size` must be at most 1438"),
+  (["--early_stopping=2", "--monitor=val_acc"], "`monitor` must be one of"),
+  (["--early_stopping=2", "--monitor=val_score"], "`mode` must be"),
+  (["--model=missing.module:make"], "cannot be imported"),
+  (["--schedule=warmup_cosine", "--warmup=30ep"], "`warmup_steps` must be"),
+  (["--dataset=csv", "--data_path=empty.csv"], "has no rows"),
+  (["--dataset=npz", "--data_path=pickle.npz"], "is no plain .npz file"),
+  (["--workdir=file/run"], "`workdir` must be writable"),
+]
+
+
+@pytest.mark.parametrize(
+  ("flags", "names"), BAD_RUNS, ids=[c[0][-1] for c in BAD_RUNS]
+)
+def test_what_needs_the_data_is_refused_before_step_1(tmp_path, flags, names):
+  (tmp_path / "file").write_text("")
+  (tmp_path / "empty.csv").write_text("")
+  objects = np.array([{"a": 1}] * 4, object)
+  np.savez(tmp_path / "pickle.npz", x_train=objects, y_train=objects)
+  before = test_resume.files(tmp_path)
+  done = scripts_run.train("--workdir=run", *flags, cwd=tmp_path)
+  assert done.returncode == 2, done.stderr[-2000:]
+  (line,) = scripts_run.error_lines(done)
+  assert names in line and "Traceback" not in done.stderr
+  assert test_resume.files(tmp_path) == before
+
+
+def test_a_dry_run_writes_nothing(tmp_path):
+  done = scripts_run.train(
+    "--dry_run", "--workdir=run", "--checkpoint_every=10%", cwd=tmp_path
+  )
+  assert done.returncode == 0
+  assert "20 epochs of 44 steps: 880" in done.stdout
+  assert "checkpoint_every: 10% = 88 steps" in done.stdout
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_help_is_quick_and_names_every_flag(tmp_path):
+  began = time.monotonic()
+  done = scripts_run.train("--help", cwd=tmp_path)
+  assert time.monotonic() - began < 1.5
+  assert done.returncode == 0
+  for name in ("peak_lr", "cycle_mult", "workdir", "steps_per_loop", "seed"):
+    assert f"--{name}:" in done.stdout
+
+
+def test_a_model_and_a_csv_of_ones_own(tmp_path):
+  rng = np.random.default_rng(0)
+  rows = [[*rng.normal(size=3).round(3), "ab"[i % 2]] for i in range(80)]
+  with open(tmp_path / "mine.csv", "w", newline="") as file:
+    csv.writer(file).writerows([["p", "q", "r", "kind"], *rows])
+  (tmp_path / "mine.py").write_text(
+    "import keras\n"
+    "def make(input_shape, outputs):\n"
+    "  layers = [keras.layers.Input(input_shape),\n"
+    "            keras.layers.Dense(outputs, activation='sigmoid')]\n"
+    "  return keras.Sequential(layers)\n"
+  )
+  done = scripts_run.train(
+    *FAST[:1],
+    "--dataset=csv",
+    "--data_path=mine.csv",
+    "--model=mine:make",
+    "--batch_size=8",
+    "--workdir=run",
+    cwd=tmp_path,
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  model = keras.models.load_model(tmp_path / "run" / "model.keras")
+  assert model.input_shape == (None, 3) and model.output_shape == (None, 1)
+
+
+@pytest.mark.parametrize(
+  "flags",
+  [
+    ("--optimizer=adam", "--schedule=cosine_restarts", "--cycle_mult=2"),
+    ("--optimizer=rmsprop", "--schedule=triangular", "--cycle_len=20st"),
+    ("--schedule=warmup_cosine", "--hold=1ep", "--reduce_on_plateau=1"),
+    ("--optimizer=adagrad", "--schedule=constant", "--strategy=one_device"),
+  ],
+  ids=lambda flags: flags[-2],
+)
+def test_schedules_and_optimizers_run(tmp_path, flags):
+  done = scripts_run.train(*FAST, *flags, cwd=tmp_path)
+  assert done.returncode == 0, done.stderr[-2000:]
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_ionosphere(tmp_path, data_file):
+  done = scripts_run.train(
+    "--dataset=ionosphere",
+    f"--data_path={data_file('ionosphere.csv')}",
+    "--workdir=run",
+    cwd=tmp_path,
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  result = json.loads((tmp_path / "run" / "result.json").read_text())
+  assert result["metrics"]["accuracy"] >= 0.85
+
+
+def test_imdb_reaches_what_was_published(tmp_path, data_file):
+  done = scripts_run.train(
+    "--dataset=imdb",
+    f"--data_path={data_file('imdb.npz')}",
+    "--model=embedding_bag",
+    "--optimizer=adam",
+    "--preset=ktrain",
+    "--peak_lr=5e-3",
+    "--batch_size=32",
+    "--epochs=3",
+    "--workdir=run",
+    cwd=tmp_path,
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  result = json.loads((tmp_path / "run" / "result.json").read_text())
+  assert result["metrics"]["accuracy"] >= 0.875
+
+
+def mnist(folder, path, epochs, floor):
+  done = scripts_run.train(
+    "--dataset=mnist",
+    f"--data_path={path}",
+    "--model=cnn",
+    "--schedule=one_cycle",
+    f"--epochs={epochs}",
+    "--workdir=run",
+    cwd=folder,
+    timeout=900,
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  result = json.loads((folder / "run" / "result.json").read_text())
+  assert result["metrics"]["accuracy"] >= floor
+
+
+@pytest.mark.long
+def test_mnist_in_three_epochs(tmp_path, data_file):
+  mnist(tmp_path, data_file("mnist.npz"), 3, 0.988)
+
+
+def test_mnist_in_one_epoch(tmp_path, data_file):
+  mnist(tmp_path, data_file("mnist.npz"), 1, 0.975)
