@@ -15,6 +15,7 @@ from absl import app, flags
 
 import datasets
 import flag_rules
+import quiet
 import schedule_flags
 
 FLAGS = flags.FLAGS
@@ -150,10 +151,14 @@ def check_flags():
 def main(argv):
   del argv
   check_flags()
-  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
   # Imported here: flags are checked in 0.1 s, TensorFlow takes 4.
-  import job
-  from kernels import checks
+  with quiet.startup():
+    import tensorflow as tf
+
+    import job
+    from kernels import checks
+
+    tf.config.list_logical_devices()
 
   try:
     job.run(FLAGS, _PEAKS)

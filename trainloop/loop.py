@@ -7,16 +7,11 @@ import kernels
 from kernels import checks
 from trainloop import data as data_lib
 from trainloop import durations, make, preflight, records
-from trainloop.evaluation import Evaluation
 from trainloop.fit import Fit
 from trainloop.fit_plan import FitPlan
-from trainloop.hyperparameters import Binding
-from trainloop.judge import Judge
 from trainloop.pace import Pace
+from trainloop.parts import Parts
 from trainloop.progress import Progress
-from trainloop.state import TrainState
-from trainloop.step import Step
-from trainloop.window import Window
 
 _COMPILE = ("auto", "graph")
 _ON_NONFINITE = ("raise",)
@@ -86,44 +81,47 @@ class TrainLoop:
     self._log_every = checks.integer("log_every", log_every, 1)
     self._every = {"validate": validate_every, "checkpoint": checkpoint_every}
     self._workdir = workdir
-    self._loss = loss
     self._given = make.schedule(schedule)
-    self._strategy = strategy or tf.distribute.get_strategy()
-    with self._strategy.scope():
-      self.model = make.model(model, seed)
-      self._binding = Binding(make.optimizer(optimizer))
-      self.model.compile(
-        optimizer=self.optimizer,
-        loss=loss,
-        metrics=metrics,
-        loss_weights=loss_weights,
-        auto_scale_loss=False,
-      )
     self._progress = Progress(quiet=not verbose)
-    self._judging = make.judging(early_stopping, reduce_on_plateau)
-    self._state = self._step = self._evaluation = self._schedule = None
-    self._records, self._windows = None, {}
+    self._parts = Parts(
+      strategy or tf.distribute.get_strategy(),
+      model,
+      optimizer,
+      loss,
+      metrics,
+      loss_weights,
+      make.judging(early_stopping, reduce_on_plateau),
+      seed,
+    )
+    self._records = self._schedule = None
     self.history = None
+
+  @property
+  def model(self):
+    """The keras.Model."""
+    return self._parts.model
 
   @property
   def optimizer(self):
     """The Keras optimizer."""
-    return self._binding.optimizer
+    return self._parts.binding.optimizer
 
   @property
   def global_step(self):
     """Global batches consumed so far, int."""
-    return 0 if self._state is None else int(self._state.global_step.numpy())
+    state = self._parts.state
+    return 0 if state is None else int(state.global_step)
 
   @property
   def best(self):
     """{"monitor", "value", "step", "epoch"} of the best validation, or {}."""
-    return {} if self._state is None else self._state.judge.best
+    state = self._parts.state
+    return {} if state is None else state.judge.best
 
   @property
   def traces(self):
     """How often a training window was traced (and compiled) so far."""
-    return sum(window.traces for window in self._windows.values())
+    return self._parts.traces
 
   @property
   def seconds(self):
@@ -161,7 +159,11 @@ class TrainLoop:
       validation = data_lib.adapt("validation", validation)
     self._check(source, validation)
     schedule, begins = self._choose(schedule)
-    window = self._bound(schedule)
+    window = self._parts.window(schedule)
+    if self._records is None:
+      self._records = records.open_records(
+        self._workdir, self._parts.moved(), self._log_every
+      )
     asked = self._asked(source, epochs, schedule)
     try:
       entry = self._records.next_fit(asked)
@@ -186,9 +188,9 @@ class TrainLoop:
       ValueError: if the data is empty or does not fit the model.
     """
     source = data_lib.adapt("data", data)
-    self._build(source)
-    preflight.check_source("data", source, self._loss, self._output)
-    return self._evaluate(source)
+    self._parts.build(source)
+    self._parts.check("data", source)
+    return self._parts.evaluate(source)
 
   def _train(self, entry, window, source, validation):
     """Runs a new fit, or the rest of one that the workdir knows."""
@@ -204,11 +206,11 @@ class TrainLoop:
     fit = Fit(
       plan=plan,
       window=window,
-      evaluate=self._evaluate,
-      metrics=self._evaluation,
-      state=self._state,
+      evaluate=self._parts.evaluate,
+      metrics=self._parts.evaluation,
+      state=self._parts.state,
       history=self.history,
-      strategy=self._strategy,
+      strategy=self._parts.strategy,
       pace=self._pace,
       progress=self._progress,
       records=self._records,
@@ -224,46 +226,30 @@ class TrainLoop:
       return None
     steps = np.arange(plan.start, plan.end) - plan.schedule_start
     rates, momenta = kernels.tabulate(self._schedule, steps)
-    own = self._binding.momentum
+    own = self._parts.binding.momentum
     if momenta is None and own is not None:
       momenta = np.full_like(rates, own)
     return rates, momenta
-
-  def _evaluate(self, source):
-    values = self._evaluation(*source.evaluation(self._strategy))
-    return {name: float(value) for name, value in values.items()}
 
   def _finish(self):
     """What a finished fit leaves in the model: averages, or best weights."""
     if self.optimizer.use_ema:
       self.optimizer.finalize_variable_values(self.model.trainable_variables)
-    if self._state.judge.has_best:
-      self._state.judge.restore_best()
+    if self._parts.state.judge.has_best:
+      self._parts.state.judge.restore_best()
 
   def _check(self, source, validation):
     """Refuses what can't work; builds model, metrics and state if missing."""
     preflight.check_batch_size(source)
-    self._build(source)
-    for name, one in (("data", source), ("validation", validation)):
-      if one is not None:
-        preflight.check_source(name, one, self._loss, self._output)
-    monitors = self._state.judge.monitors
-    preflight.check_monitors(monitors, self._metric_names, validation)
+    self._parts.build(source)
+    self._parts.check("data", source)
+    if validation is not None:
+      self._parts.check("validation", validation)
+    monitors = self._parts.state.judge.monitors
+    names = self._parts.metric_names
+    preflight.check_monitors(monitors, names, validation)
     if self._workdir is not None:
       preflight.check_workdir(self._workdir)
-
-  def _build(self, source):
-    """Builds model, metrics and state from the first data that comes."""
-    if self._state is not None:
-      return
-    with self._strategy.scope():
-      self._output, self._metric_names = preflight.build(
-        self.model, self._strategy, source, self._loss
-      )
-      make.check_scope(self._strategy, self.model, self.optimizer)
-      self._step = Step(self.model, self.optimizer)
-      self._evaluation = Evaluation(self._strategy, self._step)
-      self._state = TrainState(Judge(self.model.weights, *self._judging))
 
   def _choose(self, schedule):
     """(schedule, whether it begins now) of the fit that comes."""
@@ -273,34 +259,6 @@ class TrainLoop:
     if schedule is None:
       schedule = make.own_schedule(self.optimizer)
     return schedule, True
-
-  def _bound(self, schedule):
-    """The window for a schedule; a known one traces nothing."""
-    momentum = schedule(0).momentum
-    with self._strategy.scope():
-      self._binding.prepare(
-        self.model.trainable_variables,
-        None if momentum is None else float(momentum),
-      )
-    if schedule not in self._windows:
-      self._windows[schedule] = Window(
-        self._strategy, self._step, self._binding, self._state, schedule
-      )
-    if self._records is None:
-      self._records = records.open_records(
-        self._workdir, self._moved(), self._log_every
-      )
-    return self._windows[schedule]
-
-  def _moved(self):
-    """{name: tf.Variables}: everything that training moves."""
-    model, optimizer = self.model.variables, self.optimizer.variables
-    return {
-      "model": [v.value for v in model],
-      "optimizer": [v.value for v in optimizer],
-      "metrics": [v.value for v in self._step.metric_variables],
-      "state": list(self._state.variables),
-    }
 
   def _asked(self, source, epochs, schedule):
     """What must be the same for a fit to go on after a restart."""
@@ -320,18 +278,18 @@ class TrainLoop:
       **steps,
       **source.identity,
       "schedule": schedule.to_config(),
-      "judging": [repr(options) for options in self._judging],
+      "judging": [repr(options) for options in self._parts.judging],
     }
 
   def _begin(self, source, epochs, schedule, begins):
     """Where a fit that begins now begins."""
-    state = self._state
+    state = self._parts.state
     start = int(state.global_step)
     schedule_start = start if begins else int(state.schedule_start)
     steps = epochs * source.steps_per_epoch
     preflight.check_overrun(schedule, start + steps - schedule_start)
     state.begin_fit(schedule_start)
-    self._evaluation.reset()
+    self._parts.evaluation.reset()
     return {
       "start": start,
       "first_epoch": int(state.epoch),

@@ -34,10 +34,11 @@ class Progress:
 
   def start(self, plan, step):
     """Begins, or goes on with, the fit of a `FitPlan` at global step `step`."""
-    self._first, self._last = step, plan.end
+    self._step, self._last = step, plan.end
     self._epochs = plan.first_epoch + plan.epochs
-    self._began = self._clock()
-    self._shown = -1.0
+    self._first, self._began = step, self._clock()
+    self._measured = self._began
+    self._shown, self._rate = -1.0, None
 
   def window(self, epoch, step, row):
     """After a window: its last row as (rate, momentum, loss, norm)."""
@@ -45,7 +46,8 @@ class Progress:
     if not self._live or now - self._shown < 0.1:
       return
     self._shown = now
-    speed, left = self._speed(step, now)
+    speed = self._speed(step, now)
+    left = (self._last - step) / max(speed, 1e-9)
     rate, momentum, loss, _ = row
     text = f"epoch {epoch}/{self._epochs} step {step}/{self._last}"
     text += f" loss {loss:.4g} lr {rate:.3g}"
@@ -57,18 +59,16 @@ class Progress:
 
   def epoch(self, epoch, step, values):
     """After an epoch: its metrics, {name: number}, on a line that stays."""
-    speed, _ = self._speed(step, self._clock())
+    speed = self._speed(step, self._clock())
     parts = [f"{name} {value:.4g}" for name, value in values.items()]
     head = f"epoch {epoch}/{self._epochs} step {step}"
     self.line("  ".join([head, *parts, f"{speed:.0f} st/s"]))
 
   def finish(self, step, reason):
     """At the end: steps, time and why it ended."""
-    seconds = self._clock() - self._began
-    speed, _ = self._speed(step, self._clock())
-    steps = step - self._first
+    seconds, steps = self._clock() - self._began, step - self._first
     text = f"{reason} after {steps} steps in {duration(seconds)}"
-    self.line(f"{text} ({speed:.0f} steps/s)")
+    self.line(f"{text} ({steps / max(seconds, 1e-9):.0f} steps/s)")
 
   def line(self, text):
     """Writes a line that stays."""
@@ -79,6 +79,11 @@ class Progress:
     self._stream.flush()
 
   def _speed(self, step, now):
-    elapsed = max(now - self._began, 1e-9)
-    speed = (step - self._first) / elapsed
-    return speed, (self._last - step) / max(speed, 1e-9)
+    """Steps a second lately; the first window, which compiles, fades out."""
+    done, seconds = step - self._step, now - self._measured
+    if done and seconds > 0:
+      lately = done / seconds
+      self._step, self._measured = step, now
+      first = self._rate is None
+      self._rate = lately if first else 0.5 * (self._rate + lately)
+    return self._rate or 0.0

@@ -8,10 +8,10 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
-def train(*flags, cwd, timeout=240):
+def train(*flags, cwd, timeout=240, options=()):
   """Runs train.py to its end; returns the finished process."""
   return subprocess.run(
-    [sys.executable, str(ROOT / "scripts" / "train.py"), *flags],
+    [sys.executable, *options, str(ROOT / "scripts" / "train.py"), *flags],
     cwd=cwd,
     timeout=timeout,
     capture_output=True,

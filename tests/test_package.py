@@ -1,0 +1,92 @@
+"""What is exported, and that imports point one way."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import kernels
+import trainloop
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+# Inside trainloop a module may import only modules of lower layers.
+LAYERS = [
+  {"durations", "fit_plan", "pace", "progress", "tensorboard"},
+  {"data", "distribution", "hyperparameters", "judge"},
+  {"make", "state", "step"},
+  {"feed"},
+  {"evaluation", "window"},
+  {"checkpoints", "history", "preflight"},
+  {"parts", "records"},
+  {"fit"},
+  {"loop"},
+]
+
+
+def imports(path):
+  """Dotted names of all that a file imports."""
+  found = set()
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      found |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      found |= {f"{node.module}.{alias.name}" for alias in node.names}
+      found.add(node.module)
+  return found
+
+
+def files(folder):
+  return sorted((ROOT / folder).glob("*.py"))
+
+
+@pytest.mark.parametrize("path", files("kernels"), ids=lambda p: p.stem)
+def test_kernels_import_little(path):
+  top = {name.partition(".")[0] for name in imports(path)}
+  allowed = set(sys.stdlib_module_names) | {"kernels", "numpy", "tensorflow"}
+  if path.stem == "interop":
+    allowed.add("keras")
+  assert top <= allowed
+
+
+@pytest.mark.parametrize("path", files("trainloop"), ids=lambda p: p.stem)
+def test_trainloop_imports_point_down(path):
+  names = imports(path)
+  top = {name.partition(".")[0] for name in names}
+  assert not top & {"scripts", "absl", "tests"}
+  if path.stem == "__init__":
+    return
+  level = {name: i for i, layer in enumerate(LAYERS) for name in layer}
+  assert path.stem in level, f"give {path.stem} a layer"
+  parts = [n.split(".") for n in names if n.startswith("trainloop.")]
+  for used in {part[1] for part in parts}:
+    if used != path.stem:
+      assert level[used] <= level[path.stem], f"{path.stem} imports {used}"
+
+
+@pytest.mark.parametrize("module", [kernels, trainloop])
+def test_all_is_what_is_there(module):
+  assert sorted(module.__all__) == list(module.__all__)
+  for name in module.__all__:
+    assert getattr(module, name).__doc__, name
+
+
+@pytest.mark.parametrize("folder", ["kernels", "trainloop", "scripts"])
+def test_files_are_small_and_say_what_they_do(folder):
+  for path in files(folder):
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree), path
+    assert len(path.read_text().splitlines()) <= 320, path
+
+
+def test_importing_has_no_side_effect(tmp_path):
+  code = "import kernels, trainloop, os; print(os.listdir('.'))"
+  done = subprocess.run(
+    [sys.executable, "-c", code],
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  assert done.stdout.strip() == "[]"
