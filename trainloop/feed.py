@@ -53,7 +53,8 @@ class Feed:
         input_signature=[spec, *([place] * len(where))],
         autograph=False,
       )
-    return self._compiled[key](flat, *where)
+    with self._strategy.scope():  # cross-replica context while it is traced
+      return self._compiled[key](flat, *where)
 
   def traces(self, body):
     """How often `body` was traced."""

@@ -42,8 +42,10 @@ class Fit:
     Raises:
       NonFiniteError: if an update's loss or gradient is not finite.
     """
-    plan, step = self.plan, int(self.state.global_step)
-    stop = bool(self.state.judge.stop)  # decided before a kill: stop at once
+    plan, step = self.plan, int(self.state.global_step.numpy())
+    stop = bool(
+      self.state.judge.stop.numpy()
+    )  # decided before a kill: stop at once
     self.progress.start(plan, step)
     while step < plan.end and not stop:
       step = self._window(step, source)

@@ -1,5 +1,6 @@
 """Binds (learning_rate, momentum) tensors to any Keras optimizer."""
 
+import contextlib
 import math
 
 import keras
@@ -98,15 +99,24 @@ class Binding:
     if not self.optimizer.built:
       self.optimizer.build(variables)
 
-  def apply(self, gradients, variables, learning_rate, momentum):
+  def apply(self, strategy, gradients, variables, learning_rate, momentum):
     """The optimizer's update with these values; traced, cross-replica.
 
     Args:
-      gradients: one reduced gradient a variable, None where there is none.
+      strategy: the `tf.distribute.Strategy`.
+      gradients: one per-replica gradient a variable, already summed over the
+        replicas; None where there is none.
       variables: the trainable variables.
       learning_rate: float32 scalar tensor.
       momentum: float32 scalar tensor, or None for the optimizer's own.
     """
+    # Replicas trace one after another: what they read is set around them all.
+    with self._set(strategy, learning_rate, momentum):
+      strategy.run(self.optimizer.apply, args=(gradients, variables))
+
+  @contextlib.contextmanager
+  def _set(self, strategy, learning_rate, momentum):
+    """Puts tensors where `optimizer.apply` reads them; then puts all back."""
     optimizer, kept = self.optimizer, {}
     if isinstance(optimizer.learning_rate, keras.Variable):
       optimizer.learning_rate.assign(learning_rate)
@@ -120,9 +130,14 @@ class Binding:
       stand_in = self._attribute == "momentum"
       value = _TensorNumber(momentum) if stand_in else momentum
       setattr(optimizer, self._attribute, value)
+    if strategy.num_replicas_in_sync > 1:
+      # Keras would sum over the replicas again, after clipping each one's
+      # part; nothing public says that gradients are summed already.
+      optimizer._all_reduce_sum_gradients = list
     try:
-      optimizer.apply(gradients, variables)
+      yield
     finally:
+      vars(optimizer).pop("_all_reduce_sum_gradients", None)
       for name, value in kept.items():
         setattr(optimizer, name, value)
 

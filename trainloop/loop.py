@@ -110,7 +110,7 @@ class TrainLoop:
   def global_step(self):
     """Global batches consumed so far, int."""
     state = self._parts.state
-    return 0 if state is None else int(state.global_step)
+    return 0 if state is None else int(state.global_step.numpy())
 
   @property
   def best(self):
@@ -284,14 +284,14 @@ class TrainLoop:
   def _begin(self, source, epochs, schedule, begins):
     """Where a fit that begins now begins."""
     state = self._parts.state
-    start = int(state.global_step)
-    schedule_start = start if begins else int(state.schedule_start)
+    start = int(state.global_step.numpy())
+    schedule_start = start if begins else int(state.schedule_start.numpy())
     steps = epochs * source.steps_per_epoch
     preflight.check_overrun(schedule, start + steps - schedule_start)
     state.begin_fit(schedule_start)
     self._parts.evaluation.reset()
     return {
       "start": start,
-      "first_epoch": int(state.epoch),
+      "first_epoch": int(state.epoch.numpy()),
       "schedule_start": schedule_start,
     }

@@ -47,7 +47,7 @@ class TrainState(tf.Module):
 
   def begin_fit(self, schedule_start):
     """Starts anew what belongs to one fit; on the host."""
-    if int(self.examples):  # an exception left an epoch half way
+    if self.examples.numpy():  # an exception left an epoch half way
       self.end_epoch()
     self.schedule_start.assign(schedule_start)
     self.judge.restart()

@@ -93,7 +93,9 @@ class Window:
 
     def apply():
       moved = momentum if self._moves_momentum else None
-      self._binding.apply(gradients, step.variables, learning_rate, moved)
+      self._binding.apply(
+        self._strategy, gradients, step.variables, learning_rate, moved
+      )
       self._strategy.run(step.update_metrics, args=(batch, y_pred))
       self._state.count(loss, count)
       self._state.global_step.assign_add(1)
