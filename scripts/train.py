@@ -95,7 +95,7 @@ def _define_model_flags():
 def _define_loop_flags():
   flag_rules.integer("epochs", 20, "passes over the training data", 1)
   flags.DEFINE_string("steps_per_loop", "auto", "updates of a call, or auto")
-  flags.DEFINE_enum("compile", "auto", ("auto", "graph"), "engine")
+  flags.DEFINE_enum("compile", "auto", ("auto", "xla", "graph"), "engine")
   flags.DEFINE_enum(
     "strategy", "auto", ("auto", "one_device", "mirrored"), "devices"
   )

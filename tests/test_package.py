@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LAYERS = [
   {"durations", "fit_plan", "pace", "progress", "tensorboard"},
   {"data", "distribution", "hyperparameters", "judge"},
-  {"make", "state", "step"},
+  {"engine", "make", "state", "step"},
   {"feed"},
   {"evaluation", "window"},
   {"checkpoints", "history", "preflight"},

@@ -105,8 +105,11 @@ class ArrayData:
     whole = self.num_examples // self.batch_size
     return whole - first if first < whole else 1
 
+  # Every batch but an epoch's last has the same shape.
+  fixed_batches = True
+
   def training(self, strategy, epoch, first, count):
-    """What a window of training takes, see `Window.train`.
+    """What a window of training takes, see `Window`.
 
     Args:
       strategy: unused; replicas take their shares of the indices in graph.
@@ -115,7 +118,7 @@ class ArrayData:
       count: steps, at most `cut(first)`.
 
     Returns:
-      (tensors of the whole data, int32 indices (count, batch)).
+      (tensors of the whole data, int32 indices (count, batch), count).
     """
     del strategy
     start = first * self.batch_size
@@ -128,7 +131,8 @@ class ArrayData:
         seed=tf.constant([self.seed, epoch], tf.int64),
         max_index=tf.constant(self.num_examples - 1, tf.int64),
       )
-    return self._tensors(), tf.reshape(tf.cast(index, tf.int32), [count, -1])
+    indices = tf.reshape(tf.cast(index, tf.int32), [count, -1])
+    return self._tensors(), indices, count
 
   def evaluation(self, strategy):
     """What an evaluation pass takes, see `Window.evaluate`.
@@ -171,6 +175,7 @@ class DatasetData:
   """
 
   identity = {"num_examples": None}
+  fixed_batches = False
 
   def __init__(self, dataset, steps_per_epoch=None):
     spec = dataset.element_spec
@@ -204,7 +209,7 @@ class DatasetData:
     return self.steps_per_epoch - first
 
   def training(self, strategy, epoch, first, count):
-    """As `ArrayData.training`: (iterator, int32 n); a new pass at step 0.
+    """As `ArrayData.training`: (iterator, any, n); a new pass at step 0.
 
     A fit that goes on inside an epoch skips the batches before, one by one.
     """
@@ -212,7 +217,7 @@ class DatasetData:
       first = epoch * self.steps_per_epoch + first
     if self._iterator is None or (first == 0 and not self.endless):
       self._iterator = self._pass(strategy, skip=first)
-    return self._iterator, tf.constant(count)
+    return self._iterator, tf.zeros([1, 1], tf.int32), count
 
   def evaluation(self, strategy):
     """As `ArrayData.evaluation`: (iterator of a fresh pass, int32 n)."""

@@ -11,12 +11,13 @@ class Evaluation:
   Args:
     strategy: the `tf.distribute.Strategy` of the model.
     step: a `Step`.
+    jit: whether XLA compiles the pass.
   """
 
-  def __init__(self, strategy, step):
+  def __init__(self, strategy, step, jit=False):
     self._strategy = strategy
     self._step = step
-    self._feed = feed.Feed(strategy)
+    self._feed = feed.Feed(strategy, jit)
 
   def __call__(self, source, *where):
     """Evaluates a data source; the training metrics stay as they are.
@@ -64,7 +65,7 @@ class Evaluation:
       weighted = tf.cast(loss, tf.float64) * tf.cast(count, tf.float64)
       return i + 1, loss_sum + weighted, examples + tf.cast(count, tf.int64)
 
-    n = feed.length(where)
+    n = where if where.shape.rank == 0 else tf.shape(where)[0]
     start = (tf.constant(0), tf.zeros([], tf.float64), tf.zeros([], tf.int64))
     _, loss_sum, examples = tf.while_loop(
       lambda i, *_: i < n, body, start, parallel_iterations=1

@@ -17,41 +17,45 @@ class Feed:
 
   Args:
     strategy: the `tf.distribute.Strategy`.
+    jit: whether XLA compiles calls whose source is tensors; then all shapes
+      are fixed.
   """
 
-  def __init__(self, strategy):
+  def __init__(self, strategy, jit=False):
     self._strategy = strategy
     self._replicas = strategy.num_replicas_in_sync
+    self._jit = jit
     self._compiled = {}
 
   def call(self, body, source, *where):
     """Calls `body(fetch, *where)`, compiled.
 
     Args:
-      body: traced with `fetch(where, i)`, which gives the i-th batch as
+      body: traced with `fetch(indices, i)`, which gives the i-th batch as
         (per-replica batch, examples of the global batch as int32 scalar).
       source: see the class.
-      *where: index tensors or counts; see the class.
+      *where: int32 index tensors (n, batch), and scalars.
 
     Returns:
       What the body returns.
     """
+    jit = self._jit and isinstance(source, tuple)
     if isinstance(source, tuple):
       fetch = functools.partial(self._gather, source)
       flat = data.leaves(source)
-      spec = [tf.TensorSpec([None, *a.shape[1:]], a.dtype) for a in flat]
-      place = tf.TensorSpec([None, None], tf.int32)
-      kind = data.map_leaves(lambda a: (a.shape[1:], a.dtype), source)
+      spec = [_spec(a, 1, jit) for a in flat]
+      kind = data.map_leaves(lambda a: _spec(a, 1, jit), source)
     else:
       fetch, flat = self._next, source
       kind = spec = tf.type_spec_from_value(source)
-      place = tf.TensorSpec([], tf.int32)
-    key = (body, repr(kind), len(where))
+    places = [_spec(one, 2, jit) for one in where]
+    key = (body, repr(kind), repr(places))
     if key not in self._compiled:
       self._compiled[key] = tf.function(
         lambda flat, *where: body(functools.partial(fetch, flat), *where),
-        input_signature=[spec, *([place] * len(where))],
+        input_signature=[spec, *places],
         autograph=False,
+        jit_compile=jit,
       )
     with self._strategy.scope():  # cross-replica context while it is traced
       return self._compiled[key](flat, *where)
@@ -67,6 +71,7 @@ class Feed:
   def _gather(self, source, flat, indices, i):
     """Row i's examples, each replica its contiguous share."""
     row, arrays = indices[i], data.pack(source, flat)
+    size = row.shape[0] or tf.shape(row)[0]
 
     def gather():
       context = tf.distribute.get_replica_context()
@@ -75,15 +80,18 @@ class Feed:
       )
       return data.map_leaves(lambda array: tf.gather(array, mine), arrays)
 
-    return self._strategy.run(gather), tf.shape(row)[0]
+    return self._strategy.run(gather), tf.convert_to_tensor(size)
 
-  def _next(self, iterator, n, i):
-    del n, i
+  def _next(self, iterator, indices, i):
+    del indices, i
     batch = (*next(iterator), None)[:3]
     sizes = self._strategy.run(step_lib.examples_in, args=(batch,))
     return batch, self._strategy.reduce("sum", sizes, axis=None)
 
 
-def length(where):
-  """Updates in a window: rows of the indices, or n itself."""
-  return where if where.shape.rank == 0 else tf.shape(where)[0]
+def _spec(tensor, free, fixed):
+  """The tensor's spec; unless `fixed`, its first `free` sizes may change."""
+  shape = list(tensor.shape)
+  if not fixed:
+    shape[:free] = [None] * min(free, len(shape))
+  return tf.TensorSpec(shape, tensor.dtype)

@@ -6,14 +6,13 @@ import tensorflow as tf
 import kernels
 from kernels import checks
 from trainloop import data as data_lib
-from trainloop import durations, make, preflight, records
+from trainloop import durations, engine, make, preflight, records
 from trainloop.fit import Fit
 from trainloop.fit_plan import FitPlan
 from trainloop.pace import Pace
 from trainloop.parts import Parts
 from trainloop.progress import Progress
 
-_COMPILE = ("auto", "graph")
 _ON_NONFINITE = ("raise",)
 
 
@@ -36,7 +35,8 @@ class TrainLoop:
       that is there already goes on: the n-th fit of a process is its n-th fit.
     steps_per_loop: updates of a window, int >= 1, or "auto" for about 0.1 s;
       the result does not depend on it.
-    compile: "graph" or "auto".
+    compile: "xla" (whole windows), "graph", or "auto" for the faster one by
+      a rule; see `engine`.
     early_stopping: an `EarlyStopping` or None.
     reduce_on_plateau: a `ReduceOnPlateau` or None.
     validate_every: duration between validations, as "1ep".
@@ -73,7 +73,7 @@ class TrainLoop:
     seed=0,
     verbose=True,
   ):
-    checks.choice("compile", compile, _COMPILE)
+    checks.choice("compile", compile, engine.CHOICES)
     checks.choice("on_nonfinite", on_nonfinite, _ON_NONFINITE)
     durations.parse("validate_every", validate_every)
     durations.parse("checkpoint_every", checkpoint_every)
@@ -92,6 +92,7 @@ class TrainLoop:
       loss_weights,
       make.judging(early_stopping, reduce_on_plateau),
       seed,
+      compile,
     )
     self._records = self._schedule = None
     self.history = None
@@ -159,12 +160,12 @@ class TrainLoop:
       validation = data_lib.adapt("validation", validation)
     self._check(source, validation)
     schedule, begins = self._choose(schedule)
-    window = self._parts.window(schedule)
+    asked = self._asked(source, epochs, schedule)
+    window = self._parts.window(schedule, self._capacity(asked))
     if self._records is None:
       self._records = records.open_records(
         self._workdir, self._parts.moved(), self._log_every
       )
-    asked = self._asked(source, epochs, schedule)
     try:
       entry = self._records.next_fit(asked)
       if entry is None:
@@ -260,6 +261,11 @@ class TrainLoop:
       schedule = make.own_schedule(self.optimizer)
     return schedule, True
 
+  def _capacity(self, asked):
+    """Most updates of a window: none crosses an event."""
+    names = ("steps_per_epoch", "validate_steps", "checkpoint_steps")
+    return min(self._pace.most, *(asked[name] for name in names))
+
   def _asked(self, source, epochs, schedule):
     """What must be the same for a fit to go on after a restart."""
     steps = {
@@ -277,6 +283,7 @@ class TrainLoop:
       "steps_per_epoch": source.steps_per_epoch,
       **steps,
       **source.identity,
+      "engine": self._parts.engine.name,
       "schedule": schedule.to_config(),
       "judging": [repr(options) for options in self._parts.judging],
     }

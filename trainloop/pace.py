@@ -4,7 +4,7 @@ from kernels import checks
 
 # Long enough that a call's overhead vanishes, short enough for a live line.
 _TARGET_SECONDS = 0.1
-_FIRST, _MOST, _GROWTH = 16, 4096, 4
+_FIRST, _MOST, _GROWTH = 16, 1024, 4
 
 
 class Pace:
@@ -27,6 +27,7 @@ class Pace:
         checks.fail("steps_per_loop", steps_per_loop, rule)
       checks.integer("steps_per_loop", steps_per_loop, 1)
     self.steps = _FIRST if self._auto else steps_per_loop
+    self.most = _MOST if self._auto else steps_per_loop
     self._warm = False
 
   def record(self, steps, seconds):

@@ -1,6 +1,6 @@
 """Model, optimizer and compiled calls of a loop, made under one strategy."""
 
-from trainloop import make, preflight
+from trainloop import engine, make, preflight
 from trainloop.evaluation import Evaluation
 from trainloop.hyperparameters import Binding
 from trainloop.judge import Judge
@@ -14,12 +14,14 @@ class Parts:
 
   Args:
     strategy: the `tf.distribute.Strategy`.
-    model, optimizer, loss, metrics, loss_weights, seed: see `TrainLoop`.
+    model, optimizer, loss, metrics, loss_weights, seed, compile: see
+      `TrainLoop`.
     judging: (EarlyStopping or None, ReduceOnPlateau or None).
 
   Attributes:
     binding: the optimizer's `Binding`.
-    evaluation, state, metric_names: None until `build`.
+    engine: the `Engine`; None until `build`, like the next three.
+    evaluation, state, metric_names: what they say.
   """
 
   def __init__(
@@ -32,10 +34,12 @@ class Parts:
     loss_weights,
     judging,
     seed,
+    compile,
   ):
     self.strategy, self.judging = strategy, judging
+    self._compile = compile
     self._loss, self._windows = loss, {}
-    self.state = self.evaluation = self.metric_names = None
+    self.engine = self.state = self.evaluation = self.metric_names = None
     with strategy.scope():
       self.model = make.model(model, seed)
       self.binding = Binding(make.optimizer(optimizer))
@@ -65,7 +69,11 @@ class Parts:
       )
       make.check_scope(self.strategy, model, optimizer)
       self._step = Step(model, optimizer)
-      self.evaluation = Evaluation(self.strategy, self._step)
+      self.engine = engine.choose(
+        self._compile, self.strategy, source, self._step
+      )
+      jit = self.engine.name == "xla"
+      self.evaluation = Evaluation(self.strategy, self._step, jit)
       self.state = TrainState(Judge(model.weights, *self.judging))
 
   def check(self, name, source):
@@ -77,8 +85,15 @@ class Parts:
     values = self.evaluation(*source.evaluation(self.strategy))
     return {name: float(value) for name, value in values.items()}
 
-  def window(self, schedule):
+  def window(self, schedule, capacity):
     """The compiled window of a schedule; a known one traces nothing.
+
+    Args:
+      schedule: a `kernels.Schedule`.
+      capacity: most updates of a call.
+
+    Returns:
+      A `Window`.
 
     Raises:
       ValueError: if the optimizer can't follow the schedule.
@@ -89,11 +104,18 @@ class Parts:
         self.model.trainable_variables,
         None if momentum is None else float(momentum),
       )
-    if schedule not in self._windows:
-      self._windows[schedule] = Window(
-        self.strategy, self._step, self.binding, self.state, schedule
+    capacity = capacity if self.engine.name == "xla" else None
+    key = (schedule, capacity)
+    if key not in self._windows:
+      self._windows[key] = Window(
+        self.strategy,
+        self._step,
+        self.binding,
+        self.state,
+        schedule,
+        capacity,
       )
-    return self._windows[schedule]
+    return self._windows[key]
 
   @property
   def traces(self):

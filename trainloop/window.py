@@ -19,42 +19,52 @@ class Window:
     binding: the optimizer's `Binding`.
     state: the run's `TrainState`.
     schedule: a `kernels.Schedule`.
+    capacity: most updates of a call of the XLA engine, one program for all
+      up to it; None for the graph engine, which takes any number.
   """
 
-  def __init__(self, strategy, step, binding, state, schedule):
+  def __init__(self, strategy, step, binding, state, schedule, capacity=None):
     self._strategy = strategy
     self._step = step
     self._binding = binding
     self._state = state
     self._schedule = schedule
     self._moves_momentum = schedule(0).momentum is not None
-    self._feed = feed.Feed(strategy)
+    self._capacity = capacity
+    self._feed = feed.Feed(strategy, jit=capacity is not None)
 
-  def __call__(self, source, where):
-    """Does one update a batch; stops before one that is not finite.
+  def __call__(self, source, indices, n):
+    """Does n updates, one a batch; stops before one that is not finite.
 
     Args:
-      source, where: see `Feed`.
+      source: see `Feed`.
+      indices: int32 (n, batch), the examples of each update; for an iterator
+        anything.
+      n: int.
 
     Returns:
-      (rows, done, refused): float32 (n, 4) of `COLUMNS`, of which the first
+      (rows, done, refused): float32 (>= n, 4) of `COLUMNS`, of which the first
       `done` hold; and whether the update after them was refused, whose row
       then stands at index `done`.
     """
-    return self._feed.call(self._train, source, where)
+    if self._capacity is not None:
+      # A short window shares the program of a full one. The partial last
+      # batch of an epoch has a shape, and so a program, of its own.
+      indices = tf.pad(indices, [[0, self._capacity - n], [0, 0]])
+    return self._feed.call(self._train, source, indices, tf.constant(n))
 
   @property
   def traces(self):
     """How often the window was traced."""
     return self._feed.traces(self._train)
 
-  def _train(self, fetch, where):
-    n = feed.length(where)
-    rates, momenta = self._plan(n)
-    buffer = tf.TensorArray(tf.float32, size=n, element_shape=[4])
+  def _train(self, fetch, indices, n):
+    size = n if self._capacity is None else tf.constant(self._capacity)
+    rates, momenta = self._plan(size)
+    buffer = tf.TensorArray(tf.float32, size=size, element_shape=[4])
 
     def body(i, refused, rows):
-      row, finite = self._update(fetch(where, i), rates[i], momenta[i])
+      row, finite = self._update(fetch(indices, i), rates[i], momenta[i])
       advance = tf.cast(finite, tf.int32)
       return i + advance, ~finite, rows.write(i, row)
 

@@ -81,6 +81,6 @@ def test_an_endless_dataset_goes_on_over_epochs():
   )
   seen = []
   for epoch in range(4):
-    iterator, n = data.training(STRATEGY, epoch, 0, 3)
-    seen += [int(next(iterator)[0][0]) for _ in range(int(n))]
+    iterator, _, n = data.training(STRATEGY, epoch, 0, 3)
+    seen += [int(next(iterator)[0][0]) for _ in range(n)]
   assert seen == [*range(10), 0, 1]

@@ -65,19 +65,16 @@ def test_evaluate_leaves_training_as_it_is():
   assert small.state_of(loop) == before
 
 
+@pytest.mark.parametrize("engine", ["graph", "xla"])
 @pytest.mark.parametrize(("drop", "steps"), [(True, 3), (False, 4)])
-def test_the_last_partial_batch(drop, steps):
+def test_the_last_partial_batch(drop, steps, engine):
   data = small.data(50, 16, drop_remainder=drop)
-  loop = small.loop(schedule=kernels.Constant(0.1))
+  loop = small.loop(schedule=kernels.Constant(0.1), compile=engine)
   history = loop.fit(data, 2)
   assert data.steps_per_epoch == steps
   assert len(history.rows["step"]) == 2 * steps
-  assert loop.traces == 1
-  if not drop:
-    return
-  reference = small.loop(schedule=kernels.Constant(0.1))
-  reference.fit(data, 2)
-  assert small.state_of(loop) == small.state_of(reference)
+  # XLA compiles each shape of a batch.
+  assert loop.traces == (2 if engine == "xla" and not drop else 1)
 
 
 def test_the_partial_batch_is_a_mean_over_its_examples():
@@ -107,7 +104,7 @@ def test_a_dataset_trains_as_the_arrays_do(kind):
       lambda: zip(x, y, strict=True), output_signature=dataset.element_spec
     )
   dataset = dataset.batch(8)
-  loop, other = small.loop(), small.loop()
+  loop, other = small.loop(compile="graph"), small.loop(compile="graph")
   history = loop.fit(
     dataset, 2, steps_per_epoch=steps, validation=dataset.take(3)
   )

@@ -1,5 +1,7 @@
 """One clock, logged = used, windows that do not matter, runs that repeat."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -14,19 +16,24 @@ OPTIMIZERS = {
 STEPS = 3 * 12
 
 
-def train(optimizer, steps_per_loop, schedule=None):
+def train(case, steps_per_loop):
+  engine, optimizer = case
   loop = small.loop(
     small.model(rich=True),
     OPTIMIZERS[optimizer](),
-    schedule=schedule or kernels.OneCycle(0.05, STEPS),
+    schedule=kernels.OneCycle(0.05, STEPS),
     steps_per_loop=steps_per_loop,
+    compile=engine,
   )
   valid = small.data(32, 16)
   history = loop.fit(small.data(), 3, validation=valid)
   return loop, history
 
 
-@pytest.fixture(scope="module", params=sorted(OPTIMIZERS))
+CASES = list(itertools.product(("graph", "xla"), sorted(OPTIMIZERS)))
+
+
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
 def reference(request):
   return request.param, *train(request.param, 1)
 
@@ -60,7 +67,7 @@ def test_rows_are_the_plan_to_the_bit(reference):
 def test_one_trace_whatever_the_window(reference):
   _, loop, _ = reference
   assert loop.traces == 1
-  assert train("sgd", 7)[0].traces == 1
+  assert train(("graph", "sgd"), 7)[0].traces == 1
 
 
 def test_ten_step_epochs_compile_once():

@@ -1,0 +1,96 @@
+"""The rule that chooses the engine, and XLA against the graph."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kernels
+import small
+import trainloop
+
+X, Y = small.arrays()
+IMAGES = X.reshape(-1, 4, 2, 1)
+
+
+def chosen(layers, x=X, compile="auto"):
+  net = keras.Sequential([keras.layers.Input(x.shape[1:]), *layers])
+  loop = small.loop(net, compile=compile)
+  loop.evaluate(trainloop.ArrayData(x, Y, batch_size=8))
+  return loop._parts.engine
+
+
+def dense():
+  return keras.layers.Dense(3, activation="softmax")
+
+
+def test_dense_models_go_to_xla():
+  engine = chosen([keras.layers.Dense(6), dense()])
+  assert (engine.name, engine.reason) == (
+    "xla",
+    "because XLA is fast at all its ops",
+  )
+
+
+def test_convolutions_go_to_the_graph():
+  layers = [keras.layers.Conv2D(2, 2), keras.layers.Flatten(), dense()]
+  engine = chosen(layers, IMAGES)
+  assert engine.name == "graph"
+  assert "XLA is slow at Conv2D" in engine.reason
+  layers = [keras.layers.Conv2D(2, 2), keras.layers.Flatten(), dense()]
+  assert chosen(layers, IMAGES, "xla").name == "xla"
+
+
+def test_a_dataset_goes_to_the_graph():
+  dataset = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
+  loop = small.loop()
+  loop.evaluate(dataset)
+  assert loop._parts.engine.name == "graph"
+  loop = small.loop(compile="xla")
+  with pytest.raises(ValueError, match="`compile` must be 'graph' or 'auto'"):
+    loop.fit(dataset, 1)
+
+
+def test_choosing_changes_nothing():
+  net = small.model(rich=True)
+  before = small.digest(net.variables)
+  small.loop(net).evaluate(small.data())
+  assert small.digest(net.variables) == before
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+def test_xla_and_graph_agree(kind):
+  def train(engine):
+    loop = small.loop(
+      small.model(rich=False),
+      getattr(keras.optimizers, kind)(),
+      compile=engine,
+      schedule=kernels.OneCycle(0.05, 36),
+    )
+    dataset = tf.data.Dataset.from_tensor_slices((X[:32], Y[:32])).batch(16)
+    return loop.fit(small.data(), 3, validation=dataset)
+
+  graph, xla = train("graph"), train("xla")
+  for name in ("learning_rate", "momentum"):
+    assert graph.rows[name].tobytes() == xla.rows[name].tobytes()
+  for name in ("loss", "grad_norm"):
+    np.testing.assert_allclose(graph.rows[name], xla.rows[name], rtol=1e-3)
+  for name, values in graph.epochs.items():
+    np.testing.assert_allclose(xla.epochs[name], values, rtol=1e-3)
+
+
+def test_a_refused_update_in_xla():
+  x = X.copy()
+  data = trainloop.ArrayData(x, Y, batch_size=8, shuffle=False)
+  data.arrays[0][17] = np.nan  # behind the checks: the third batch
+  loops = [
+    small.loop(small.model(rich=True), compile="xla", steps_per_loop=n)
+    for n in (4, 1)
+  ]
+  for loop in loops:
+    with pytest.raises(trainloop.NonFiniteError) as hit:
+      loop.fit(data, 1)
+    assert hit.value.step == 2 == loop.global_step
+    assert len(loop.history.rows["step"]) == 2
+  assert small.state_of(loops[0]) == small.state_of(loops[1])
+  assert all(np.isfinite(w).all() for w in loops[0].model.get_weights())

@@ -1,0 +1,109 @@
+"""Which engine compiles the updates: whole-window XLA, or TensorFlow's graph.
+
+`auto` is a rule, not a race: XLA and graph differ in the last bits, and the
+same command must not give other bytes because a machine was busy. The rule
+reads the device, the strategy, the data and the ops of the traced update; the
+measurements behind it stand in WORKSPACE.md.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from kernels import checks
+
+CHOICES = ("auto", "xla", "graph")
+# Ops that XLA runs several times slower than TensorFlow's kernels on a CPU.
+_SLOW_ON_CPU = (
+  "Conv2D",
+  "Conv3D",
+  "DepthwiseConv2dNative",
+  "Conv2DBackpropFilter",
+  "Conv3DBackpropFilterV2",
+)
+# Ops that XLA cannot compile, or only for shapes that never change.
+_NOT_IN_XLA = (
+  "RandomShuffle",
+  "Unique",
+  "UniqueV2",
+  "Where",
+  "PyFunc",
+  "EagerPyFunc",
+  "StringToHashBucketFast",
+  "LookupTableFindV2",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+  """The engine of a run, and why.
+
+  Attributes:
+    name: "xla" or "graph".
+    reason: a few words for the log.
+  """
+
+  name: str
+  reason: str
+
+
+def choose(compile, strategy, source, step):
+  """The engine for a model on some data.
+
+  Args:
+    compile: "auto", "xla" or "graph".
+    strategy: the `tf.distribute.Strategy`.
+    source: the data source of training.
+    step: the model's `Step`.
+
+  Returns:
+    An `Engine`.
+
+  Raises:
+    ValueError: if "xla" is asked for where it can't run.
+  """
+  obstacle = _obstacle(strategy, source)
+  if compile == "xla":
+    if obstacle:
+      checks.fail("compile", compile, f"'graph' or 'auto' {obstacle}")
+    return Engine("xla", "asked for")
+  if compile == "graph":
+    return Engine("graph", "asked for")
+  if obstacle:
+    return Engine("graph", obstacle)
+  ops = ops_of(step, source)
+  for op in sorted(ops.intersection(_NOT_IN_XLA)):
+    return Engine("graph", f"because XLA has no {op}")
+  if not tf.config.list_logical_devices("GPU"):
+    for op in sorted(ops.intersection(_SLOW_ON_CPU)):
+      return Engine("graph", f"because XLA is slow at {op} on a CPU")
+  return Engine("xla", "because XLA is fast at all its ops")
+
+
+def _obstacle(strategy, source):
+  """Why XLA can't compile whole windows here; "" if it can."""
+  if strategy.num_replicas_in_sync > 1:
+    return "with several replicas"
+  if not source.fixed_batches:
+    return "with a dataset whose batch size is not fixed"
+  return ""
+
+
+def ops_of(step, source):
+  """Names of the ops in one traced forward and backward pass, a set."""
+  specs = tuple(
+    None if one is None else tf.nest.map_structure(_spec, one)
+    for one in source.example
+  )
+  traced = tf.function(
+    lambda *batch: step.gradients(batch, tf.constant(1))[:3], autograph=False
+  ).get_concrete_function(*specs)
+  graph = traced.graph.as_graph_def()
+  nodes = [*graph.node]
+  for function in graph.library.function:
+    nodes.extend(function.node_def)
+  return {node.op for node in nodes}
+
+
+def _spec(array):
+  return tf.TensorSpec([None, *array.shape[1:]], array.dtype)
