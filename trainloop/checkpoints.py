@@ -34,8 +34,8 @@ class RunStore:
     groups: {name: list of tf.Variable}, everything that training moves.
 
   Attributes:
-    log: {"fits": [...], "resumed_from": [steps], "seconds": float}, JSON
-      types that are saved with the variables.
+    log: {"fits": [...], "resumed_from": [steps], "seconds": float, "events":
+      {file: bytes}}, JSON types that are saved with the variables.
   """
 
   def __init__(self, workdir, groups):
@@ -43,7 +43,12 @@ class RunStore:
     self._groups = groups
     self._text = tf.Variable("", dtype=tf.string, trainable=False)
     self._checkpoint = tf.train.Checkpoint(log=self._text, **groups)
-    self.log = {"fits": [], "resumed_from": [], "seconds": 0.0}
+    self.log = {
+      "fits": [],
+      "resumed_from": [],
+      "seconds": 0.0,
+      "events": {},
+    }
     self._journal = self._lock = self._serial = None
 
   def exists(self):
@@ -71,16 +76,13 @@ class RunStore:
       rule = "left alone by other processes between two fits"
       checks.fail("workdir", str(self._workdir), rule)
 
-  def begin(self, step, plan_start):
+  def begin(self, step):
     """Cuts off what was written after a step, and opens the journal.
 
     Args:
       step: global step at which the fit begins or goes on.
-      plan_start: global step at which the fit began; its plan is written anew.
     """
-    for run in ("train", "validation"):
-      tensorboard.trim(os.path.join(self._workdir, run), step)
-    tensorboard.trim(os.path.join(self._workdir, "plan"), plan_start)
+    tensorboard.cut(self._workdir, self.log["events"])
     path = os.path.join(self._workdir, _JOURNAL)
     self._journal = open(path, "ab")  # noqa: SIM115, open between saves
     self._journal.truncate(step * _ROW_BYTES)
@@ -111,6 +113,7 @@ class RunStore:
     self._journal.flush()
     os.fsync(self._journal.fileno())
     self._serial += 1
+    self.log["events"] = tensorboard.sizes(self._workdir)
     shapes = {name: _shapes(group) for name, group in self._groups.items()}
     log = {"version": _VERSION, "shapes": shapes, **self.log}
     self._text.assign(json.dumps(log))

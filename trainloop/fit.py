@@ -3,6 +3,7 @@
 import dataclasses
 import time
 import typing
+from concurrent import futures
 
 from trainloop.evaluation import Evaluation
 from trainloop.fit_plan import FitPlan
@@ -42,11 +43,22 @@ class Fit:
     Raises:
       NonFiniteError: if an update's loss or gradient is not finite.
     """
+    self._ready = self._unwritten = None
+    self.progress.start(self.plan, int(self.state.global_step.numpy()))
+    with futures.ThreadPoolExecutor(1) as self._device:
+      try:
+        stopped, step = self._loop(source, validation)
+      finally:
+        self._write()
+    reason = "early_stopping" if stopped else "completed"
+    self.history.stop_reason = reason
+    self.progress.finish(step, reason)
+
+  def _loop(self, source, validation):
+    """Windows and events; returns (whether judged to stop, last step)."""
     plan, step = self.plan, int(self.state.global_step.numpy())
-    stop = bool(
-      self.state.judge.stop.numpy()
-    )  # decided before a kill: stop at once
-    self.progress.start(plan, step)
+    # A stop that was decided before a kill stops at once.
+    stop = bool(self.state.judge.stop.numpy())
     while step < plan.end and not stop:
       step = self._window(step, source)
       if plan.validates(step):
@@ -55,26 +67,57 @@ class Fit:
         self._end_epoch(step)
       if plan.saves(step) and step < plan.end and not stop:
         self.records.save(self.history)
-    self.history.stop_reason = "early_stopping" if stop else "completed"
-    self.progress.finish(step, self.history.stop_reason)
+    return stop, step
 
   def _window(self, step, source):
-    """One window from `step`; returns the step after it."""
-    plan = self.plan
-    epoch, inside = plan.position(step)
-    n = min(self.pace.steps, plan.until_event(step), source.cut(inside))
-    began, clock = time.time(), time.perf_counter()
-    fed = source.training(self.strategy, epoch, inside, n)
-    rows, done, refused = self.window(*fed)
-    rows, done = rows.numpy(), int(done)  # the host waits for the device
-    self.pace.record(n, time.perf_counter() - clock)
-    self.history.add_rows(step, rows[:done])
-    self.records.rows(began, step, rows[:done])
+    """One window from `step`; returns the step after it.
+
+    While the device works, the host writes the rows of the window before and
+    prepares the one that follows.
+    """
+    n, fed = self._ready or self._prepare(step, source)
+    running = self._device.submit(self._call, fed)
+    self._write()
+    after, self._ready = step + n, None
+    try:
+      if after < self.plan.end:
+        self._ready = self._prepare(after, source)
+    finally:  # an interrupt must not lose the rows of updates that were done
+      rows, done, refused, began, seconds = running.result()
+      self._unwritten = (step, rows[:done], began)
+    self.pace.record(n, seconds)
+    if refused or self.plan.until_event(step) == n:
+      self._write()
     if refused:
       _, _, loss, norm = rows[done]
       raise NonFiniteError(step + done, loss, norm)
-    self.progress.window(epoch + 1, step + n, rows[-1])
-    return step + n
+    return after
+
+  def _prepare(self, step, source):
+    """(updates of the window from `step`, what it takes)."""
+    epoch, inside = self.plan.position(step)
+    until = self.plan.until_event(step)
+    n = min(self.pace.steps, until, source.cut(inside))
+    return n, source.training(self.strategy, epoch, inside, n)
+
+  def _call(self, fed):
+    """Runs a window; on the thread that waits for the device."""
+    began, clock = time.time(), time.perf_counter()
+    rows, done, refused = self.window(*fed)
+    rows, done, refused = rows.numpy(), int(done), bool(refused)
+    return rows, done, refused, began, time.perf_counter() - clock
+
+  def _write(self):
+    """Hands the rows of the last window on."""
+    if self._unwritten is None:
+      return
+    step, rows, began = self._unwritten
+    self._unwritten = None
+    self.history.add_rows(step, rows)
+    self.records.rows(began, step, rows)
+    if len(rows):
+      last = step + len(rows)
+      self.progress.window(self._epoch(last), last, rows[-1])
 
   def _validate(self, step, validation):
     """Evaluates and judges after `step` updates; returns whether to stop."""

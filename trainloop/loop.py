@@ -1,5 +1,7 @@
 """TrainLoop: what a user makes, checked and built before step 1."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -203,7 +205,8 @@ class TrainLoop:
       self.history.restored = True
       self._progress.line(f"this fit is done: {self.history.stop_reason}")
       return self.history
-    self._records.begin(plan, step, self._curve(plan), self.history)
+    curve = functools.partial(self._curve, plan)
+    self._records.begin(plan, step, curve, self.history)
     fit = Fit(
       plan=plan,
       window=window,
@@ -223,8 +226,6 @@ class TrainLoop:
 
   def _curve(self, plan):
     """The planned (rates, momenta or None) of a fit; NumPy, a value a step."""
-    if self._workdir is None:
-      return None
     steps = np.arange(plan.start, plan.end) - plan.schedule_start
     rates, momenta = kernels.tabulate(self._schedule, steps)
     own = self._parts.binding.momentum

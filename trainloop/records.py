@@ -36,7 +36,7 @@ class NoRecords:
     return History.from_config(entry["history"])
 
   def begin(self, plan, step, curve, history):
-    """Before the first update: the planned (rates, momenta or None)."""
+    """Before the first update; `curve()` is the planned (rates, momenta)."""
     self._clock = time.monotonic()
 
   def rows(self, began, first_step, rows):
@@ -124,11 +124,11 @@ class Records(NoRecords):
     return History.from_config(entry["history"], plan.start, rows)
 
   def begin(self, plan, step, curve, history):
-    self._store.begin(step, plan.start)
+    self._store.begin(step)
     self._writer = EventWriter(self._workdir, self._log_every)
-    self._writer.plan(plan.start, *curve)
     self._clock = time.monotonic()
     if self._new:
+      self._writer.plan(plan.start, *curve())
       self.save(history)  # so that a kill before the next one is no loss
     else:
       self.resumed_from.append(step)

@@ -23,7 +23,12 @@ def make(workdir, **options):
     schedule=kernels.OneCycle(0.05, STEPS),
     early_stopping=trainloop.EarlyStopping("val_loss", patience=3),
     steps_per_loop=5,
-    **{"checkpoint_every": "7st", "validate_every": "8st", **options},
+    **{
+      "checkpoint_every": "7st",
+      "validate_every": "8st",
+      "compile": "graph",
+      **options,
+    },
   )
 
 
@@ -92,6 +97,16 @@ def test_equal_to_the_run_nobody_cut(monkeypatch, tmp_path, whole, windows):
   assert series(tmp_path) == all_series
   assert all(step % 7 == 0 for step in loop.resumed_from)
   assert not list(tmp_path.rglob("*_temp*"))
+
+
+def test_cut_off_in_xla(monkeypatch, tmp_path):
+  reference = make(tmp_path / "whole", compile="xla")
+  go(reference)
+  cut_off(monkeypatch, tmp_path / "cut", 9, compile="xla")
+  loop = make(tmp_path / "cut", compile="xla")
+  go(loop)
+  assert small.state_of(loop) == small.state_of(reference)
+  assert series(tmp_path / "cut") == series(tmp_path / "whole")
 
 
 def test_cut_off_again_and_again(monkeypatch, tmp_path, whole):
@@ -191,6 +206,7 @@ def test_another_run_is_refused(whole, change, match):
     early_stopping=trainloop.EarlyStopping("val_loss", patience=3),
     checkpoint_every="7st",
     validate_every="8st",
+    compile="graph",
   )
   if "schedule" not in change and "net" not in change:
     loop._given = kernels.OneCycle(0.05, max(STEPS, epochs * 24))
