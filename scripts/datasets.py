@@ -1,10 +1,13 @@
 """Real data for the scripts: x and y for training and validation."""
 
-import csv
 import dataclasses
 import os
+import zipfile
 
 import numpy as np
+
+import csv_table
+from csv_table import DataError
 
 NAMES = (
   "digits",
@@ -17,10 +20,6 @@ NAMES = (
 )
 # These have no other source than --data_path.
 NEED_PATH = ("ionosphere", "npz", "csv")
-
-
-class DataError(ValueError):
-  """A dataset that can't be used, in one line."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Data:
     return "binary_crossentropy" if self.outputs == 1 else sparse
 
 
-def load(name, path, validation_fraction, num_words, max_length):
+def load(name, path, validation_fraction, num_words, max_length, task):
   """Loads a dataset.
 
   Args:
@@ -60,13 +59,13 @@ def load(name, path, validation_fraction, num_words, max_length):
       shuffle, where the dataset has no validation part of its own.
     num_words: IMDB: most frequent words kept; the others become "unknown".
     max_length: IMDB: last words of a review that are kept.
+    task: "classification", "regression", or "auto" by the labels.
 
   Returns:
     A `Data`.
 
   Raises:
     DataError: if the file does not hold what it should.
-    OSError: if it can't be read.
   """
   if path is not None and not os.path.isfile(path):
     raise DataError(f"--data_path={path} is not a file")
@@ -76,14 +75,27 @@ def load(name, path, validation_fraction, num_words, max_length):
     x, y = datasets.load_digits(return_X_y=True)
     parts = _split((x / 16).astype(np.float32), y, validation_fraction)
   elif name in ("ionosphere", "csv"):
-    parts = _split(*_read_csv(path), validation_fraction)
+    parts = _split(*csv_table.read(path), validation_fraction)
   else:
     parts = _read_parts(name, path, validation_fraction)
+  _check_parts(path, parts)
   if name == "imdb":
     parts = [*_words(parts[:2], num_words, max_length), *parts[2:]]
   elif parts[0].dtype == np.uint8:
     parts = [*(part.astype(np.float32) / 255 for part in parts[:2]), *parts[2:]]
-  return _as_task(*parts)
+  return _as_task(*parts, task)
+
+
+def _check_parts(path, parts):
+  """Refuses arrays whose shapes do not go together."""
+  x_train, x_val, y_train, y_val = parts
+  for x, y, part in ((x_train, y_train, "train"), (x_val, y_val, "val")):
+    if x.ndim < 1 or y.ndim < 1 or len(x) != len(y) or not len(x):
+      shapes = f"x_{part} {x.shape} and y_{part} {y.shape}"
+      raise DataError(f"--data_path={path}: {shapes} must be equally long")
+  if x_train.shape[1:] != x_val.shape[1:]:
+    shapes = f"{x_train.shape[1:]} in training, {x_val.shape[1:]} in validation"
+    raise DataError(f"--data_path={path}: examples differ in shape: {shapes}")
 
 
 def _split(x, y, fraction):
@@ -99,27 +111,41 @@ def _split(x, y, fraction):
 
 def _read_parts(name, path, fraction):
   if path is None:
-    import keras
-
-    if name == "imdb":
-      (x, y), (x_val, y_val) = keras.datasets.imdb.load_data()
-    else:
-      (x, y), (x_val, y_val) = getattr(keras.datasets, name).load_data()
-    return [x, x_val, y, y_val]
+    return _from_keras(name)
   try:
     with np.load(path, allow_pickle=False) as file:
       arrays = {key: file[key] for key in file.files}
-  except (ValueError, OSError, EOFError, KeyError) as error:
+  except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError) as error:
     raise DataError(f"--data_path={path} is no plain .npz file") from error
+  except (TypeError, AttributeError) as error:
+    raise DataError(f"--data_path={path} is one array, no .npz") from error
+  found = ", ".join(sorted(arrays)) or "none"
   for key in ("x_train", "y_train"):
     if key not in arrays:
-      found = ", ".join(sorted(arrays)) or "none"
       raise DataError(f"--data_path={path} has no array {key} (has {found})")
   for held in ("val", "test"):
-    if f"x_{held}" in arrays and f"y_{held}" in arrays:
-      keys = ("x_train", f"x_{held}", "y_train", f"y_{held}")
+    keys = ("x_train", f"x_{held}", "y_train", f"y_{held}")
+    there = [key for key in keys if key in arrays]
+    if len(there) == 4:
       return [arrays[key] for key in keys]
-  return _split(arrays["x_train"], arrays["y_train"], fraction)
+    if len(there) == 3:
+      (lost,) = set(keys) - set(there)
+      raise DataError(f"--data_path={path} has no array {lost} (has {found})")
+  x, y = arrays["x_train"], arrays["y_train"]
+  _check_parts(path, [x, x, y, y])
+  return _split(x, y, fraction)
+
+
+def _from_keras(name):
+  import keras
+
+  try:
+    (x, y), (x_val, y_val) = getattr(keras.datasets, name).load_data()
+  except Exception as error:  # Keras raises a bare Exception without a network
+    reason = str(error).splitlines()[0]
+    text = f"--dataset={name} cannot be fetched ({reason}); give --data_path"
+    raise DataError(text) from error
+  return [x, x_val, y, y_val]
 
 
 def _words(parts, num_words, max_length):
@@ -128,54 +154,54 @@ def _words(parts, num_words, max_length):
     from keras.utils import pad_sequences
 
     parts = [pad_sequences(part, maxlen=max_length) for part in parts]
+  if any(part.dtype.kind not in "iu" or part.ndim != 2 for part in parts):
+    kind = f"{parts[0].dtype} {parts[0].shape}"
+    raise DataError(f"imdb: x must hold word numbers (reviews, words): {kind}")
   parts = [part[:, -max_length:].astype(np.int32) for part in parts]
   unknown = 2
   return [np.where(part >= num_words, unknown, part) for part in parts]
 
 
-def _read_csv(path):
-  """Numeric columns and the label column, which is the last one."""
-  with open(path, newline="", encoding="utf-8") as file:
-    rows = [row for row in csv.reader(file) if row]
-  if rows and not _numbers(rows[0][:-1]):
-    rows = rows[1:]  # a header
-  if not rows:
-    raise DataError(f"--data_path={path} has no rows")
-  for i, row in enumerate(rows, 1):
-    if len(row) != len(rows[0]) or len(row) < 2 or not _numbers(row[:-1]):
-      want = f"{len(rows[0]) - 1} numbers and a label"
-      raise DataError(f"--data_path={path}: data row {i} is not {want}")
-  x = np.array([[float(v) for v in row[:-1]] for row in rows], np.float32)
-  labels = [row[-1].strip() for row in rows]
-  return x, np.array([float(v) for v in labels] if _numbers(labels) else labels)
-
-
-def _numbers(texts):
-  """Whether all the texts are numbers."""
-  try:
-    for text in texts:
-      float(text)
-  except ValueError:
-    return False
-  return True
-
-
-def _as_task(x_train, x_val, y_train, y_val):
+def _as_task(x_train, x_val, y_train, y_val, task):
   """Labels as class numbers, or as float targets of a regression."""
-  y_train, y_val = np.asarray(y_train), np.asarray(y_val)
+  y_train, y_val = (_labels(np.asarray(y)) for y in (y_train, y_val))
   fractional = y_train.dtype.kind == "f" and (y_train % 1 != 0).any()
-  if fractional or y_train.ndim > 1:
-    y_train, y_val = (
-      y.reshape(len(y), -1).astype(np.float32) for y in (y_train, y_val)
-    )
-    outputs = y_train.shape[1]
-    return Data(x_train, y_train, x_val, y_val, outputs, "regression")
-  classes = np.unique(np.concatenate([y_train, y_val]))
+  if task == "auto":
+    several = fractional or y_train.ndim > 1
+    task = "regression" if several else "classification"
+  if task == "regression":
+    return _regression(x_train, x_val, y_train, y_val)
+  if y_train.ndim > 1 or y_train.dtype.kind not in "iubUSf":
+    raise DataError(f"labels of shape {y_train.shape} are no classes")
+  classes = np.unique(y_train)
+  new = np.setdiff1d(y_val, classes)
+  if len(new):
+    text = f"{new[0].item()!r} is a validation label but no training label"
+    raise DataError(text)
+  if len(classes) < 2:
+    label = classes[0].item()
+    raise DataError(f"the labels are all {label!r}: nothing to learn")
   y_train, y_val = (np.searchsorted(classes, y) for y in (y_train, y_val))
   outputs = len(classes)
-  if outputs < 2:
-    raise DataError(f"the labels are all {classes[0]!r}: nothing to learn")
   if outputs == 2:
     y_train, y_val = (y[:, None].astype(np.float32) for y in (y_train, y_val))
     outputs = 1
   return Data(x_train, y_train, x_val, y_val, outputs, "classification")
+
+
+def _labels(y):
+  """(n, 1) as (n,), and one-hot rows as class numbers."""
+  if y.ndim == 2 and y.shape[1] == 1:
+    return y[:, 0]
+  if y.ndim == 2 and ((y == 0) | (y == 1)).all() and (y.sum(1) == 1).all():
+    return y.argmax(1)
+  return y
+
+
+def _regression(x_train, x_val, y_train, y_val):
+  if y_train.dtype.kind not in "iufb":
+    raise DataError(f"targets of a regression are numbers: {y_train[0]!r}")
+  y_train, y_val = (
+    y.reshape(len(y), -1).astype(np.float32) for y in (y_train, y_val)
+  )
+  return Data(x_train, y_train, x_val, y_val, y_train.shape[1], "regression")

@@ -6,6 +6,7 @@ import sys
 
 from absl import app, flags
 
+_INTEGER = r"must be an integer; got \1"
 _DURATION = re.compile(r"\d+(\.\d+)?(ep|st|%)")
 
 
@@ -23,19 +24,22 @@ def parse(argv):
     if len(rest) > 1:
       raise flags.Error(f"unexpected argument {rest[1]!r}: flags start with --")
   except flags.Error as error:
-    stop(" ".join(str(error).split()))
+    text = " ".join(str(error).split()).removeprefix("ERROR:: ")
+    stop(re.sub(r"invalid literal for int\(\).*: (.*)", _INTEGER, text))
   return rest
 
 
-def stop(message):
-  """Ends the program with one line on standard error and exit code 2."""
+def stop(message, code=2):
+  """Ends the program with one line on standard error."""
   print(f"error: {message}", file=sys.stderr)
-  sys.exit(2)
+  sys.exit(code)
 
 
-def integer(name, default, text, minimum):
-  """Defines an integer flag >= minimum."""
-  flags.DEFINE_integer(name, default, text, lower_bound=minimum)
+def integer(name, default, text, minimum, maximum=None):
+  """Defines an integer flag in [minimum, maximum]."""
+  flags.DEFINE_integer(
+    name, default, text, lower_bound=minimum, upper_bound=maximum
+  )
 
 
 def number(name, default, text, low=0.0, high=math.inf, open_low=False):
@@ -111,6 +115,6 @@ def refuse_unused(choice, uses):
   """
   value = flags.FLAGS[choice].value
   every = {name for names in uses.values() for name in names}
-  for name in sorted(every - set(uses.get(value, every))):
+  for name in sorted(every - set(uses.get(value, ()))):
     if flags.FLAGS[name].present:
       stop(f"--{name} has no effect with --{choice}={value}")

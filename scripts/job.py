@@ -29,6 +29,7 @@ def run(flags, peaks):
     flags.validation_fraction,
     flags.num_words,
     flags.max_length,
+    flags.task,
   )
   train = trainloop.ArrayData(
     data.x_train, data.y_train, batch_size=flags.batch_size, seed=flags.seed
@@ -37,6 +38,9 @@ def run(flags, peaks):
   peak = peaks[flags.optimizer] if flags.peak_lr is None else flags.peak_lr
   steps = max(1, train.steps_per_epoch)
   schedule = schedule_flags.make(peak, steps, steps * flags.epochs)
+  if flags["momentum"].present and schedule(0).momentum is not None:
+    text = f"--momentum has no effect: --schedule={flags.schedule} moves it"
+    raise datasets.DataError(text)
   _show(flags, data, train, schedule)
   if flags.dry_run:
     for name in ("validate_every", "checkpoint_every"):
@@ -104,7 +108,8 @@ def _optimizer(flags, peak):
 def _show(flags, data, train, schedule):
   """What is about to happen, resolved to steps."""
   held = len(data.x_val)
-  print(f"data: {train.num_examples} examples, {held} held out")
+  kind = f"{data.task}, {data.outputs} output{'s' * (data.outputs > 1)}"
+  print(f"data: {train.num_examples} examples, {held} held out; {kind}")
   steps = train.steps_per_epoch
   print(f"run: {flags.epochs} epochs of {steps} steps: {flags.epochs * steps}")
   print(f"schedule: {schedule}", flush=True)
@@ -134,10 +139,7 @@ def _result_path(workdir):
 
 def _write(workdir, loop, result):
   """model.keras and result.json, each complete or not there at all."""
-  model = os.path.join(workdir, "model.keras")
-  part = os.path.join(workdir, ".part.keras")
-  loop.model.save(part)
-  os.replace(part, model)
+  model = _save_model(workdir, loop.model)
   part = os.path.join(workdir, ".result.json.part")
   with open(part, "w", encoding="utf-8") as file:
     json.dump(result, file, indent=2)
@@ -145,3 +147,23 @@ def _write(workdir, loop, result):
   os.replace(part, _result_path(workdir))
   print(f"wrote {model} and result.json; see the run with:")
   print(f"  tensorboard --logdir={workdir}")
+
+
+def _save_model(workdir, model):
+  """Saves the model, or its weights if it can't be described; the path."""
+  for name, save in (
+    ("model.keras", model.save),
+    ("model.weights.h5", model.save_weights),
+  ):
+    path, part = (os.path.join(workdir, p + name) for p in ("", ".part."))
+    try:
+      save(part)
+    except (NotImplementedError, TypeError, ValueError) as error:
+      reason = str(error).strip().splitlines()[0]
+      print(f"warning: {name} not saved: {reason}")
+      if os.path.exists(part):
+        os.remove(part)
+      continue
+    os.replace(part, path)
+    return path
+  return "no model"

@@ -42,6 +42,9 @@ def maker(name, data, hidden, filters, dropout, num_words, embedding_dim):
       raise datasets.DataError(
         f"--model=cnn needs images; examples are {shape}"
       )
+    if min(shape[:2]) < 2 * len(filters) + 2:
+      text = f"--model=cnn: {shape} is too small for {len(filters)} filters"
+      raise datasets.DataError(text)
     return lambda: _cnn(shape, filters, hidden, dropout, last)
   if name == "embedding_bag":
     if len(shape) != 1 or data.x_train.dtype.kind not in "iu":
@@ -52,8 +55,7 @@ def maker(name, data, hidden, filters, dropout, num_words, embedding_dim):
     return lambda: _embedding_bag(
       shape, num_words, embedding_dim, dropout, last
     )
-  function = _imported(name)
-  return lambda: function(shape, outputs)
+  return lambda: _own(name, shape, outputs)
 
 
 def _last(data):
@@ -99,13 +101,18 @@ def _dropout(rate):
   return [keras.layers.Dropout(rate)] if rate else []
 
 
-def _imported(name):
+def _own(name, shape, outputs):
+  """The model that a user's function makes, or one line that says why not."""
   module, _, function = name.partition(":")
   sys.path.insert(0, os.getcwd())
   try:
-    found = getattr(importlib.import_module(module), function)
-  except (ImportError, AttributeError) as error:
-    raise datasets.DataError(
-      f"--model={name} cannot be imported: {error}"
-    ) from error
-  return found
+    make = getattr(importlib.import_module(module), function)
+    made = make(shape, outputs)
+  except Exception as error:  # whatever a user's module may raise
+    reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    text = f"--model={name} cannot be made ({reason})"
+    raise datasets.DataError(text) from error
+  if not isinstance(made, keras.Model):
+    kind = type(made).__name__
+    raise datasets.DataError(f"--model={name} gave a {kind}, no keras.Model")
+  return made

@@ -9,9 +9,8 @@ workdir afterwards: TensorBoard events, result.json, model.keras.
 """
 
 import os
-import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 
 import datasets
 import flag_rules
@@ -63,6 +62,12 @@ def _define_data_flags():
     high=0.9,
     open_low=True,
   )
+  flags.DEFINE_enum(
+    "task",
+    "auto",
+    ("auto", "classification", "regression"),
+    "what the labels are; auto: fractions mean regression",
+  )
   flag_rules.integer("max_length", 400, "imdb: words of a review", 1)
   flag_rules.integer("batch_size", 32, "examples of one update", 1)
 
@@ -108,7 +113,9 @@ def _define_loop_flags():
   flags.DEFINE_string("monitor", "val_loss", "metric that those two watch")
   flag_rules.duration("validate_every", "1ep", "time between validations")
   flag_rules.duration("checkpoint_every", "1ep", "time between checkpoints")
-  flag_rules.integer("seed", 0, "of weights, data order and dropout", 0)
+  flag_rules.integer(
+    "seed", 0, "of weights, data order and dropout", 0, 2**32 - 1
+  )
   flag_rules.integer("log_every", 1, "steps between logged rows", 1)
   flags.DEFINE_string(
     "workdir", None, "the run's folder; unset: writes nothing"
@@ -132,6 +139,12 @@ def check_flags():
     flag_rules.stop("--data_path has no effect with --dataset=digits")
   if FLAGS.data_path and not os.path.isfile(FLAGS.data_path):
     flag_rules.stop(f"--data_path={FLAGS.data_path} is not a file")
+  if FLAGS.workdir == "":
+    flag_rules.stop("--workdir must be a folder's path; got ''")
+  if FLAGS["max_length"].present and FLAGS.dataset != "imdb":
+    flag_rules.stop(
+      f"--max_length has no effect with --dataset={FLAGS.dataset}"
+    )
   known = ", ".join(_MODEL_USES)
   if FLAGS.model not in _MODEL_USES and ":" not in FLAGS.model:
     rule = f"one of {known}, or package.module:function"
@@ -151,11 +164,14 @@ def check_flags():
 def main(argv):
   del argv
   check_flags()
+  if not FLAGS["verbosity"].present:
+    logging.set_verbosity(logging.WARNING)
   # Imported here: flags are checked in 0.1 s, TensorFlow takes 4.
   with quiet.startup():
     import tensorflow as tf
 
     import job
+    import trainloop
     from kernels import checks
 
     tf.config.list_logical_devices()
@@ -164,9 +180,11 @@ def main(argv):
     job.run(FLAGS, _PEAKS)
   except (checks.ArgumentError, datasets.DataError) as error:
     flag_rules.stop(error)
-  except OSError as error:
-    print(f"error: {error}", file=sys.stderr)
-    sys.exit(1)
+  except (trainloop.NonFiniteError, OSError) as error:
+    flag_rules.stop(error, code=1)
+  except KeyboardInterrupt:
+    again = "; the same command goes on" if FLAGS.workdir else ""
+    flag_rules.stop(f"interrupted{again}", code=130)
 
 
 if __name__ == "__main__":

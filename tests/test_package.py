@@ -13,7 +13,15 @@ import trainloop
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Inside trainloop a module may import only modules of lower layers.
 LAYERS = [
-  {"durations", "events", "fit_plan", "pace", "progress", "tensorboard"},
+  {
+    "durations",
+    "events",
+    "fit_plan",
+    "pace",
+    "progress",
+    "structures",
+    "tensorboard",
+  },
   {"data", "distribution", "hyperparameters", "judge"},
   {"engine", "make", "state", "step"},
   {"feed"},

@@ -60,8 +60,12 @@ class RunStore:
     """Whether this process holds the folder's lock."""
     return self._lock is not None
 
-  def open(self):
+  def open(self, check_fits):
     """Locks the folder; the first time, restores the newest checkpoint.
+
+    Args:
+      check_fits: called with the checkpoint's list of fits before anything is
+        restored; raises where the run is another one.
 
     Raises:
       ValueError: if another process uses the folder, or none of its
@@ -70,8 +74,8 @@ class RunStore:
     os.makedirs(os.path.join(self._workdir, _FOLDER), exist_ok=True)
     self._lock = _locked(self._workdir)
     if self._serial is None:
+      self._serial = self._restore(check_fits)
       self._sweep()
-      self._serial = self._restore()
     elif self._serial != (self._serials() or [0])[-1]:
       rule = "left alone by other processes between two fits"
       checks.fail("workdir", str(self._workdir), rule)
@@ -121,13 +125,14 @@ class RunStore:
     for old in self._serials()[:-_KEEP]:
       self._remove(old)
 
-  def _restore(self):
+  def _restore(self, check_fits):
     """Restores the newest checkpoint that can be read; returns its number."""
     found, failures = self._serials(), []
     for serial in reversed(found):
       prefix = self._prefix(serial)
       try:
         log = json.loads(_read_log(prefix))
+        check_fits(log["fits"])
         self._check(log)
         self._checkpoint.read(prefix).assert_consumed()
       except checks.ArgumentError:

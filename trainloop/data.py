@@ -4,10 +4,13 @@ The batch of a step is a pure function of (seed, epoch, step in the epoch), so
 a resumed run needs no iterator state and starts anywhere at no cost.
 """
 
+import zlib
+
 import numpy as np
 import tensorflow as tf
 
 from kernels import checks
+from trainloop import structures
 
 
 class ArrayData:
@@ -48,15 +51,15 @@ class ArrayData:
     self.shuffle = bool(shuffle)
     self.drop_remainder = bool(drop_remainder)
     self.arrays = (
-      _arrays("x", x),
-      _arrays("y", y),
-      _arrays("sample_weight", sample_weight),
+      structures.arrays("x", x),
+      structures.arrays("y", y),
+      structures.arrays("sample_weight", sample_weight),
     )
     self.num_examples = self._check_lengths()
-    self._resident = None
+    self._resident = self._crc32 = None
 
   def _check_lengths(self):
-    found = leaves(self.arrays[0])
+    found = structures.leaves(self.arrays[0])
     if not found:
       checks.fail("x", self.arrays[0], "at least one array")
     count = len(found[0])
@@ -64,10 +67,15 @@ class ArrayData:
       checks.fail("x", found[0].shape, "of at least one example")
     names = ("x", "y", "sample_weight")
     for name, part in zip(names, self.arrays, strict=True):
-      for array in leaves(part):
+      for array in structures.leaves(part):
         if len(array) != count:
           rule = f"of {count} examples, as `x` is"
           checks.fail(name, f"{len(array)} examples", rule)
+    weight, y = self.arrays[2], self.arrays[1]
+    single = hasattr(weight, "shape") and hasattr(y, "shape")
+    if single and weight.shape not in ((count,), (count, 1), y.shape[:2]):
+      rule = f"of shape ({count},), one weight an example"
+      checks.fail("sample_weight", weight.shape, rule)
     return count
 
   @property
@@ -80,7 +88,7 @@ class ArrayData:
   @property
   def example(self):
     """(x, y, sample_weight) of the first two examples, as NumPy arrays."""
-    return map_leaves(lambda array: array[:2], self.arrays)
+    return structures.map_leaves(lambda array: array[:2], self.arrays)
 
   @property
   def identity(self):
@@ -90,7 +98,17 @@ class ArrayData:
       "batch_size": self.batch_size,
       "data_seed": self.seed,
       "shuffle": self.shuffle,
+      "data_crc32": self._checksum(),
     }
+
+  def _checksum(self):
+    """Of the bytes of all arrays; 1 GB takes about half a second, once."""
+    if self._crc32 is None:
+      self._crc32 = 0
+      for array in structures.leaves(self.arrays):
+        array = np.ascontiguousarray(array)
+        self._crc32 = zlib.crc32(array.view(np.uint8), self._crc32)
+    return self._crc32
 
   @property
   def targets(self):
@@ -154,7 +172,7 @@ class ArrayData:
   def _tensors(self):
     """(x, y, sample_weight) as tensors on the device, copied once."""
     if self._resident is None:
-      self._resident = map_leaves(tf.constant, self.arrays)
+      self._resident = structures.map_leaves(tf.constant, self.arrays)
     return self._resident
 
 
@@ -168,6 +186,7 @@ class DatasetData:
   Args:
     dataset: yields (x, y) or (x, y, sample_weight), batched.
     steps_per_epoch: int >= 1, or None for the dataset's own length.
+    name: argument name, for errors.
 
   Raises:
     ValueError: if the dataset is not batched tuples, is empty, or is infinite
@@ -177,7 +196,7 @@ class DatasetData:
   identity = {"num_examples": None}
   fixed_batches = False
 
-  def __init__(self, dataset, steps_per_epoch=None):
+  def __init__(self, dataset, steps_per_epoch=None, name="data"):
     spec = dataset.element_spec
     if not isinstance(spec, tuple) or len(spec) not in (2, 3):
       checks.fail("data", spec, "a dataset of (x, y[, sample_weight]) tuples")
@@ -186,7 +205,7 @@ class DatasetData:
       steps = checks.integer("steps_per_epoch", steps_per_epoch, 1)
       dataset = dataset.repeat()
     else:
-      steps = _count(dataset)
+      steps = _count(name, dataset)
     self.steps_per_epoch = steps
     self.dataset = dataset
     self._first = self._iterator = None
@@ -245,7 +264,7 @@ def adapt(name, data, steps_per_epoch=None):
     ValueError: if it is anything else, or empty.
   """
   if isinstance(data, tf.data.Dataset):
-    return DatasetData(data, steps_per_epoch)
+    return DatasetData(data, steps_per_epoch, name)
   if not isinstance(data, (ArrayData, DatasetData)):
     kind = type(data).__name__
     checks.fail(name, kind, "an ArrayData or a batched tf.data.Dataset")
@@ -254,62 +273,15 @@ def adapt(name, data, steps_per_epoch=None):
   return data
 
 
-def leaves(batch):
-  """The arrays or tensors in (x, y, sample_weight), without the Nones."""
-  return [leaf for leaf in tf.nest.flatten(batch) if leaf is not None]
-
-
-def map_leaves(function, batch):
-  """`batch` with `function` applied to its arrays; a None stays."""
-  return tf.nest.map_structure(
-    lambda leaf: None if leaf is None else function(leaf), batch
-  )
-
-
-def pack(batch, flat):
-  """`batch` with its arrays replaced, in order, by those of `flat`."""
-  rest = iter(flat)
-  return map_leaves(lambda _: next(rest), batch)
-
-
-def _arrays(name, value):
-  """Arrays of a structure: a dict, or a list or tuple of arrays, or one."""
-  if value is None:
-    return None
-  if isinstance(value, dict):
-    return {key: _array(f"{name}[{key!r}]", one) for key, one in value.items()}
-  several = isinstance(value, (list, tuple)) and len(value) > 0
-  if several and all(hasattr(one, "shape") and np.ndim(one) for one in value):
-    return tuple(_array(f"{name}[{i}]", one) for i, one in enumerate(value))
-  return _array(name, value)
-
-
-def _count(dataset):
+def _count(name, dataset):
   count = int(dataset.cardinality())
   if count == tf.data.INFINITE_CARDINALITY:
-    checks.fail(
-      "steps_per_epoch", None, "given, because the dataset is infinite"
-    )
+    if name == "data":
+      rule = "given, because the dataset is infinite"
+      checks.fail("steps_per_epoch", None, rule)
+    checks.fail(name, "an infinite dataset", "a dataset that ends")
   if count == tf.data.UNKNOWN_CARDINALITY:
     count = int(dataset.reduce(np.int64(0), lambda total, *_: total + 1))
   if count == 0:
-    checks.fail("data", 0, "a dataset of at least one batch")
+    checks.fail(name, 0, "a dataset of at least one batch")
   return count
-
-
-def _array(name, value):
-  try:
-    array = np.asarray(value)
-  except ValueError:  # rows of different lengths
-    checks.fail(name, type(value).__name__, "an array of numbers")
-  if array.dtype.kind not in "fiub":
-    checks.fail(name, array.dtype, "an array of numbers")
-  if array.ndim == 0:
-    checks.fail(name, array.shape, "of shape (examples, ...)")
-  if array.dtype.kind == "f":
-    if not np.isfinite(array).all():
-      where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-      rule = f"finite everywhere (first bad value at index {where})"
-      checks.fail(name, float(array[where]), rule)
-    array = array.astype(np.float32, copy=False)
-  return array

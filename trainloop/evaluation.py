@@ -74,14 +74,27 @@ class Evaluation:
 
   def _results(self, loss):
     """The model's metrics now, with our mean loss for Keras' tracker."""
-    results = {"loss": loss}
-    for name, value in self._step.model.get_metrics_result().items():
-      if name == "loss":
-        continue
-      value = tf.cast(value, tf.float64)
-      if value.shape.rank == 0:
-        results[name] = value
-      else:  # one value a class
-        flat = tf.unstack(tf.reshape(value, [-1]))
-        results.update({f"{name}_{i}": one for i, one in enumerate(flat)})
-    return results
+    results = expand(self._step.model.get_metrics_result())
+    return {**results, "loss": loss}
+
+
+def expand(results):
+  """{name: float64 scalar tensor} of a model's metric results.
+
+  A metric with one value a class becomes name_0, name_1, ...
+
+  Args:
+    results: what `model.get_metrics_result` gives.
+
+  Returns:
+    A dict, "loss" first where it is there.
+  """
+  found = {}
+  for name, value in results.items():
+    value = tf.cast(value, tf.float64)
+    if value.shape.rank == 0:
+      found[name] = value
+    else:
+      flat = tf.unstack(tf.reshape(value, [-1]))
+      found.update({f"{name}_{i}": one for i, one in enumerate(flat)})
+  return found

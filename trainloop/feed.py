@@ -4,7 +4,7 @@ import functools
 
 import tensorflow as tf
 
-from trainloop import data, distribution
+from trainloop import distribution, structures
 from trainloop import step as step_lib
 
 
@@ -42,9 +42,9 @@ class Feed:
     jit = self._jit and isinstance(source, tuple)
     if isinstance(source, tuple):
       fetch = functools.partial(self._gather, source)
-      flat = data.leaves(source)
+      flat = structures.leaves(source)
       spec = [_spec(a, 1, jit) for a in flat]
-      kind = data.map_leaves(lambda a: _spec(a, 1, jit), source)
+      kind = structures.map_leaves(lambda a: _spec(a, 1, jit), source)
     else:
       fetch, flat = self._next, source
       kind = spec = tf.type_spec_from_value(source)
@@ -70,7 +70,7 @@ class Feed:
 
   def _gather(self, source, flat, indices, i):
     """Row i's examples, each replica its contiguous share."""
-    row, arrays = indices[i], data.pack(source, flat)
+    row, arrays = indices[i], structures.pack(source, flat)
     size = row.shape[0] or tf.shape(row)[0]
 
     def gather():
@@ -78,7 +78,7 @@ class Feed:
       mine = distribution.share(
         row, context.replica_id_in_sync_group, self._replicas
       )
-      return data.map_leaves(lambda array: tf.gather(array, mine), arrays)
+      return structures.map_leaves(lambda array: tf.gather(array, mine), arrays)
 
     return self._strategy.run(gather), tf.convert_to_tensor(size)
 

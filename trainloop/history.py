@@ -13,9 +13,10 @@ class NonFiniteError(ArithmeticError):
   """
 
   def __init__(self, step, loss, grad_norm):
+    kept = f"those after step {step - 1}" if step else "the initial ones"
     super().__init__(
       f"update {step} is not finite (loss {loss}, gradient norm {grad_norm}); "
-      f"it was not applied: the weights are those after step {step - 1}"
+      f"it was not applied: the weights are {kept}"
     )
     self.step = step
 

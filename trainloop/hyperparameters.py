@@ -12,6 +12,8 @@ from kernels import checks
 # `momentum != 0` or `> 0` in Python; the others only compute with beta_1.
 _VELOCITY = ("SGD", "RMSprop")
 _BETA = ("Adam", "AdamW", "Nadam", "Adamax", "Lion", "Lamb")
+# Their learning rate is not one number that a schedule could drive.
+REFUSED = ("LossScaleOptimizer", "MultiOptimizer", "ScheduleFreeAdamW")
 _MOMENTUM_ATTRIBUTE = {
   **dict.fromkeys(_VELOCITY, "momentum"),
   **dict.fromkeys(_BETA, "beta_1"),
@@ -166,7 +168,7 @@ def own_rate(optimizer):
 def _refuse(optimizer):
   """What can't work is refused by name."""
   kind = type(optimizer).__name__
-  if kind in ("LossScaleOptimizer", "MultiOptimizer", "ScheduleFreeAdamW"):
+  if kind in REFUSED:
     rule = "a plain optimizer, whose one learning rate a schedule can drive"
     checks.fail("optimizer", kind, rule)
   steps = optimizer.gradient_accumulation_steps

@@ -35,7 +35,8 @@ class EarlyStopping:
     unit: what patience counts: "epoch", one validation each.
 
   Raises:
-    ValueError: if a field breaks its rule, or "auto" does not know the metric.
+    ValueError: if a field breaks its rule; in a loop also if "auto" does not
+      know the metric.
 
   Prechelt 1998, "Early Stopping - But When?".
   """
@@ -51,7 +52,7 @@ class EarlyStopping:
     checks.integer("patience", self.patience, 0)
     checks.rate("min_delta", self.min_delta)
     checks.choice("unit", self.unit, _UNITS)
-    direction(self.monitor, self.mode)
+    _check_monitor(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +72,8 @@ class ReduceOnPlateau:
     min_scale: least scale, in (0, 1].
 
   Raises:
-    ValueError: if a field breaks its rule, or "auto" does not know the metric.
+    ValueError: if a field breaks its rule; in a loop also if "auto" does not
+      know the metric.
   """
 
   monitor: str = "val_loss"
@@ -90,7 +92,7 @@ class ReduceOnPlateau:
     checks.number("factor", self.factor, open_unit, lambda v: 0 < v < 1)
     half_open = "a number in (0, 1]"
     checks.number("min_scale", self.min_scale, half_open, lambda v: 0 < v <= 1)
-    direction(self.monitor, self.mode)
+    _check_monitor(self)
 
 
 def direction(monitor, mode):
@@ -106,9 +108,6 @@ def direction(monitor, mode):
   Raises:
     ValueError: if the mode is unknown, or "auto" does not know the metric.
   """
-  checks.choice("mode", mode, _MODES)
-  if not isinstance(monitor, str) or not monitor:
-    checks.fail("monitor", monitor, "the name of a metric")
   if mode != "auto":
     return {"min": -1, "max": 1}[mode]
   words = monitor.replace("-", "_").split("_")
@@ -117,9 +116,16 @@ def direction(monitor, mode):
   if any(word in monitor for word in ("error", "crossentropy")):
     found.add(-1)
   if len(found) != 1:
-    rule = "'min' or 'max', because the direction of this metric is not known"
-    checks.fail("mode", f"{mode}' for '{monitor}", rule)
+    rule = f"'min' or 'max', because it is not known which {monitor} wants"
+    checks.fail("mode", mode, rule)
   return found.pop()
+
+
+def _check_monitor(options):
+  """Rules for the fields that both kinds of options have."""
+  checks.choice("mode", options.mode, _MODES)
+  if not isinstance(options.monitor, str) or not options.monitor:
+    checks.fail("monitor", options.monitor, "the name of a metric")
 
 
 class _Watch(tf.Module):

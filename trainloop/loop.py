@@ -3,7 +3,6 @@
 import functools
 
 import numpy as np
-import tensorflow as tf
 
 import kernels
 from kernels import checks
@@ -32,7 +31,8 @@ class TrainLoop:
     schedule: a `kernels.Schedule`; None for the optimizer's own rate.
     metrics: Keras metrics or their names, as `Model.compile` takes them.
     loss_weights: weights of several outputs' losses, or None.
-    strategy: a `tf.distribute.Strategy`; None for the one in scope.
+    strategy: a `tf.distribute.Strategy` or its name; None for the one in
+      scope.
     workdir: folder for events and checkpoints; None writes nothing. A run
       that is there already goes on: the n-th fit of a process is its n-th fit.
     steps_per_loop: updates of a window, int >= 1, or "auto" for about 0.1 s;
@@ -82,11 +82,11 @@ class TrainLoop:
     self._pace = Pace(steps_per_loop)
     self._log_every = checks.integer("log_every", log_every, 1)
     self._every = {"validate": validate_every, "checkpoint": checkpoint_every}
-    self._workdir = workdir
+    self._workdir = make.workdir(workdir)
     self._given = make.schedule(schedule)
     self._progress = Progress(quiet=not verbose)
     self._parts = Parts(
-      strategy or tf.distribute.get_strategy(),
+      make.strategy(strategy),
       model,
       optimizer,
       loss,
@@ -160,7 +160,7 @@ class TrainLoop:
     source = data_lib.adapt("data", data, steps_per_epoch)
     if validation is not None:
       validation = data_lib.adapt("validation", validation)
-    self._check(source, validation)
+    self._check(source, validation, epochs)
     schedule, begins = self._choose(schedule)
     asked = self._asked(source, epochs, schedule)
     window = self._parts.window(schedule, self._capacity(asked))
@@ -206,6 +206,8 @@ class TrainLoop:
       self._progress.line(f"this fit is done: {self.history.stop_reason}")
       return self.history
     curve = functools.partial(self._curve, plan)
+    if self._records.goes_on:
+      self._progress.line(f"goes on at step {step} of {plan.end}")
     self._records.begin(plan, step, curve, self.history)
     fit = Fit(
       plan=plan,
@@ -240,18 +242,24 @@ class TrainLoop:
     if self._parts.state.judge.has_best:
       self._parts.state.judge.restore_best()
 
-  def _check(self, source, validation):
+  def _check(self, source, validation, epochs):
     """Refuses what can't work; builds model, metrics and state if missing."""
     preflight.check_batch_size(source)
     self._parts.build(source)
     self._parts.check("data", source)
     if validation is not None:
       self._parts.check("validation", validation)
-    monitors = self._parts.state.judge.monitors
-    names = self._parts.metric_names
-    preflight.check_monitors(monitors, names, validation)
     if self._workdir is not None:
       preflight.check_workdir(self._workdir)
+    steps = source.steps_per_epoch
+    total = steps * epochs
+    every = self._every["validate"]
+    preflight.check_validation(
+      self._parts.state.judge.monitors,
+      validation,
+      durations.to_steps("validate_every", every, steps, total, 1),
+      total,
+    )
 
   def _choose(self, schedule):
     """(schedule, whether it begins now) of the fit that comes."""
@@ -280,13 +288,14 @@ class TrainLoop:
       for name, text in self._every.items()
     }
     return {
+      **source.identity,
       "epochs": epochs,
       "steps_per_epoch": source.steps_per_epoch,
       **steps,
-      **source.identity,
       "engine": self._parts.engine.name,
+      "log_every": self._log_every,
+      **self._parts.identity(),
       "schedule": schedule.to_config(),
-      "judging": [repr(options) for options in self._parts.judging],
     }
 
   def _begin(self, source, epochs, schedule, begins):

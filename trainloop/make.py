@@ -1,10 +1,13 @@
 """Turns what a user passed into Keras objects and schedules, or refuses it."""
 
+import os
+
 import keras
+import tensorflow as tf
 
 import kernels
 from kernels import checks
-from trainloop import hyperparameters
+from trainloop import distribution, hyperparameters
 from trainloop.judge import EarlyStopping, ReduceOnPlateau
 
 
@@ -29,7 +32,34 @@ def model(given, seed):
   if not isinstance(made, keras.Model):
     kind = type(made).__name__
     checks.fail("model", kind, "a keras.Model or a callable that makes one")
+  if type(made).train_step is not keras.Model.train_step:
+    kind = type(made).__name__
+    rule = "without a train_step of its own, which the loop would not call"
+    checks.fail("model", kind, rule)
   return made
+
+
+def workdir(given):
+  """The workdir as a path, or None."""
+  if given is None:
+    return None
+  rule = "a local folder's path, or None"
+  if not isinstance(given, (str, os.PathLike)):
+    checks.fail("workdir", given, rule)
+  path = os.fspath(given)
+  if not path or "://" in path or "\0" in path:
+    checks.fail("workdir", path, rule)
+  return path
+
+
+def strategy(given):
+  """A `tf.distribute.Strategy`: given, by its name, or the one in scope."""
+  if isinstance(given, str):
+    return distribution.strategy_for(given)
+  found = tf.distribute.get_strategy() if given is None else given
+  if not isinstance(found, tf.distribute.Strategy):
+    checks.fail("strategy", found, "a tf.distribute.Strategy or its name")
+  return found
 
 
 def optimizer(given):
@@ -38,7 +68,9 @@ def optimizer(given):
     known = sorted(
       name.lower()
       for name, kind in vars(keras.optimizers).items()
-      if isinstance(kind, type) and issubclass(kind, keras.Optimizer)
+      if isinstance(kind, type)
+      and issubclass(kind, keras.Optimizer)
+      and name not in ("Optimizer", *hyperparameters.REFUSED)
     )
     checks.choice("optimizer", given.lower(), known)
     return keras.optimizers.get(given)

@@ -1,5 +1,6 @@
 """Model, optimizer and compiled calls of a loop, made under one strategy."""
 
+from kernels import checks
 from trainloop import engine, make, preflight
 from trainloop.evaluation import Evaluation
 from trainloop.hyperparameters import Binding
@@ -62,12 +63,15 @@ class Parts:
     """
     if self.state is not None:
       return
+    self._first, self._example = source, source.example
     model, optimizer = self.model, self.binding.optimizer
     with self.strategy.scope():
       self._output, self.metric_names = preflight.build(
         model, self.strategy, source, self._loss
       )
       make.check_scope(self.strategy, model, optimizer)
+      monitors = [one.monitor for one in self.judging if one is not None]
+      preflight.check_monitors(monitors, self.metric_names)
       self._step = Step(model, optimizer)
       self.engine = engine.choose(
         self._compile, self.strategy, source, self._step
@@ -77,8 +81,12 @@ class Parts:
       self.state = TrainState(Judge(model.weights, *self.judging))
 
   def check(self, name, source):
-    """Refuses data whose targets do not fit; see `preflight`."""
-    preflight.check_source(name, source, self._loss, self._output)
+    """Refuses data that does not fit the first; see `preflight`."""
+    if source is not self._first:
+      preflight.check_like(name, source, self._example)
+      preflight.check_targets(
+        name, source, self._loss, self.model, self._output
+      )
 
   def evaluate(self, source):
     """{metric name: float} over all examples of a data source."""
@@ -98,6 +106,10 @@ class Parts:
     Raises:
       ValueError: if the optimizer can't follow the schedule.
     """
+    trainable = [id(v) for v in self.model.trainable_variables]
+    if trainable != [id(v) for v in self._step.variables]:
+      rule = "left as it was: make a new TrainLoop to freeze or free layers"
+      checks.fail("model.trainable", "another set of variables", rule)
     momentum = schedule(0).momentum
     with self.strategy.scope():
       self.binding.prepare(
@@ -121,6 +133,22 @@ class Parts:
   def traces(self):
     """How often a training window was traced."""
     return sum(window.traces for window in self._windows.values())
+
+  def identity(self):
+    """What training depends on besides data and schedule, as JSON types."""
+    optimizer = self.binding.optimizer
+    config = optimizer.get_config()
+    # The schedule is compared on its own; names count objects of a process.
+    config = {
+      k: v for k, v in config.items() if k not in ("learning_rate", "name")
+    }
+    stopping, plateau = (None if o is None else repr(o) for o in self.judging)
+    return {
+      "optimizer": {"kind": type(optimizer).__name__, **config},
+      "loss": repr(self._loss) if isinstance(self._loss, str) else None,
+      "early_stopping": stopping,
+      "reduce_on_plateau": plateau,
+    }
 
   def moved(self):
     """{name: tf.Variables}: everything that training moves."""

@@ -1,5 +1,6 @@
 """What a run writes: events, row journal, checkpoints; or nothing at all."""
 
+import json
 import time
 
 from kernels import checks
@@ -20,6 +21,7 @@ class NoRecords:
 
   resumed_from = ()
   seconds = 0.0
+  goes_on = False
 
   def next_fit(self, asked):
     """The entry of the fit that comes, if the workdir knows it."""
@@ -28,6 +30,7 @@ class NoRecords:
   def start_fit(self, begun, asked):
     """A new fit's entry: a dict of JSON types."""
     history = History().to_config()
+    asked = _plain(asked)
     return {"asked": asked, "begun": begun, "history": history, "done": False}
 
   def history(self, entry, plan, step):
@@ -75,6 +78,11 @@ class Records(NoRecords):
     self._index, self._writer, self._new = -1, None, True
 
   @property
+  def goes_on(self):
+    """Whether the present fit was begun by an earlier process."""
+    return not self._new
+
+  @property
   def resumed_from(self):
     """Global steps at which the run went on after an end."""
     return self._store.log["resumed_from"]
@@ -99,20 +107,29 @@ class Records(NoRecords):
     self._index, self._new = self._index + 1, False
     if not self._store.is_open and not self._store.exists():
       return None
-    self._store.open()
+    asked = _plain(asked)
+    self._store.open(lambda fits: self._compare(fits, asked))
     known = self._store.log["fits"][self._index :]
-    if not known:
-      return None
-    was = known[0]["asked"]
+    self._compare(self._store.log["fits"], asked)
+    return known[0] if known else None
+
+  def _compare(self, fits, asked):
+    """Refuses to go on with a fit that was another one."""
+    if len(fits) <= self._index:
+      return
+    was = fits[self._index]["asked"]
     for name in {**was, **asked}:
-      if was.get(name) != asked.get(name):
-        rule = f"{was.get(name)!r}, as in the run in {self._workdir}"
-        checks.fail(name, asked.get(name), rule)
-    return known[0]
+      old, new = was.get(name), asked.get(name)
+      if old != new:
+        if isinstance(old, dict) and isinstance(new, dict):
+          keys = [k for k in {**old, **new} if old.get(k) != new.get(k)]
+          old, new = ({k: d.get(k) for k in keys} for d in (old, new))
+        rule = f"{old!r}, as in the run that {self._workdir} holds"
+        checks.fail(name, new, rule + " (another run needs another workdir)")
 
   def start_fit(self, begun, asked):
     if not self._store.is_open:
-      self._store.open()
+      self._store.open(lambda fits: None)
     entry = super().start_fit(begun, asked)
     self._store.log["fits"].append(entry)
     self._new = True
@@ -158,3 +175,8 @@ class Records(NoRecords):
       self._writer.close()
       self._writer = None
     self._store.close()
+
+
+def _plain(asked):
+  """As JSON reads it back; what JSON has no type for becomes its repr."""
+  return json.loads(json.dumps(asked, default=repr))

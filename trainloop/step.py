@@ -4,7 +4,7 @@ import inspect
 
 import tensorflow as tf
 
-from trainloop import data
+from trainloop import structures
 
 
 class Step:
@@ -99,7 +99,7 @@ class Step:
 
 def examples_in(batch):
   """int32 scalar: examples in a batch."""
-  return tf.shape(data.leaves(batch)[0])[0]
+  return tf.shape(structures.leaves(batch)[0])[0]
 
 
 def _sum_of_squares(gradient):

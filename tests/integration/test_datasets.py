@@ -6,8 +6,8 @@ import pytest
 import datasets
 
 
-def load(name, path, fraction=0.25):
-  return datasets.load(name, str(path), fraction, 20000, 400)
+def load(name, path, fraction=0.25, task="auto"):
+  return datasets.load(name, str(path), fraction, 20000, 400, task)
 
 
 def write(path, text):
@@ -37,14 +37,28 @@ def test_csv_of_classes_and_of_numbers(tmp_path):
 
 
 @pytest.mark.parametrize(
+  "head",
+  ["", "a,b,kind\n", "0,1,kind\n", "\ufeff", "\ufeffa,b,kind\n", "\n\n"],
+)
+def test_csv_headers(tmp_path, head):
+  text = head + "".join(f"{i},{-i},{i % 2}\n" for i in range(12))
+  data = load("csv", write(tmp_path / "a.csv", text))
+  assert len(data.x_train) + len(data.x_val) == 12
+  assert data.outputs == 1 and data.task == "classification"
+
+
+@pytest.mark.parametrize(
   ("text", "match"),
   [
     ("", "has no rows"),
     ("a,b\n", "has no rows"),
-    ("1,2,x\n1,y\n", "data row 2 is not 2 numbers and a label"),
-    ("1,2,x\n1,z,y\n", "data row 2 is not"),
-    ("1\n2\n", "data row 1 is not"),
-    ("1,a\n2,a\n3,a\n4,a\n", "the labels are all"),
+    ("1,2,x\n1,y\n", "line 2 is not 2 numbers and a label"),
+    ("1,2,x\n1,z,y\n", "line 2 is not"),
+    ("?,2,x\n1,2,y\n", "line 1 is not 2 numbers and a label"),
+    ("1,2,x\n1,2,\n", "line 2 is not 2 numbers and a label"),
+    ("1,2,3\n1,2,4\n1,2,yes\n", "the label 'yes' in line 3 is not like the"),
+    ("1;2;x\n1;2;y\n", "columns are separated by commas"),
+    ("1,a\n2,a\n3,a\n4,a\n", "the labels are all 'a'"),
     ("1,a\n", "leaves"),
   ],
 )
@@ -63,7 +77,62 @@ def test_npz_with_and_without_validation(tmp_path):
   assert len(load("npz", tmp_path / "b.npz").x_val) == 2
 
 
+def test_csv_in_another_encoding(tmp_path):
+  (tmp_path / "a.csv").write_bytes(b"1,2,\xe9\n")
+  with pytest.raises(datasets.DataError, match="is no CSV in UTF-8"):
+    load("csv", tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+  ("y", "task", "outputs"),
+  [
+    (np.arange(8)[:, None] % 4, "classification", 4),
+    (np.eye(4)[np.arange(8) % 4], "classification", 4),
+    (np.arange(8) / 4, "regression", 1),
+    (np.ones((8, 3)), "regression", 3),
+  ],
+  ids=["column", "one-hot", "fractions", "several"],
+)
+def test_the_task_by_the_labels(tmp_path, y, task, outputs):
+  x = np.ones((8, 5))
+  np.savez(tmp_path / "a.npz", x_train=x, y_train=y, x_val=x, y_val=y)
+  data = load("npz", tmp_path / "a.npz")
+  assert (data.task, data.outputs) == (task, outputs)
+
+
+def test_the_task_by_the_flag(tmp_path):
+  x, y = np.ones((8, 5)), np.arange(8)
+  np.savez(tmp_path / "a.npz", x_train=x, y_train=y, x_val=x, y_val=y)
+  data = load("npz", tmp_path / "a.npz", task="regression")
+  assert (data.task, data.outputs) == ("regression", 1)
+
+
+@pytest.mark.parametrize(
+  ("arrays", "match"),
+  [
+    ({"x_val": np.ones((2, 5))}, "has no array y_val"),
+    ({"y_train": np.arange(7)}, "must be equally long"),
+    ({"x_train": np.array(3.0)}, "must be equally long"),
+    ({"x_val": np.ones((2, 4)), "y_val": [0, 1]}, "examples differ in shape"),
+    ({"x_val": np.ones((2, 5)), "y_val": [0, 9]}, "9 is a validation label"),
+  ],
+)
+def test_npz_that_does_not_fit(tmp_path, arrays, match):
+  whole = {"x_train": np.ones((8, 5)), "y_train": np.arange(8) % 4, **arrays}
+  np.savez(tmp_path / "a.npz", **whole)
+  with pytest.raises(datasets.DataError, match=match):
+    load("npz", tmp_path / "a.npz")
+
+
 def test_bad_npz(tmp_path):
+  np.save(tmp_path / "d.npy", np.ones(3))
+  with pytest.raises(datasets.DataError, match="is one array"):
+    load("npz", tmp_path / "d.npy")
+  np.savez(tmp_path / "e.npz", x_train=np.ones((99, 9)))
+  content = (tmp_path / "e.npz").read_bytes()
+  (tmp_path / "e.npz").write_bytes(content[: len(content) // 2])
+  with pytest.raises(datasets.DataError, match=r"is no plain .npz file"):
+    load("npz", tmp_path / "e.npz")
   np.savez(tmp_path / "a.npz", x=np.ones(3))
   with pytest.raises(datasets.DataError, match=r"no array x_train \(has x\)"):
     load("npz", tmp_path / "a.npz")
@@ -83,12 +152,12 @@ def test_imdb_words(tmp_path):
     x_test=x,
     y_test=np.array([0, 1, 0, 1]),
   )
-  data = datasets.load("imdb", str(tmp_path / "a.npz"), 0.2, 7, 4)
+  data = datasets.load("imdb", str(tmp_path / "a.npz"), 0.2, 7, 4, "auto")
   assert data.x_train[0].tolist() == [5, 2, 2, 6]
   assert data.x_train.dtype == np.int32
 
 
 def test_digits_need_no_file():
-  data = datasets.load("digits", None, 0.2, 20000, 400)
+  data = datasets.load("digits", None, 0.2, 20000, 400, "auto")
   assert data.x_train.shape == (1438, 64) and data.outputs == 10
   assert data.x_train.min() >= 0 and data.x_train.max() == 1

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import random
+import signal
 import time
 
 import keras
@@ -158,6 +159,10 @@ BAD_FLAGS = [
   (["--validate_every=x"], "validate_every=x"),
   (["--log_every=0"], "log_every=0"),
   (["--seed=-1"], "seed=-1"),
+  (["--workdir="], "--workdir must be a folder's path"),
+  (["--max_length=9"], "--max_length has no effect"),
+  (["--model=a.b:c", "--hidden=9"], "--hidden has no effect"),
+  (["--batch_size=1e3"], "must be an integer; got '1e3'"),
   (["--lr=1"], "'lr'"),
   (["extra"], "unexpected argument 'extra'"),
 ]
@@ -168,7 +173,7 @@ BAD_FLAGS = [
 )
 def test_bad_flags_are_refused_before_tensorflow(tmp_path, flags, names):
   done = scripts_run.train(
-    *flags, "--workdir=run", cwd=tmp_path, options=["-X", "importtime"]
+    "--workdir=run", *flags, cwd=tmp_path, options=["-X", "importtime"]
   )
   assert done.returncode == 2, done.stderr
   assert " tensorflow" not in done.stderr
@@ -184,8 +189,11 @@ def test_bad_flags_are_refused_before_tensorflow(tmp_path, flags, names):
 BAD_RUNS = [
   (["--batch_size=5000"], "`batch_size` must be at most 1438"),
   (["--early_stopping=2", "--monitor=val_acc"], "`monitor` must be one of"),
-  (["--early_stopping=2", "--monitor=val_score"], "`mode` must be"),
-  (["--model=missing.module:make"], "cannot be imported"),
+  (["--early_stopping=2", "--validate_every=99ep"], "`validate_every` must be"),
+  (["--momentum=0.5"], "--momentum has no effect"),
+  (["--model=own:broken"], "cannot be made (ZeroDivisionError"),
+  (["--model=own:nothing"], "gave a NoneType, no keras.Model"),
+  (["--model=missing.module:make"], "cannot be made (ModuleNotFoundError"),
   (["--schedule=warmup_cosine", "--warmup=30ep"], "`warmup_steps` must be"),
   (["--dataset=csv", "--data_path=empty.csv"], "has no rows"),
   (["--dataset=npz", "--data_path=pickle.npz"], "is no plain .npz file"),
@@ -198,6 +206,10 @@ BAD_RUNS = [
 )
 def test_what_needs_the_data_is_refused_before_step_1(tmp_path, flags, names):
   (tmp_path / "file").write_text("")
+  (tmp_path / "own.py").write_text(
+    "def broken(shape, outputs):\n  1 / 0\n"
+    "def nothing(shape, outputs):\n  pass\n"
+  )
   (tmp_path / "empty.csv").write_text("")
   objects = np.array([{"a": 1}] * 4, object)
   np.savez(tmp_path / "pickle.npz", x_train=objects, y_train=objects)
@@ -206,7 +218,45 @@ def test_what_needs_the_data_is_refused_before_step_1(tmp_path, flags, names):
   assert done.returncode == 2, done.stderr[-2000:]
   (line,) = scripts_run.error_lines(done)
   assert names in line and "Traceback" not in done.stderr
-  assert test_resume.files(tmp_path) == before
+  after = test_resume.files(tmp_path)
+  assert {k: v for k, v in after.items() if "__pycache__" not in k} == before
+
+
+def test_a_model_that_can_not_be_described_keeps_its_weights(tmp_path):
+  (tmp_path / "own.py").write_text(
+    "import keras\n"
+    "class Own(keras.Model):\n"
+    "  def __init__(self, shape, outputs):\n"
+    "    super().__init__()\n"
+    "    self.last = keras.layers.Dense(outputs, activation='softmax')\n"
+    "  def call(self, x):\n"
+    "    return self.last(x)\n"
+  )
+  done = scripts_run.train(
+    "--model=own:Own", "--epochs=2", "--workdir=run", cwd=tmp_path
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  names = {path.name for path in (tmp_path / "run").iterdir()}
+  assert "result.json" in names
+  assert names & {"model.keras", "model.weights.h5"}
+  assert not any(name.startswith(".part") for name in names)
+
+
+def test_a_run_that_diverges_says_so_in_a_line(tmp_path):
+  done = scripts_run.train("--peak_lr=1e30", "--workdir=run", cwd=tmp_path)
+  assert done.returncode == 1
+  (line,) = done.stderr.splitlines()
+  assert line.startswith("error: update ") and "is not finite" in line
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+  process = scripts_run.start("--epochs=2000", "--workdir=run", cwd=tmp_path)
+  rows = tmp_path / "run" / "rows.f32"
+  while not rows.exists() or not rows.stat().st_size:
+    assert process.poll() is None
+    time.sleep(0.05)
+  process.send_signal(signal.SIGINT)
+  assert process.wait(timeout=60) == 130
 
 
 def test_a_dry_run_writes_nothing(tmp_path):

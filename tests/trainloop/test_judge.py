@@ -127,7 +127,8 @@ def test_auto_knows_the_direction(monitor, sign):
 def test_auto_asks_where_it_does_not_know():
   for name in ("val_score", "val_custom", "val_accuracy_loss"):
     with pytest.raises(ValueError, match="`mode` must be 'min' or 'max'"):
-      trainloop.EarlyStopping(name)
+      Judge([], trainloop.EarlyStopping(name), None)
+    assert Judge([], trainloop.EarlyStopping(name, mode="max"), None).monitors
 
 
 @pytest.mark.parametrize(

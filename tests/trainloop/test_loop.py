@@ -146,6 +146,74 @@ def test_several_inputs_and_outputs():
   assert found["kind_loss"] == pytest.approx(want["kind_loss"], rel=1e-5)
 
 
+@pytest.mark.parametrize("order", [("cls", "aux"), ("aux", "cls")])
+@pytest.mark.parametrize("outputs", [dict, list])
+def test_outputs_are_paired_by_name(order, outputs):
+  keras.utils.set_random_seed(0)
+  x, y = small.arrays()
+  inside = keras.layers.Input((8,))
+  heads = {
+    "cls": keras.layers.Dense(3, activation="softmax", name="cls")(inside),
+    "aux": keras.layers.Dense(1, name="aux")(inside),
+  }
+  heads = heads if outputs is dict else [heads["cls"], heads["aux"]]
+  losses = {"cls": "sparse_categorical_crossentropy", "aux": "mse"}
+  targets = {"cls": y, "aux": x[:, :1]}
+  losses, targets = ({k: d[k] for k in order} for d in (losses, targets))
+  loop = small.loop(
+    keras.Model(inside, heads),
+    keras.optimizers.SGD(0.01),
+    loss=losses,
+    metrics=None,
+  )
+  epochs = loop.fit(trainloop.ArrayData(x, targets, batch_size=8), 3).epochs
+  assert epochs["loss"][-1] < epochs["loss"][0]
+  for bad, match in (
+    ({"cls": y + 1, "aux": x[:, :1]}, r"`y\['cls'\]` must be labels in \[0, 2"),
+    ({"cls": y}, "`y` must be a dict with a target for the output 'aux'"),
+  ):
+    with pytest.raises(ValueError, match=match):
+      small.loop(keras.Model(inside, heads), loss=losses, metrics=None).fit(
+        trainloop.ArrayData(x, bad, batch_size=8), 1
+      )
+
+
+def test_an_ignored_class_may_be_out_of_range():
+  x, y = small.arrays()
+  y[::5] = -1
+  loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=-1)
+  small.loop(loss=loss, metrics=None).fit(
+    trainloop.ArrayData(x, y, batch_size=8), 1
+  )
+
+
+def test_a_vector_metric_has_a_name_a_class():
+  x, y = small.arrays()
+  net, hot = small.model(), np.eye(3)[y]
+  loop = small.loop(
+    net, loss="categorical_crossentropy", metrics=[keras.metrics.F1Score()]
+  )
+  names = loop.fit(trainloop.ArrayData(x, hot, batch_size=8), 1).epochs
+  assert {"f1_score_0", "f1_score_1", "f1_score_2"} <= set(names)
+
+
+def test_freezing_between_two_fits_is_refused():
+  loop = small.loop()
+  loop.fit(small.data(), 1)
+  loop.model.layers[0].trainable = False
+  with pytest.raises(ValueError, match="make a new TrainLoop to freeze"):
+    loop.fit(small.data(), 1)
+
+
+def test_a_model_with_its_own_train_step_is_refused():
+  class Own(keras.Sequential):
+    def train_step(self, data):
+      return {}
+
+  with pytest.raises(ValueError, match="without a train_step of its own"):
+    small.loop(Own([keras.layers.Dense(3)]))
+
+
 class Plain(keras.Model):
   """Subclassed, not built, and its call has no training argument."""
 

@@ -34,6 +34,16 @@ BAD_ARRAYS = [
     lambda: trainloop.ArrayData(X, Y, np.ones(3), batch_size=8),
     "`sample_weight` must be of 32",
   ),
+  (
+    "weights (n, 5)",
+    lambda: trainloop.ArrayData(X, Y, np.ones((32, 5)), batch_size=8),
+    "`sample_weight` must be of shape",
+  ),
+  (
+    "too large",
+    lambda: array_data(X.astype(float) + 1e300),
+    "`x` must be finite in float32",
+  ),
   ("batch 0", lambda: array_data(batch_size=0), "`batch_size` must be an int"),
   ("batch 1.5", lambda: array_data(batch_size=1.5), "`batch_size` must be"),
   ("seed", lambda: array_data(seed=-1), "`seed` must be an integer >= 0"),
@@ -57,7 +67,8 @@ def one_output():
 
 
 def fit(tmp_path, net=None, data=None, validation=None, epochs=2, **options):
-  loop = small.loop(net, workdir=str(tmp_path / "run"), **options)
+  options = {"workdir": str(tmp_path / "run"), **options}
+  loop = small.loop(net, **options)
   loop.fit(
     array_data() if data is None else data, epochs, validation=validation
   )
@@ -108,8 +119,46 @@ BAD_FITS = [
   (
     "features",
     {"data": array_data(X[:, :7])},
-    r"`x` must be of shapes that the model takes .*\(None, 7\)",
+    r"`x` must be of shapes .*incompatible.*\(None, 7\)",
   ),
+  (
+    "validation features",
+    {"validation": array_data(X[:, :7])},
+    r"`validation` must be of shapes \(8,\) in `x`.*got \(7,\)",
+  ),
+  (
+    "validation without y",
+    {"validation": trainloop.ArrayData(X, batch_size=8)},
+    "`validation` must be of shapes",
+  ),
+  (
+    "endless validation",
+    {"validation": ENDLESS},
+    "`validation` must be a dataset that ends",
+  ),
+  (
+    "no y",
+    {"data": trainloop.ArrayData(X, batch_size=8)},
+    "`y` must be given, because there is a `loss`",
+  ),
+  (
+    "metric",
+    {"metrics": ["acuracy"]},
+    "`loss` and `metrics` must be a loss and metrics that fit",
+  ),
+  (
+    "never validates in time",
+    {"validate_every": "9ep", "validation": array_data()},
+    "`validate_every` must be at most the run's 8 steps",
+  ),
+  ("workdir", {"workdir": ""}, "`workdir` must be a local folder's path"),
+  ("workdir kind", {"workdir": 3}, "`workdir` must be a local folder's path"),
+  (
+    "bucket",
+    {"workdir": "gs://a/b"},
+    "`workdir` must be a local folder's path",
+  ),
+  ("strategy", {"strategy": 3}, "`strategy` must be a tf.distribute.Strategy"),
   (
     "no validation",
     {"early_stopping": trainloop.EarlyStopping("val_loss")},

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -186,34 +187,53 @@ def test_the_second_of_two_fits_goes_on(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
   ("change", "match"),
   [
-    ({"epochs": 5}, "`epochs` must be 4, as in the run in .*; got 5"),
-    ({"data": small.data(batch_size=4)}, "`steps_per_epoch` must be 12"),
+    ({"epochs": 5}, "`epochs` must be 4, as in the run that .*; got 5"),
+    ({"data": small.data(batch_size=4)}, "`batch_size` must be 8"),
     ({"data": small.data(seed=5)}, "`data_seed` must be 0"),
-    ({"schedule": kernels.Cosine(0.1, 48)}, "`schedule` must be {'kernel'"),
+    ({"data": small.data(97)}, "`num_examples` must be 96"),
+    (
+      {"schedule": kernels.OneCycle(0.1, STEPS)},
+      "`schedule` must be {'peak_lr': 0.05}, .* got {'peak_lr': 0.1}",
+    ),
+    (
+      {"optimizer": keras.optimizers.SGD(momentum=0.9, nesterov=True)},
+      "`optimizer` must be {'nesterov': False}",
+    ),
+    ({"early_stopping": None}, '`early_stopping` must be "EarlyStopping'),
+    ({"log_every": 5}, "`log_every` must be 1"),
     ({"net": small.model()}, "`model` must be that of the run's checkpoint"),
   ],
+  ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_another_run_is_refused(whole, change, match):
   workdir = whole[0]
   before = files(workdir)
-  options = dict(change)
-  epochs = options.pop("epochs", 4)
-  data = options.pop("data", small.data())
+  options = {
+    "net": small.model(rich=True),
+    "schedule": kernels.OneCycle(0.05, STEPS),
+    "early_stopping": trainloop.EarlyStopping("val_loss", patience=3),
+    **change,
+  }
+  epochs, data = options.pop("epochs", 4), options.pop("data", None)
   loop = small.loop(
-    options.pop("net", None) or small.model(rich=True),
     workdir=workdir,
-    schedule=options.pop("schedule", kernels.OneCycle(0.05, 64)),
-    early_stopping=trainloop.EarlyStopping("val_loss", patience=3),
     checkpoint_every="7st",
     validate_every="8st",
     compile="graph",
+    **options,
   )
-  if "schedule" not in change and "net" not in change:
-    loop._given = kernels.OneCycle(0.05, max(STEPS, epochs * 24))
   with pytest.raises(ValueError, match=match) as caught:
     go(loop, data, epochs)
   assert "\n" not in str(caught.value)
+  assert "another workdir" in str(caught.value) or "net" in change
   assert files(workdir) == before
+
+
+def test_other_data_of_the_same_size_is_refused(whole):
+  x, y = small.arrays()
+  data = trainloop.ArrayData(x + 1, y, batch_size=8)
+  with pytest.raises(ValueError, match="`data_crc32` must be"):
+    go(make(whole[0]), data)
 
 
 @pytest.mark.parametrize("damage", ["short", "empty", "no data", "flipped"])

@@ -1,0 +1,67 @@
+"""Batches as nested structures: (x, y, sample_weight), each may be nested."""
+
+import numpy as np
+import tensorflow as tf
+
+from kernels import checks
+
+
+def leaves(batch):
+  """The arrays or tensors in (x, y, sample_weight), without the Nones."""
+  return [leaf for leaf in tf.nest.flatten(batch) if leaf is not None]
+
+
+def map_leaves(function, batch):
+  """`batch` with `function` applied to its arrays; a None stays."""
+  return tf.nest.map_structure(
+    lambda leaf: None if leaf is None else function(leaf), batch
+  )
+
+
+def pack(batch, flat):
+  """`batch` with its arrays replaced, in order, by those of `flat`."""
+  rest = iter(flat)
+  return map_leaves(lambda _: next(rest), batch)
+
+
+def arrays(name, value):
+  """Checked NumPy arrays of a dict, a list or tuple of arrays, or one array.
+
+  Args:
+    name: what it is called, for errors.
+    value: the structure, or None.
+
+  Returns:
+    The same structure of arrays, float64 as float32; None for None.
+
+  Raises:
+    ValueError: if an array holds no finite numbers or has no examples' axis.
+  """
+  if value is None:
+    return None
+  if isinstance(value, dict):
+    return {key: _array(f"{name}[{key!r}]", one) for key, one in value.items()}
+  several = isinstance(value, (list, tuple)) and len(value) > 0
+  if several and all(hasattr(one, "shape") and np.ndim(one) for one in value):
+    return tuple(_array(f"{name}[{i}]", one) for i, one in enumerate(value))
+  return _array(name, value)
+
+
+def _array(name, value):
+  try:
+    array = np.asarray(value)
+  except ValueError:  # rows of different lengths
+    checks.fail(name, type(value).__name__, "an array of numbers")
+  if array.dtype.kind not in "fiub":
+    checks.fail(name, array.dtype, "an array of numbers")
+  if array.ndim == 0:
+    checks.fail(name, array.shape, "of shape (examples, ...)")
+  if array.dtype.kind == "f":
+    with np.errstate(over="ignore"):
+      single = array.astype(np.float32, copy=False)
+    if not np.isfinite(single).all():
+      where = tuple(int(i) for i in np.argwhere(~np.isfinite(single))[0])
+      rule = f"finite in float32 (first bad value at index {where})"
+      checks.fail(name, float(array[where]), rule)
+    array = single
+  return array
