@@ -1,6 +1,7 @@
 """Hyperparameters, the Schedule base class, and tabulate()."""
 
 import dataclasses
+import functools
 import typing
 
 import numpy as np
@@ -8,9 +9,9 @@ import tensorflow as tf
 
 from kernels import checks
 
-# Steps of one compiled block of `tabulate`: large enough to amortise a call
-# (0.3 ms), small enough that a block's float64 temporaries stay near 50 MB.
-_BLOCK = 1 << 20
+# Steps of one call of `tabulate`: large enough to amortise a call (0.3 ms),
+# small enough that the float64 temporaries, 2 MB each, stay near the caches.
+_BLOCK = 1 << 18
 
 
 class Hyperparameters(typing.NamedTuple):
@@ -61,6 +62,12 @@ class Schedule:
       momentum = tf.cast(momentum, tf.float32)
     return Hyperparameters(learning_rate, momentum)
 
+  @functools.cached_property
+  def moves_momentum(self):
+    """Whether the schedule sets momentum, a bool."""
+    with tf.init_scope():
+      return self(0).momentum is not None
+
   def cycle_starts(self, steps):
     """The steps in [1, steps) at which a new cycle starts, a list of ints."""
     del steps
@@ -100,7 +107,10 @@ def from_config(config):
 
 
 def tabulate(schedule, steps):
-  """Evaluates a schedule for many steps, compiled, in blocks.
+  """Evaluates a schedule for many steps, in graph, in blocks.
+
+  Not under XLA, whose compilation and linear search of a table of restarts
+  cost seconds for ten million steps; the bits are the same.
 
   Args:
     schedule: a `Schedule`.
@@ -120,30 +130,20 @@ def tabulate(schedule, steps):
   if not np.issubdtype(steps.dtype, np.integer):
     checks.fail("steps", steps.dtype, "an int or an array of integers")
   flat = steps.reshape(-1).astype(np.int64)
-  size = min(_BLOCK, 1 << max(0, int(flat.size - 1).bit_length()))
-  compiled = tf.function(
+  graph = tf.function(
     schedule,
-    jit_compile=True,
-    input_signature=[tf.TensorSpec([size], tf.int64)],
+    autograph=False,
+    input_signature=[tf.TensorSpec([None], tf.int64)],
   )
   blocks = [
-    _block(compiled, flat[start : start + size], size)
-    for start in range(0, max(1, flat.size), size)
+    [None if value is None else value.numpy() for value in graph(block)]
+    for block in np.split(flat, range(_BLOCK, flat.size, _BLOCK))
   ]
   columns = [
     None if column[0] is None else np.concatenate(column).reshape(steps.shape)
     for column in zip(*blocks, strict=True)
   ]
   return tuple(columns)
-
-
-def _block(compiled, steps, size):
-  padded = np.zeros(size, np.int64)
-  padded[: steps.size] = steps
-  result = compiled(tf.constant(padded))
-  return [
-    None if value is None else value.numpy()[: steps.size] for value in result
-  ]
 
 
 def _as_step(step):
@@ -153,6 +153,13 @@ def _as_step(step):
   if step.dtype not in (tf.int32, tf.int64):
     checks.fail("step", step.dtype.name, "of type int32 or int64")
   return tf.cast(step, tf.int64)
+
+
+def check_schedule(name, value):
+  """Returns `value` if it is a `Schedule`, or raises."""
+  if not isinstance(value, Schedule):
+    checks.fail(name, value, "a kernels.Schedule")
+  return value
 
 
 def _subclasses(kind):
@@ -170,7 +177,7 @@ def _to_json(value):
 
 
 def _from_json(value):
-  if isinstance(value, dict):
+  if isinstance(value, dict) and "kernel" in value:
     return from_config(value)
   if isinstance(value, list):
     return tuple(_from_json(one) for one in value)
