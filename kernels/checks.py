@@ -70,6 +70,17 @@ def momentum_pair(name, value):
   return tuple(float(one) for one in value)
 
 
+def boundaries(name, value):
+  """A tuple of strictly ascending steps, each an int >= 1; may be empty."""
+  rule = "a sequence of strictly ascending integers >= 1"
+  if not isinstance(value, (tuple, list)):
+    fail(name, value, rule)
+  steps = tuple(integer(name, one, 1) for one in value)
+  if list(steps) != sorted(set(steps)):
+    fail(name, value, rule)
+  return steps
+
+
 def choice(name, value, known):
   """One of the `known` strings, or raises with the list of them."""
   if value not in known:

@@ -51,4 +51,16 @@ def exponential(start, end, done, left):
   return tf.where(done < 0.5, from_start, from_end)
 
 
+def sqrt(start, end, done, left):
+  """end + (start - end) (1 - sqrt(done)): steep at first, then flat.
+
+  1 - sqrt(done) is written as left / (1 + sqrt(done)), for its last digits.
+
+  Args, Returns: as `linear`. Haegele et al. 2024.
+  """
+  fallen = tf.sqrt(done)
+  return start * (left / (1.0 + fallen)) + end * fallen
+
+
 CURVES = {"cosine": cosine, "linear": linear, "exponential": exponential}
+DECAYS = {"linear": linear, "cosine": cosine, "sqrt": sqrt}
