@@ -8,6 +8,7 @@ int64 start and is cast to float only then, so it is right past 2^24 and 2^31.
 import fractions
 import math
 
+import numpy as np
 import tensorflow as tf
 
 # A run of 2^62 steps is out of reach; tables of growing cycles end there.
@@ -56,10 +57,31 @@ def locate(step, starts):
   Returns:
     int32 tensor of the shape of `step`: the largest i with starts[i] <= step.
   """
+  if step.shape.rank == 0:
+    return _locate_one(step, starts)
   table = tf.constant(starts, tf.int64)
   flat = tf.reshape(step, [-1])
   cycle = tf.searchsorted(table, flat, side="right") - 1
   return tf.reshape(cycle, tf.shape(step))
+
+
+def _locate_one(step, starts):
+  """`locate` for one step: which block of the table, then where in it.
+
+  XLA searches a table by comparing all of it, in three fusions where it has
+  more than 32 entries: 0.16 us for 430. Two short counts take 0.04 us.
+  """
+
+  def count(row):
+    return tf.reduce_sum(tf.cast(row <= step, tf.int32)) - 1
+
+  width = max(16, math.isqrt(len(starts)) + 1)
+  if len(starts) <= width:
+    return count(tf.constant(starts, tf.int64))
+  never = [tf.int64.max] * (-len(starts) % width)
+  blocks = np.reshape([*starts, *never], [-1, width])
+  block = count(tf.constant(blocks[:, 0], tf.int64))
+  return width * block + count(tf.gather(tf.constant(blocks, tf.int64), block))
 
 
 def fractions_of(position, length):
