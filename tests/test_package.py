@@ -13,7 +13,14 @@ import trainloop
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Inside trainloop a module may import only modules of lower layers.
 LAYERS = [
-  {"durations", "fit_plan", "pace", "progress", "tensorboard"},
+  {
+    "bias_correction",
+    "durations",
+    "fit_plan",
+    "pace",
+    "progress",
+    "tensorboard",
+  },
   {"data", "distribution", "hyperparameters", "judge"},
   {"make", "state", "step"},
   {"feed"},

@@ -1,6 +1,6 @@
 """Model, optimizer and compiled calls of a loop, made under one strategy."""
 
-from trainloop import make, preflight
+from trainloop import bias_correction, make, preflight
 from trainloop.evaluation import Evaluation
 from trainloop.hyperparameters import Binding
 from trainloop.judge import Judge
@@ -16,6 +16,7 @@ class Parts:
     strategy: the `tf.distribute.Strategy`.
     model, optimizer, loss, metrics, loss_weights, seed: see `TrainLoop`.
     judging: (EarlyStopping or None, ReduceOnPlateau or None).
+    bias_correction: see `Binding`.
 
   Attributes:
     binding: the optimizer's `Binding`.
@@ -32,13 +33,14 @@ class Parts:
     loss_weights,
     judging,
     seed,
+    bias_correction,
   ):
     self.strategy, self.judging = strategy, judging
     self._loss, self._windows = loss, {}
     self.state = self.evaluation = self.metric_names = None
     with strategy.scope():
       self.model = make.model(model, seed)
-      self.binding = Binding(make.optimizer(optimizer))
+      self.binding = Binding(make.optimizer(optimizer), bias_correction)
       self.model.compile(
         optimizer=self.binding.optimizer,
         loss=loss,
@@ -66,7 +68,14 @@ class Parts:
       make.check_scope(self.strategy, model, optimizer)
       self._step = Step(model, optimizer)
       self.evaluation = Evaluation(self.strategy, self._step)
-      self.state = TrainState(Judge(model.weights, *self.judging))
+      judge = Judge(model.weights, *self.judging)
+      self.state = TrainState(judge, self._first_product())
+
+  def _first_product(self):
+    binding = self.binding
+    if not binding.exact:
+      return None
+    return bias_correction.first_product(binding.optimizer)
 
   def check(self, name, source):
     """Refuses data whose targets do not fit; see `preflight`."""
