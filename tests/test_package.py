@@ -18,6 +18,7 @@ LAYERS = [
     "durations",
     "fit_plan",
     "pace",
+    "plots",
     "progress",
     "tensorboard",
   },
