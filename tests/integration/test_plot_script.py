@@ -1,10 +1,13 @@
 """plot_schedule.py as its users run it."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 
+import kernels
+import schedule_flags
 import scripts_run
 
 
@@ -55,6 +58,21 @@ def test_one_schedule_from_durations_to_the_terminal(tmp_path):
     step * 71 // 99 for step in steps
   ]
   assert list(tmp_path.iterdir()) == []
+
+
+def test_every_kernel_has_a_flag(tmp_path):
+  names = [name for name in schedule_flags.PARTS if name != "one_cycle"]
+  done = plot(f"--compare={','.join(names)}", "--length=50%", cwd=tmp_path)
+  assert done.returncode == 0, done.stderr[-2000:]
+  legend = [line[2:] for line in done.stdout.splitlines()[-len(names) :]]
+  assert legend == names
+  every = {
+    re.sub("(?<!^)([A-Z])", r"_\1", kind.__name__).lower()
+    for kind in vars(kernels).values()
+    if isinstance(kind, type) and issubclass(kind, kernels.Schedule)
+  }
+  # Warmup and Scaled are --warmup and --scale, on any of them.
+  assert set(schedule_flags.USES) == every - {"schedule", "warmup", "scaled"}
 
 
 BAD = [
