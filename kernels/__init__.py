@@ -16,6 +16,7 @@ XLA and in strategy.run, and gives the same bits in each.
 """
 
 from kernels.base import Hyperparameters, Schedule, from_config, tabulate
+from kernels.compose import Join, Scaled, Warmup
 from kernels.cosine_restarts import CosineRestarts
 from kernels.decay import (
   Constant,
@@ -27,11 +28,11 @@ from kernels.decay import (
   Polynomial,
   StepDecay,
 )
-from kernels.interop import from_keras
+from kernels.interop import as_keras, from_function, from_keras
 from kernels.one_cycle import OneCycle
 from kernels.range_sweep import RangeSweep
 from kernels.triangular import Triangular
-from kernels.warmup import WarmupCosine
+from kernels.warmup import WarmupCosine, WarmupStableDecay
 
 __all__ = [
   "Constant",
@@ -40,16 +41,22 @@ __all__ = [
   "Exponential",
   "Hyperparameters",
   "InverseTime",
+  "Join",
   "Linear",
   "OneCycle",
   "PiecewiseConstant",
   "Polynomial",
   "RangeSweep",
+  "Scaled",
   "Schedule",
   "StepDecay",
   "Triangular",
+  "Warmup",
   "WarmupCosine",
+  "WarmupStableDecay",
+  "as_keras",
   "from_config",
+  "from_function",
   "from_keras",
   "tabulate",
 ]

@@ -1,6 +1,7 @@
 """Hyperparameters, the Schedule base class, and tabulate()."""
 
 import dataclasses
+import functools
 import typing
 
 import numpy as np
@@ -8,9 +9,9 @@ import tensorflow as tf
 
 from kernels import checks
 
-# Steps of one compiled block of `tabulate`: large enough to amortise a call
-# (0.3 ms), small enough that a block's float64 temporaries stay near 50 MB.
-_BLOCK = 1 << 20
+# Steps of one call of `tabulate`: large enough to amortise a call (0.3 ms),
+# small enough that the float64 temporaries, 2 MB each, stay near the caches.
+_BLOCK = 1 << 18
 
 
 class Hyperparameters(typing.NamedTuple):
@@ -61,6 +62,12 @@ class Schedule:
       momentum = tf.cast(momentum, tf.float32)
     return Hyperparameters(learning_rate, momentum)
 
+  @functools.cached_property
+  def moves_momentum(self):
+    """Whether the schedule sets momentum, a bool."""
+    with tf.init_scope():
+      return self(0).momentum is not None
+
   def cycle_starts(self, steps):
     """The steps in [1, steps) at which a new cycle starts, a list of ints."""
     del steps
@@ -95,12 +102,20 @@ def from_config(config):
   config = dict(config)
   known = {kind.__name__: kind for kind in _subclasses(Schedule)}
   name = checks.choice("kernel", config.pop("kernel", None), sorted(known))
-  fields = {key: _from_json(value) for key, value in config.items()}
-  return known[name](**fields)
+  known_fields = {field.name for field in dataclasses.fields(known[name])}
+  for key in config:
+    checks.choice(f"field of {name}", key, sorted(known_fields))
+  try:
+    return known[name](**{k: _from_json(v) for k, v in config.items()})
+  except TypeError as error:  # a field is missing
+    raise checks.ArgumentError(f"`config` is not whole: {error}") from error
 
 
 def tabulate(schedule, steps):
-  """Evaluates a schedule for many steps, compiled, in blocks.
+  """Evaluates a schedule for many steps, in graph, in blocks.
+
+  Not under XLA, whose compilation and linear search of a table of restarts
+  cost seconds for ten million steps; the bits are the same.
 
   Args:
     schedule: a `Schedule`.
@@ -120,15 +135,10 @@ def tabulate(schedule, steps):
   if not np.issubdtype(steps.dtype, np.integer):
     checks.fail("steps", steps.dtype, "an int or an array of integers")
   flat = steps.reshape(-1).astype(np.int64)
-  size = min(_BLOCK, 1 << max(0, int(flat.size - 1).bit_length()))
-  compiled = tf.function(
-    schedule,
-    jit_compile=True,
-    input_signature=[tf.TensorSpec([size], tf.int64)],
-  )
+  graph = _graph(schedule)
   blocks = [
-    _block(compiled, flat[start : start + size], size)
-    for start in range(0, max(1, flat.size), size)
+    [None if value is None else value.numpy() for value in graph(block)]
+    for block in np.split(flat, range(_BLOCK, flat.size, _BLOCK))
   ]
   columns = [
     None if column[0] is None else np.concatenate(column).reshape(steps.shape)
@@ -137,13 +147,14 @@ def tabulate(schedule, steps):
   return tuple(columns)
 
 
-def _block(compiled, steps, size):
-  padded = np.zeros(size, np.int64)
-  padded[: steps.size] = steps
-  result = compiled(tf.constant(padded))
-  return [
-    None if value is None else value.numpy()[: steps.size] for value in result
-  ]
+@functools.lru_cache(64)
+def _graph(schedule):
+  """A schedule compiled for vectors of steps; traced once for equal ones."""
+  return tf.function(
+    schedule,
+    autograph=False,
+    input_signature=[tf.TensorSpec([None], tf.int64)],
+  )
 
 
 def _as_step(step):
@@ -153,6 +164,13 @@ def _as_step(step):
   if step.dtype not in (tf.int32, tf.int64):
     checks.fail("step", step.dtype.name, "of type int32 or int64")
   return tf.cast(step, tf.int64)
+
+
+def check_schedule(name, value):
+  """Returns `value` if it is a `Schedule`, or raises."""
+  if not isinstance(value, Schedule):
+    checks.fail(name, value, "a kernels.Schedule")
+  return value
 
 
 def _subclasses(kind):
@@ -170,7 +188,7 @@ def _to_json(value):
 
 
 def _from_json(value):
-  if isinstance(value, dict):
+  if isinstance(value, dict) and "kernel" in value:
     return from_config(value)
   if isinstance(value, list):
     return tuple(_from_json(one) for one in value)

@@ -3,6 +3,10 @@
 import math
 import numbers
 
+# Counts of steps stay below this, so that sums of two fit an int64.
+_FAR = 1 << 62
+_LARGEST = 3.4028234663852886e38  # float32
+
 
 class ArgumentError(ValueError):
   """A bad argument, in one line for a person: scripts print just that."""
@@ -22,6 +26,8 @@ def integer(name, value, minimum, maximum=None):
     fail(name, value, rule)
   if value < minimum or (maximum is not None and value > maximum):
     fail(name, value, rule)
+  if maximum is None and value >= _FAR:
+    fail(name, value, f"{rule} and < 2^62")
   return int(value)
 
 
@@ -35,8 +41,10 @@ def number(name, value, rule, accept):
 
 
 def rate(name, value):
-  """A learning rate: finite and >= 0."""
-  return number(name, value, "a finite number >= 0", lambda v: v >= 0)
+  """A learning rate: >= 0 and finite in float32."""
+  number(name, value, "a finite number >= 0", lambda v: v >= 0)
+  rule = "a number that is finite in float32"
+  return number(name, value, rule, lambda v: v <= _LARGEST)
 
 
 def positive(name, value):
@@ -61,6 +69,7 @@ def momentum_pair(name, value):
   if value is None:
     return None
   rule = "None or a pair (at low lr, at high lr) of numbers in [0, 1)"
+  value = value.tolist() if hasattr(value, "tolist") else value
   if not isinstance(value, (tuple, list)) or len(value) != 2:
     fail(name, value, rule)
   for one in value:
@@ -68,6 +77,17 @@ def momentum_pair(name, value):
     if not real or not 0 <= one < 1:
       fail(name, value, rule)
   return tuple(float(one) for one in value)
+
+
+def boundaries(name, value):
+  """A tuple of strictly ascending steps, each an int >= 1; may be empty."""
+  rule = "a sequence of strictly ascending integers >= 1"
+  if not isinstance(value, (tuple, list)):
+    fail(name, value, rule)
+  steps = tuple(integer(name, one, 1) for one in value)
+  if list(steps) != sorted(set(steps)):
+    fail(name, value, rule)
+  return steps
 
 
 def choice(name, value, known):

@@ -57,6 +57,7 @@ class CosineRestarts(base.Schedule):
       round_to=checks.integer("round_to", self.round_to, 1),
       momentum=checks.momentum_pair("momentum", self.momentum),
     )
+    assert self._table  # made now: it may refuse the multiplier
 
   @functools.cached_property
   def _table(self):
@@ -70,13 +71,17 @@ class CosineRestarts(base.Schedule):
   @property
   def total_steps(self):
     """Steps of all cycles, or None for an endless schedule."""
-    return None if self.cycles is None else self._table[0][-1]
+    if self.cycles is None:
+      return None
+    starts, lengths, _ = self._table
+    return starts[-1] + (self.cycles - len(lengths)) * lengths[-1]
 
   def cycle_starts(self, steps):
     starts, lengths, repeats = self._table
-    found = [start for start in starts[1:] if start < steps]
-    while repeats and starts[-1] < steps and found[-1] + lengths[-1] < steps:
-      found.append(found[-1] + lengths[-1])
+    end = steps if self.cycles is None else min(steps, self.total_steps)
+    found = [start for start in starts[1:] if start < end]
+    if repeats and starts[-1] < end:
+      found += range(starts[-1] + lengths[-1], end, lengths[-1])
     return found
 
   def compute(self, step):
@@ -89,7 +94,7 @@ class CosineRestarts(base.Schedule):
     if self.momentum is not None:
       low, high = self.momentum
       momentum = curves.cosine(high, low, done, left)
-    if self.cycles is not None:
+    if self.cycles is not None and self.total_steps <= cycles.LAST_STEP:
       over = step >= self.total_steps
       learning_rate = tf.where(over, floor, learning_rate)
       if momentum is not None:
@@ -119,4 +124,7 @@ class CosineRestarts(base.Schedule):
     if self.peak_decay == 1.0:
       return tf.constant(self.peak_lr, tf.float64)
     decay = tf.constant(self.peak_decay, tf.float64)
-    return self.peak_lr * tf.pow(decay, tf.cast(index, tf.float64))
+    power = tf.pow(decay, tf.cast(index, tf.float64))
+    # A peak of 0 stays 0 where the power is past float64.
+    peak = tf.constant(self.peak_lr, tf.float64)
+    return tf.math.multiply_no_nan(power, peak)

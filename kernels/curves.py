@@ -45,10 +45,22 @@ def exponential(start, end, done, left):
 
   Args, Returns: as `linear`.
   """
-  ratio = math.log(end / start)
+  ratio = math.log(end) - math.log(start)
   from_start = start * tf.exp(ratio * done)
   from_end = end * tf.exp(-ratio * left)
   return tf.where(done < 0.5, from_start, from_end)
 
 
+def sqrt(start, end, done, left):
+  """end + (start - end) (1 - sqrt(done)): steep at first, then flat.
+
+  1 - sqrt(done) is written as left / (1 + sqrt(done)), for its last digits.
+
+  Args, Returns: as `linear`. Haegele et al. 2024.
+  """
+  fallen = tf.sqrt(done)
+  return start * (left / (1.0 + fallen)) + end * fallen
+
+
 CURVES = {"cosine": cosine, "linear": linear, "exponential": exponential}
+DECAYS = {"linear": linear, "cosine": cosine, "sqrt": sqrt}

@@ -8,10 +8,16 @@ int64 start and is cast to float only then, so it is right past 2^24 and 2^31.
 import fractions
 import math
 
+import numpy as np
 import tensorflow as tf
+
+from kernels import checks
 
 # A run of 2^62 steps is out of reach; tables of growing cycles end there.
 _FAR = 1 << 62
+LAST_STEP = (1 << 63) - 1
+# Lengths that differ; a table of more would take seconds to make.
+_MOST = 1 << 16
 
 
 def exact(value):
@@ -31,16 +37,23 @@ def cycle_lengths(first, multiplier, round_to, cycles=None):
     cycles: how many lengths, or None for endless.
 
   Returns:
-    (lengths, repeats): a list of ints, and whether the last length goes on for
-    ever. Without `repeats` the list covers `cycles`, or 2^62 steps.
+    (lengths, repeats): a list of ints, and whether the last length goes on, up
+    to `cycles` or for ever. Without `repeats` the list covers `cycles`, or
+    2^62 steps.
+
+  Raises:
+    ValueError: if that takes more than 2^16 different lengths.
   """
-  multiplier = exact(multiplier)
+  growth = exact(multiplier)
   lengths, end = [first], first
   while end < _FAR and (cycles is None or len(lengths) < cycles):
-    following = math.ceil(lengths[-1] * multiplier / round_to) * round_to
+    following = math.ceil(lengths[-1] * growth / round_to) * round_to
     following = min(following, _FAR)  # so that every end fits an int64
-    if following == lengths[-1] and cycles is None:
+    if following == lengths[-1]:
       return lengths, True
+    if len(lengths) == _MOST:
+      rule = f"such that 2^62 steps hold at most {_MOST} cycles"
+      checks.fail("cycle_mult", multiplier, rule)
     lengths.append(following)
     end += following
   return lengths, False
@@ -56,10 +69,31 @@ def locate(step, starts):
   Returns:
     int32 tensor of the shape of `step`: the largest i with starts[i] <= step.
   """
+  if step.shape.rank == 0:
+    return _locate_one(step, starts)
   table = tf.constant(starts, tf.int64)
   flat = tf.reshape(step, [-1])
   cycle = tf.searchsorted(table, flat, side="right") - 1
   return tf.reshape(cycle, tf.shape(step))
+
+
+def _locate_one(step, starts):
+  """`locate` for one step: which block of the table, then where in it.
+
+  XLA searches a table by comparing all of it, in three fusions where it has
+  more than 32 entries: 0.16 us for 430. Two short counts take 0.04 us.
+  """
+
+  def count(row):
+    return tf.reduce_sum(tf.cast(row <= step, tf.int32)) - 1
+
+  width = max(16, math.isqrt(len(starts)) + 1)
+  if len(starts) <= width:
+    return count(tf.constant(starts, tf.int64))
+  never = [tf.int64.max] * (-len(starts) % width)
+  blocks = np.reshape([*starts, *never], [-1, width])
+  block = count(tf.constant(blocks[:, 0], tf.int64))
+  return width * block + count(tf.gather(tf.constant(blocks, tf.int64), block))
 
 
 def fractions_of(position, length):

@@ -252,13 +252,9 @@ class PiecewiseConstant(base.Schedule):
   total_steps = None
 
   def __post_init__(self):
-    rule = "a sequence of strictly ascending integers >= 1"
-    boundaries = self.boundaries
-    if not isinstance(boundaries, (tuple, list)) or not boundaries:
-      checks.fail("boundaries", boundaries, rule)
-    boundaries = tuple(checks.integer("boundaries", b, 1) for b in boundaries)
-    if list(boundaries) != sorted(set(boundaries)):
-      checks.fail("boundaries", boundaries, rule)
+    boundaries = checks.boundaries("boundaries", self.boundaries)
+    if not boundaries:
+      checks.fail("boundaries", self.boundaries, "at least one step")
     values = self.values
     count = len(boundaries) + 1
     if not isinstance(values, (tuple, list)) or len(values) != count:

@@ -1,24 +1,27 @@
-"""Keras' schedules as kernels."""
+"""Keras' schedules as kernels, kernels in Keras, and functions of the epoch."""
 
 import dataclasses
+import inspect
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from kernels import base, checks, decay, warmup
-from kernels.cosine_restarts import CosineRestarts
+from kernels import base, checks, decay, keras_formulas
 
 _KERAS = keras.optimizers.schedules
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class KerasSchedule(base.Schedule):
-  """Any Keras schedule, evaluated by Keras in float32.
+  """Any Keras schedule, and a momentum that it hasn't got itself.
 
-  Unlike a kernel's, its bits may differ between graph and XLA.
+  Where no kernel has the same formula Keras evaluates it, in float32; unlike
+  a kernel's, its bits may then differ between graph and XLA.
 
   Args:
-    keras_schedule: a `keras.optimizers.schedules.LearningRateSchedule`.
+    keras_schedule: a `keras.optimizers.schedules.LearningRateSchedule`, or
+      its `keras.optimizers.schedules.serialize`d dict.
     momentum: coefficient in [0, 1), or None to leave momentum alone.
 
   Raises:
@@ -31,115 +34,192 @@ class KerasSchedule(base.Schedule):
   total_steps = None
 
   def __post_init__(self):
-    if not isinstance(self.keras_schedule, _KERAS.LearningRateSchedule):
-      kind = type(self.keras_schedule).__name__
+    given = self.keras_schedule
+    if isinstance(given, dict) and "class_name" in given:
+      given = _KERAS.deserialize(given)
+    if not isinstance(given, _KERAS.LearningRateSchedule):
+      kind = type(given).__name__
       checks.fail("keras_schedule", kind, "a Keras LearningRateSchedule")
     momentum = checks.coefficient("momentum", self.momentum)
-    self.set_fields(momentum=momentum)
+    self.set_fields(keras_schedule=given, momentum=momentum)
+
+  def to_config(self):
+    given = _serialize(self.keras_schedule)
+    return {**super().to_config(), "keras_schedule": given}
+
+  def __repr__(self):
+    given = _serialize(self.keras_schedule)
+    return f"KerasSchedule(keras_schedule={given}, momentum={self.momentum})"
+
+  def __eq__(self, other):
+    same = isinstance(other, KerasSchedule)
+    return same and self.to_config() == other.to_config()
+
+  def __hash__(self):
+    return hash(repr(self))
 
   def compute(self, step):
-    flat = tf.reshape(step, [-1])
-    rates = tf.map_fn(
-      lambda t: tf.cast(self.keras_schedule(t), tf.float32),
-      flat,
-      fn_output_signature=tf.TensorSpec([], tf.float32),
-    )
-    rates = tf.cast(tf.reshape(rates, tf.shape(step)), tf.float64)
+    found = _translate(self.keras_schedule)
+    if found is not None:
+      rates, _ = found.compute(step)
+    elif step.shape.rank == 0:
+      rates = tf.cast(self._ask_keras(step), tf.float64)
+    else:
+      # A Keras schedule promises nothing about vectors.
+      spec = tf.TensorSpec([], tf.float32)
+      flat = tf.reshape(step, [-1])
+      each = tf.map_fn(self._ask_keras, flat, fn_output_signature=spec)
+      rates = tf.cast(tf.reshape(each, tf.shape(step)), tf.float64)
     momentum = None
     if self.momentum is not None:
       momentum = self.momentum * tf.ones_like(rates)
     return rates, momentum
 
+  def _ask_keras(self, step):
+    return tf.cast(self.keras_schedule(step), tf.float32)
 
-def from_keras(keras_schedule):
+
+@keras.saving.register_keras_serializable(package="trainloop")
+class KernelSchedule(_KERAS.LearningRateSchedule):
+  """A kernel's learning rate as a Keras schedule; see `as_keras`.
+
+  Args:
+    schedule: a `Schedule`, or its config.
+  """
+
+  def __init__(self, schedule):
+    if isinstance(schedule, dict):
+      schedule = base.from_config(schedule)
+    self.schedule = base.check_schedule("schedule", schedule)
+
+  def __call__(self, step):
+    step = keras.ops.cast(keras.ops.convert_to_tensor(step), "int64")
+    return self.schedule(step).learning_rate
+
+  def get_config(self):
+    return {"schedule": self.schedule.to_config()}
+
+
+def as_keras(schedule):
+  """A Keras schedule with a kernel's learning rates, for `model.compile`.
+
+  `keras.optimizers.SGD(kernels.as_keras(schedule))` uses schedule(t) at
+  update t. Keras has no place for a scheduled momentum: it is left out.
+
+  Args:
+    schedule: a `Schedule`.
+
+  Returns:
+    A `keras.optimizers.schedules.LearningRateSchedule` that is saved and
+    loaded with its model; loading needs `import kernels`.
+
+  Raises:
+    ValueError: if it is no `Schedule`.
+  """
+  return KernelSchedule(schedule)
+
+
+def from_keras(keras_schedule, momentum=None):
   """The kernel with a Keras schedule's values, exact where Keras rounds.
 
   A restart falls on the exact step, where Keras' float logarithm misses some.
 
   Args:
     keras_schedule: a `keras.optimizers.schedules.LearningRateSchedule`.
+    momentum: coefficient in [0, 1) to set at every step, or None to leave
+      momentum alone.
 
   Returns:
-    A kernel; a `KerasSchedule` where no kernel has the same formula.
+    A kernel; a `KerasSchedule` where no kernel has the same formula, or where
+    a momentum is asked for.
 
   Raises:
     ValueError: if it is no Keras schedule, or has values no rate may have.
   """
-  for kind, translate in _TRANSLATIONS.items():
-    if type(keras_schedule) is kind:
-      found = translate(**keras_schedule.get_config())
-      if found is not None:
-        return found
-  return KerasSchedule(keras_schedule)
+  if momentum is None:
+    found = _translate(keras_schedule)
+    if found is not None:
+      return found
+  return KerasSchedule(keras_schedule, momentum)
 
 
-def _cosine(
-  initial_learning_rate,
-  decay_steps,
-  alpha,
-  warmup_target,
-  warmup_steps,
-  **_,
-):
-  if warmup_target is None:
-    end = alpha * initial_learning_rate
-    return decay.Cosine(initial_learning_rate, decay_steps, end)
-  return warmup.WarmupCosine(
-    peak_lr=warmup_target,
-    warmup_steps=warmup_steps,
-    total_steps=warmup_steps + decay_steps,  # Keras counts them apart
-    initial_lr=initial_learning_rate,
-    final_lr=alpha * warmup_target,
-  )
+def from_function(fn, epochs, steps_per_epoch, initial_lr=None):
+  """A `LearningRateScheduler` function as a table of one rate an epoch.
+
+  The function is called once an epoch here and never again; the rate is
+  looked up in graph. After the last epoch its rate is held.
+
+  Args:
+    fn: a function of the epoch, or of (epoch, lr) where lr is the previous
+      epoch's rate, rounded to float32 as Keras would pass it.
+    epochs: how many epochs to ask for, int >= 1.
+    steps_per_epoch: updates of an epoch, int >= 1.
+    initial_lr: lr of the first call, for a function that needs one.
+
+  Returns:
+    A `PiecewiseConstant`, or a `Constant` if the rate never changes.
+
+  Raises:
+    ValueError: if an argument breaks its rule, or the function does not
+      return a finite rate >= 0.
+  """
+  if not callable(fn):
+    checks.fail("fn", fn, "a function of the epoch, or of (epoch, lr)")
+  epochs = checks.integer("epochs", epochs, 1)
+  length = checks.integer("steps_per_epoch", steps_per_epoch, 1)
+  rate = initial_lr
+  if rate is not None:
+    rate = checks.rate("initial_lr", rate)
+  takes_rate = _takes_rate(fn, rate)
+  values, boundaries = [], []
+  for epoch in range(epochs):
+    asked = fn(epoch, float(np.float32(rate))) if takes_rate else fn(epoch)
+    rate = checks.rate(f"fn({epoch})", asked)
+    if not values or rate != values[-1]:
+      values.append(rate)
+      boundaries.append(epoch * length)
+  if len(values) == 1:
+    return decay.Constant(rate)
+  return decay.PiecewiseConstant(boundaries[1:], values)
 
 
-def _restarts(
-  initial_learning_rate, first_decay_steps, t_mul, m_mul, alpha, **_
-):
-  whole = float(t_mul).is_integer()
-  if not whole or (alpha and m_mul != 1):  # cycles or floors of another kind
+def _takes_rate(fn, initial_lr):
+  """Whether fn is to be called as fn(epoch, lr)."""
+  try:
+    signature = inspect.signature(fn)
+  except ValueError:  # some built-in functions hide theirs
+    return initial_lr is not None
+  if initial_lr is None and _binds(signature, 0):
+    return False
+  if not _binds(signature, 0, 0.0):
+    return False
+  if initial_lr is None:
+    checks.fail("initial_lr", None, "given for a function of (epoch, lr)")
+  return True
+
+
+def _binds(signature, *values):
+  try:
+    signature.bind(*values)
+  except TypeError:
+    return False
+  return True
+
+
+def _translate(keras_schedule):
+  """The kernel of the same values, or None."""
+  kind = type(keras_schedule)
+  if kind is KernelSchedule:
+    return keras_schedule.schedule
+  translate = keras_formulas.TRANSLATIONS.get(kind.__name__)
+  if translate is None or kind is not getattr(_KERAS, kind.__name__, None):
     return None
-  return CosineRestarts(
-    peak_lr=initial_learning_rate,
-    cycle_steps=first_decay_steps,
-    cycle_mult=t_mul,
-    peak_decay=m_mul,
-    floor_lr=alpha * initial_learning_rate,
-  )
+  return translate(**keras_schedule.get_config())
 
 
-def _exponential(
-  initial_learning_rate, decay_steps, decay_rate, staircase, **_
-):
-  return decay.Exponential(
-    initial_learning_rate, decay_steps, decay_rate, staircase
-  )
-
-
-def _inverse(initial_learning_rate, decay_steps, decay_rate, staircase, **_):
-  return decay.InverseTime(
-    initial_learning_rate, decay_steps, decay_rate, staircase
-  )
-
-
-def _polynomial(
-  initial_learning_rate, decay_steps, end_learning_rate, power, cycle, **_
-):
-  return decay.Polynomial(
-    initial_learning_rate, end_learning_rate, decay_steps, power, cycle
-  )
-
-
-def _piecewise(boundaries, values, **_):
-  # Keras keeps the old value at a boundary; a kernel has the new one there.
-  return decay.PiecewiseConstant([b + 1 for b in boundaries], values)
-
-
-_TRANSLATIONS = {
-  _KERAS.CosineDecay: _cosine,
-  _KERAS.CosineDecayRestarts: _restarts,
-  _KERAS.ExponentialDecay: _exponential,
-  _KERAS.InverseTimeDecay: _inverse,
-  _KERAS.PiecewiseConstantDecay: _piecewise,
-  _KERAS.PolynomialDecay: _polynomial,
-}
+def _serialize(keras_schedule):
+  """Keras' JSON of a schedule; its class' name if it can't be written."""
+  try:
+    return _KERAS.serialize(keras_schedule)
+  except NotImplementedError:  # a class without get_config
+    return f"{type(keras_schedule).__module__}.{type(keras_schedule).__name__}"

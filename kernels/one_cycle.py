@@ -89,6 +89,13 @@ class OneCycle(base.Schedule):
       anneal=checks.choice("anneal", self.anneal, _ANNEALS),
       momentum=checks.momentum_pair("momentum", self.momentum),
     )
+    for name, value in (
+      ("initial_div", self.peak_lr / self.initial_div),
+      ("final_div", self.peak_lr / self.initial_div / self.final_div),
+    ):
+      if not value < 3e38:
+        rule = f"large enough for a rate that is finite, not {value}"
+        checks.fail(name, getattr(self, name), rule)
 
   @classmethod
   def preset(cls, name, peak_lr, total_steps):

@@ -38,7 +38,7 @@ class RangeSweep(base.Schedule):
       min_lr=low,
       max_lr=checks.number(
         "max_lr",
-        self.max_lr,
+        checks.rate("max_lr", self.max_lr),
         f"a finite number > min_lr = {low!r}",
         lambda v: v > low,
       ),

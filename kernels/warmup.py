@@ -1,4 +1,4 @@
-"""Schedules that rise first: WarmupCosine."""
+"""Schedules that rise first: WarmupCosine, WarmupStableDecay."""
 
 import dataclasses
 
@@ -57,9 +57,10 @@ class WarmupCosine(base.Schedule):
   def compute(self, step):
     rises = step < self.warmup_steps
     up = cycles.fractions_of(step, self.warmup_steps)
-    top = self.warmup_steps + self.hold_steps
-    # A decay of 0 steps still jumps to final_lr at total_steps, not before.
-    down = cycles.fractions_of(step - top, max(1, self.total_steps - top))
+    # A decay of 0 steps still falls to final_lr at total_steps, not before.
+    top = min(self.warmup_steps + self.hold_steps, self.total_steps - 1)
+    rises = rises & (step < self.total_steps)
+    down = cycles.fractions_of(step - top, self.total_steps - top)
 
     def both(low_start, high, low_end):
       return tf.where(
@@ -73,3 +74,65 @@ class WarmupCosine(base.Schedule):
       low, high = self.momentum
       momentum = both(low, high, low)
     return both(self.initial_lr, self.peak_lr, self.final_lr), momentum
+
+
+@dataclasses.dataclass(frozen=True)
+class WarmupStableDecay(base.Schedule):
+  """WSD: a line up to the peak, the peak for long, a short decay.
+
+  Step 0 has initial_lr and step warmup_steps the peak, which is kept for
+  stable_steps; with x the fraction of decay_steps after that, the rate is
+  final + (peak - final) d, where d is 1 - x ("linear"),
+  (1 + cos(pi x))/2 ("cosine") or 1 - sqrt(x) ("sqrt"). final_lr is reached at
+  total_steps = warmup_steps + stable_steps + decay_steps, and held.
+
+  Args:
+    peak_lr: highest rate, finite, >= 0.
+    warmup_steps: steps from initial_lr to the peak, int >= 0.
+    stable_steps: steps at the peak, int >= 0.
+    decay_steps: steps from the peak to final_lr, int >= 1.
+    initial_lr: rate of step 0 where there is a warmup, finite, >= 0.
+    final_lr: rate at total_steps and after, finite, >= 0.
+    decay: "linear", "cosine" or "sqrt".
+
+  Raises:
+    ValueError: if a field breaks its rule.
+
+  Hu et al. 2024, "MiniCPM"; Haegele et al. 2024, "Scaling Laws and
+  Compute-Optimal Training Beyond Fixed Training Durations" (sqrt).
+  """
+
+  peak_lr: float
+  warmup_steps: int
+  stable_steps: int
+  decay_steps: int
+  initial_lr: float = 0.0
+  final_lr: float = 0.0
+  decay: str = "linear"
+
+  def __post_init__(self):
+    self.set_fields(
+      peak_lr=checks.rate("peak_lr", self.peak_lr),
+      warmup_steps=checks.integer("warmup_steps", self.warmup_steps, 0),
+      stable_steps=checks.integer("stable_steps", self.stable_steps, 0),
+      decay_steps=checks.integer("decay_steps", self.decay_steps, 1),
+      initial_lr=checks.rate("initial_lr", self.initial_lr),
+      final_lr=checks.rate("final_lr", self.final_lr),
+      decay=checks.choice("decay", self.decay, tuple(curves.DECAYS)),
+    )
+
+  @property
+  def total_steps(self):
+    """Steps of warmup, stable part and decay together."""
+    return self.warmup_steps + self.stable_steps + self.decay_steps
+
+  def compute(self, step):
+    up = cycles.fractions_of(step, self.warmup_steps)
+    top = self.warmup_steps + self.stable_steps
+    down = cycles.fractions_of(step - top, self.decay_steps)
+    rate = tf.where(
+      step < self.warmup_steps,
+      curves.linear(self.initial_lr, self.peak_lr, *up),
+      curves.DECAYS[self.decay](self.peak_lr, self.final_lr, *down),
+    )
+    return rate, None

@@ -74,6 +74,34 @@ def duration(name, default, text):
   flags.register_validator(name, accept)
 
 
+def durations(name, default, text):
+  """Defines a flag of durations separated by commas; `split` reads it."""
+  rule = "durations such as 3ep, 500st or 10%, separated by commas"
+  _listed(name, default, text, _DURATION.fullmatch, rule)
+
+
+def names(name, default, text, known):
+  """Defines a flag of known names separated by commas; `split` reads it."""
+  rule = f"names separated by commas, out of {', '.join(known)}"
+  _listed(name, default, text, known.__contains__, rule)
+
+
+def _listed(name, default, text, accept, rule):
+  flags.DEFINE_string(name, default, text)
+
+  def check(value):
+    if all(map(accept, split(value))):
+      return True
+    raise flags.ValidationError(f"must be {rule}; got {value!r}")
+
+  flags.register_validator(name, check)
+
+
+def split(value):
+  """The parts of a comma-separated flag; [] if it is empty."""
+  return value.split(",") if value else []
+
+
 def numbers(name, default, text, count=None, kind=float, accept=None, rule=""):
   """Defines a comma-separated list flag; `read_numbers` reads it."""
   flags.DEFINE_string(name, default, text)

@@ -9,7 +9,7 @@ import keras
 import datasets
 import flag_rules
 import models
-import schedule_flags
+import schedule_makers
 import trainloop
 
 
@@ -37,7 +37,7 @@ def run(flags, peaks):
   valid = trainloop.ArrayData(data.x_val, data.y_val, batch_size=1000)
   peak = peaks[flags.optimizer] if flags.peak_lr is None else flags.peak_lr
   steps = max(1, train.steps_per_epoch)
-  schedule = schedule_flags.make(peak, steps, steps * flags.epochs)
+  schedule = schedule_makers.make(peak, steps, steps * flags.epochs)
   if flags["momentum"].present and schedule(0).momentum is not None:
     text = f"--momentum has no effect: --schedule={flags.schedule} moves it"
     raise datasets.DataError(text)
@@ -91,6 +91,7 @@ def _loop(flags, data, schedule, peak):
     else trainloop.ReduceOnPlateau(monitor, patience=plateau),
     validate_every=flags.validate_every,
     checkpoint_every=flags.checkpoint_every,
+    bias_correction=flags.bias_correction,
     log_every=flags.log_every,
     seed=flags.seed,
   )

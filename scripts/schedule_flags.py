@@ -1,44 +1,105 @@
-"""Flags that describe a schedule, and the kernel they describe."""
+"""Flags that describe a schedule; `schedule_makers` makes it from them."""
 
 from absl import flags
 
 import flag_rules
 
 FLAGS = flags.FLAGS
-NAMES = (
-  "constant",
-  "cosine_restarts",
-  "triangular",
-  "one_cycle",
-  "warmup_cosine",
-)
+# The flags that a schedule reads, apart from those that all of them read.
 USES = {
   "constant": (),
+  "linear": ("length", "floor_lr"),
+  "cosine": ("length", "floor_lr"),
+  "polynomial": ("length", "floor_lr", "power", "cycle"),
+  "exponential": ("decay_every", "decay_rate", "staircase"),
+  "inverse_time": ("decay_every", "decay_rate", "staircase"),
+  "step_decay": ("drop", "drop_every"),
+  "piecewise_constant": ("boundaries", "values"),
   "cosine_restarts": (
     "cycle_len",
     "cycle_mult",
     "peak_decay",
     "floor_lr",
+    "cycles",
     "momentum_range",
   ),
-  "triangular": ("cycle_len", "floor_lr", "momentum_range"),
-  "one_cycle": ("preset", "momentum_range"),
-  "warmup_cosine": ("warmup", "hold", "floor_lr", "momentum_range"),
+  "triangular": (
+    "cycle_len",
+    "down_len",
+    "mode",
+    "gamma",
+    "floor_lr",
+    "final_lr",
+    "momentum_range",
+  ),
+  "one_cycle": (
+    "length",
+    "preset",
+    "warmup_fraction",
+    "initial_div",
+    "final_div",
+    "anneal",
+    "three_phase",
+    "momentum_range",
+  ),
+  "warmup_cosine": ("length", "hold", "floor_lr", "momentum_range"),
+  "warmup_stable_decay": ("length", "decay_len", "decay", "floor_lr"),
+  "range_sweep": ("length", "spacing", "floor_lr"),
+  "join": ("parts", "boundaries"),
 }
-_PRESETS = ("torch", "fastai", "ktrain", "optax")
+# Their warmup is part of them; others get one in front when it is asked for.
+OWN_WARMUP = ("warmup_cosine", "warmup_stable_decay")
+PRESETS = ("torch", "fastai", "ktrain", "optax")
+PARTS = tuple(
+  name for name in USES if name not in ("join", "piecewise_constant")
+)
 
 
 def define():
   """Defines the flags."""
   flags.DEFINE_enum(
-    "schedule", "one_cycle", NAMES, "how learning rate and momentum move"
+    "schedule", "one_cycle", tuple(USES), "how learning rate and momentum move"
   )
   flag_rules.number(
     "peak_lr", None, "highest learning rate; unset: one for the optimizer"
   )
-  flags.DEFINE_enum("preset", "torch", _PRESETS, "one_cycle: whose version")
-  flag_rules.duration("warmup", "10%", "warmup_cosine: the rise")
-  flag_rules.duration("hold", "0st", "warmup_cosine: time at the peak")
+  flag_rules.duration("length", "100%", "all of a schedule that has an end")
+  flag_rules.number(
+    "floor_lr",
+    None,
+    "bottom of a cycle, or last rate (triangular: peak / 10, range_sweep: "
+    "peak / 1e8, else 0)",
+  )
+  flag_rules.duration(
+    "warmup",
+    "10%",
+    "rise to the peak; other schedules than warmup_* get one in front if set",
+  )
+  flag_rules.number("initial_lr", 0.0, "rate at which a warmup starts")
+  flag_rules.number("scale", 1.0, "factor on the whole schedule", open_low=True)
+  flag_rules.numbers(
+    "momentum_range",
+    "",
+    "momentum at low and at high learning rate, as 0.95,0.85 (one_cycle has "
+    "its own); empty leaves the optimizer's",
+    count=2,
+    accept=lambda value: 0 <= value < 1,
+    rule="two numbers in [0, 1), as 0.95,0.85",
+  )
+  _define_cycles()
+  _define_decays()
+
+
+def _define_cycles():
+  flags.DEFINE_enum("preset", "torch", PRESETS, "one_cycle: whose version")
+  flag_rules.number(
+    "warmup_fraction", None, "one_cycle: share that rises", high=1.0
+  )
+  for name, text in (("initial_div", "initial"), ("final_div", "final")):
+    start = {"initial": "peak", "final": "initial"}[text]
+    flag_rules.number(name, None, f"one_cycle: {start} / {text}", open_low=True)
+  flags.DEFINE_enum("anneal", None, ("cosine", "linear"), "one_cycle: shape")
+  flags.DEFINE_bool("three_phase", None, "one_cycle: fall back, then decay")
   flag_rules.duration(
     "cycle_len", "1ep", "cosine_restarts, triangular: first cycle"
   )
@@ -51,84 +112,98 @@ def define():
     "cosine_restarts: factor on the peak at a restart",
     open_low=True,
   )
+  flag_rules.integer("cycles", None, "cosine_restarts: how many; unset: all", 1)
+  flag_rules.duration("down_len", None, "triangular: leg down; unset: half")
+  modes = ("triangular", "triangular2", "exp_range")
+  flags.DEFINE_enum("mode", "triangular", modes, "triangular: how peaks fall")
   flag_rules.number(
-    "floor_lr",
-    None,
-    "bottom of a cycle, or final rate (triangular: peak / 10, else 0)",
+    "gamma", 1.0, "triangular: base of exp_range", high=1.0, open_low=True
+  )
+  flag_rules.number("final_lr", None, "triangular: end of the leg down")
+
+
+def _define_decays():
+  flag_rules.number("power", 1.0, "polynomial: exponent", open_low=True)
+  flags.DEFINE_bool("cycle", False, "polynomial: rise again after its length")
+  flag_rules.duration(
+    "decay_every", "1ep", "exponential, inverse_time: time of one decay_rate"
+  )
+  flag_rules.number(
+    "decay_rate", 0.5, "exponential: factor; inverse_time: slope", open_low=True
+  )
+  flags.DEFINE_bool("staircase", False, "exponential, inverse_time: in steps")
+  flag_rules.number("drop", 0.1, "step_decay: factor", open_low=True)
+  flag_rules.duration("drop_every", "30%", "step_decay: time between drops")
+  flag_rules.durations(
+    "boundaries", "50%,75%", "piecewise_constant, join: where parts begin"
   )
   flag_rules.numbers(
-    "momentum_range",
+    "values",
+    "1,0.1,0.01",
+    "piecewise_constant: factors on peak_lr, one more than boundaries",
+    accept=lambda value: value >= 0,
+    rule="numbers >= 0 separated by commas",
+  )
+  flag_rules.duration("hold", "0st", "warmup_cosine: time at the peak")
+  flag_rules.duration("decay_len", "20%", "warmup_stable_decay: last fall")
+  shapes = ("linear", "cosine", "sqrt")
+  flags.DEFINE_enum("decay", "linear", shapes, "warmup_stable_decay: its shape")
+  spacings = ("exponential", "linear")
+  flags.DEFINE_enum("spacing", "exponential", spacings, "range_sweep: shape")
+  flag_rules.names(
+    "parts",
     "",
-    "momentum at low and at high learning rate, as 0.95,0.85 (one_cycle has "
-    "its own); empty leaves the optimizer's",
-    count=2,
-    accept=lambda value: 0 <= value < 1,
-    rule="two numbers in [0, 1), as 0.95,0.85",
+    "join: schedules one after another, which share the other flags",
+    PARTS,
   )
 
 
-def make(peak_lr, steps_per_epoch, total_steps):
-  """The kernel that the flags describe.
+def check(compared=()):
+  """Rules about several flags; ends the program with one line.
 
   Args:
-    peak_lr: highest rate.
-    steps_per_epoch: updates of an epoch.
-    total_steps: updates of the run.
-
-  Returns:
-    A `kernels.Schedule`.
-
-  Raises:
-    ValueError: if the flags do not fit each other or the run.
+    compared: values of the flag --compare, which then stands for --schedule.
   """
-  import kernels
-  from trainloop import durations
-
-  def steps(name, minimum=0):
-    return durations.to_steps(
-      name, FLAGS[name].value, steps_per_epoch, total_steps, minimum
-    )
-
-  pair = tuple(flag_rules.read_numbers(FLAGS.momentum_range)) or None
-  floor = FLAGS.floor_lr
-  if FLAGS.schedule == "constant":
-    return kernels.Constant(peak_lr)
-  if FLAGS.schedule == "one_cycle":
-    return _one_cycle(kernels, peak_lr, total_steps, pair)
-  if FLAGS.schedule == "warmup_cosine":
-    return kernels.WarmupCosine(
-      peak_lr,
-      steps("warmup"),
-      total_steps,
-      hold_steps=steps("hold"),
-      final_lr=floor or 0.0,
-      momentum=pair,
-    )
-  if FLAGS.schedule == "triangular":
-    cycle = steps("cycle_len", 2)
-    return kernels.Triangular(
-      peak_lr / 10 if floor is None else floor,
-      peak_lr,
-      cycle - cycle // 2,
-      cycle // 2,
-      momentum=pair,
-    )
-  whole_epochs = FLAGS.cycle_len.endswith("ep")
-  return kernels.CosineRestarts(
-    peak_lr,
-    steps("cycle_len", 1),
-    cycle_mult=FLAGS.cycle_mult,
-    peak_decay=FLAGS.peak_decay,
-    floor_lr=floor or 0.0,
-    round_to=steps_per_epoch if whole_epochs else 1,
-    momentum=pair,
-  )
+  name = FLAGS.schedule
+  if compared:
+    if FLAGS["schedule"].present:
+      flag_rules.stop("--schedule has no effect with --compare")
+    chosen = ["one_cycle" if one in PRESETS else one for one in compared]
+    used = {flag for one in chosen for flag in USES[one]}
+    every = {flag for flags_of in USES.values() for flag in flags_of}
+    rest = {"": every - {"preset"}, FLAGS.compare: used - {"preset"}}
+    flag_rules.refuse_unused("compare", {**rest, None: {"preset"}})
+  else:
+    _check_one(name)
+  warms = FLAGS["warmup"].present or has_own_warmup(compared)
+  if FLAGS["initial_lr"].present and not warms:
+    flag_rules.stop("--initial_lr needs --warmup")
 
 
-def _one_cycle(kernels, peak_lr, total_steps, pair):
-  import dataclasses
+def _check_one(name):
+  uses = dict(USES)
+  parts = _parts()
+  for part in parts:
+    uses["join"] += USES[part]
+  flag_rules.refuse_unused("schedule", uses)
+  if name == "join" and len(parts) != len(boundaries()) + 1:
+    rule = "name one schedule more than --boundaries has steps"
+    flag_rules.stop(f"--parts must {rule}; got {FLAGS.parts!r}")
+  count = len(flag_rules.read_numbers(FLAGS.values))
+  if name == "piecewise_constant" and count != len(boundaries()) + 1:
+    rule = "have one number more than --boundaries has steps"
+    flag_rules.stop(f"--values must {rule}; got {FLAGS.values!r}")
 
-  schedule = kernels.OneCycle.preset(FLAGS.preset, peak_lr, total_steps)
-  if pair is None:
-    return schedule
-  return dataclasses.replace(schedule, momentum=pair)
+
+def has_own_warmup(compared=()):
+  """Whether the schedule, or one that is compared, has a warmup inside."""
+  return bool({FLAGS.schedule, *_parts(), *compared} & set(OWN_WARMUP))
+
+
+def _parts():
+  return flag_rules.split(FLAGS.parts) if FLAGS.schedule == "join" else []
+
+
+def boundaries():
+  """The durations of --boundaries."""
+  return flag_rules.split(FLAGS.boundaries)

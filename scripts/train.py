@@ -34,6 +34,7 @@ _PEAKS = {
   "adagrad": 5e-2,
   "ftrl": 5e-2,
 }
+_EXACT = ("adam", "adamw", "adamax", "lamb")
 _MODEL_USES = {
   "mlp": ("hidden", "dropout"),
   "cnn": ("hidden", "dropout", "filters"),
@@ -95,6 +96,12 @@ def _define_model_flags():
     "momentum", None, "sgd, rmsprop: own momentum, unset: 0.9", high=0.999
   )
   flags.DEFINE_bool("nesterov", True, "sgd: Nesterov momentum")
+  flags.DEFINE_enum(
+    "bias_correction",
+    "keras",
+    ("keras", "exact"),
+    f"{', '.join(_EXACT)}: divide by 1 - beta_1^t, or by 1 - prod beta_1(i)",
+  )
 
 
 def _define_loop_flags():
@@ -149,8 +156,11 @@ def check_flags():
   if FLAGS.model not in _MODEL_USES and ":" not in FLAGS.model:
     rule = f"one of {known}, or package.module:function"
     flag_rules.stop(f"--model must be {rule}; got {FLAGS.model!r}")
-  flag_rules.refuse_unused("schedule", schedule_flags.USES)
+  schedule_flags.check()
   flag_rules.refuse_unused("model", _MODEL_USES)
+  if FLAGS.bias_correction == "exact" and FLAGS.optimizer not in _EXACT:
+    choice = f"--optimizer={FLAGS.optimizer}"
+    flag_rules.stop(f"--bias_correction=exact has no effect with {choice}")
   for name in ("momentum", "nesterov"):
     able = ("sgd", "rmsprop") if name == "momentum" else ("sgd",)
     if FLAGS[name].present and FLAGS.optimizer not in able:

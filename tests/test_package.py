@@ -14,10 +14,12 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Inside trainloop a module may import only modules of lower layers.
 LAYERS = [
   {
+    "bias_correction",
     "durations",
     "events",
     "fit_plan",
     "pace",
+    "plots",
     "progress",
     "structures",
     "tensorboard",

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from kernels import checks
+from trainloop import bias_correction as exact
 
 # The attribute that holds the momentum coefficient. SGD and RMSprop ask
 # `momentum != 0` or `> 0` in Python; the others only compute with beta_1.
@@ -53,12 +54,16 @@ class Binding:
 
   Args:
     optimizer: a Keras optimizer.
+    bias_correction: "keras" or "exact"; see that module.
+
+  Attributes:
+    exact: whether that is "exact", and `apply` needs a correction.
 
   Raises:
     ValueError: if the optimizer is none, or brings what the loop can't run.
   """
 
-  def __init__(self, optimizer):
+  def __init__(self, optimizer, bias_correction="keras"):
     if not isinstance(optimizer, keras.optimizers.Optimizer):
       kind = type(optimizer).__name__
       checks.fail("optimizer", kind, "a Keras optimizer or its string name")
@@ -67,6 +72,7 @@ class Binding:
     kinds = [kind.__name__ for kind in type(optimizer).__mro__]
     names = [_MOMENTUM_ATTRIBUTE[k] for k in kinds if k in _MOMENTUM_ATTRIBUTE]
     self._attribute = names[0] if names else None
+    self.exact = exact.asked(bias_correction, optimizer)
 
   @property
   def momentum(self):
@@ -101,7 +107,15 @@ class Binding:
     if not self.optimizer.built:
       self.optimizer.build(variables)
 
-  def apply(self, strategy, gradients, variables, learning_rate, momentum):
+  def apply(
+    self,
+    strategy,
+    gradients,
+    variables,
+    learning_rate,
+    momentum,
+    correction=None,
+  ):
     """The optimizer's update with these values; traced, cross-replica.
 
     Args:
@@ -111,13 +125,14 @@ class Binding:
       variables: the trainable variables.
       learning_rate: float32 scalar tensor.
       momentum: float32 scalar tensor, or None for the optimizer's own.
+      correction: what `bias_correction.factor` gave, or None.
     """
     # Replicas trace one after another: what they read is set around them all.
-    with self._set(strategy, learning_rate, momentum):
+    with self._set(strategy, learning_rate, momentum, correction):
       strategy.run(self.optimizer.apply, args=(gradients, variables))
 
   @contextlib.contextmanager
-  def _set(self, strategy, learning_rate, momentum):
+  def _set(self, strategy, learning_rate, momentum, correction):
     """Puts tensors where `optimizer.apply` reads them; then puts all back."""
     optimizer, kept = self.optimizer, {}
     if isinstance(optimizer.learning_rate, keras.Variable):
@@ -136,10 +151,13 @@ class Binding:
       # Keras would sum over the replicas again, after clipping each one's
       # part; nothing public says that gradients are summed already.
       optimizer._all_reduce_sum_gradients = list
+    if correction is not None:
+      optimizer.update_step = exact.corrected(optimizer, correction)
     try:
       yield
     finally:
-      vars(optimizer).pop("_all_reduce_sum_gradients", None)
+      for name in ("_all_reduce_sum_gradients", "update_step"):
+        vars(optimizer).pop(name, None)
       for name, value in kept.items():
         setattr(optimizer, name, value)
 

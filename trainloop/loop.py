@@ -45,6 +45,8 @@ class TrainLoop:
     checkpoint_every: duration between checkpoints in the workdir.
     on_nonfinite: "raise": an update whose loss or gradient is not finite is
       not applied, and `NonFiniteError` names its step.
+    bias_correction: "keras", or "exact" for Adam, AdamW, Adamax and Lamb
+      under a moving beta_1: they then divide by 1 - prod beta_1(i).
     log_every: write each row whose step is a multiple of this, int >= 1.
     seed: seeds Keras before a callable `model` is called.
     verbose: whether to show progress.
@@ -71,6 +73,7 @@ class TrainLoop:
     validate_every="1ep",
     checkpoint_every="1ep",
     on_nonfinite="raise",
+    bias_correction="keras",
     log_every=1,
     seed=0,
     verbose=True,
@@ -95,6 +98,7 @@ class TrainLoop:
       make.judging(early_stopping, reduce_on_plateau),
       seed,
       compile,
+      bias_correction,
     )
     self._records = self._schedule = None
     self.history = None
@@ -296,6 +300,7 @@ class TrainLoop:
       "log_every": self._log_every,
       **self._parts.identity(),
       "schedule": schedule.to_config(),
+      "bias_correction": "exact" if self._parts.binding.exact else "keras",
     }
 
   def _begin(self, source, epochs, schedule, begins):

@@ -1,7 +1,7 @@
 """Model, optimizer and compiled calls of a loop, made under one strategy."""
 
 from kernels import checks
-from trainloop import engine, make, preflight
+from trainloop import bias_correction, engine, make, preflight
 from trainloop.evaluation import Evaluation
 from trainloop.hyperparameters import Binding
 from trainloop.judge import Judge
@@ -18,6 +18,7 @@ class Parts:
     model, optimizer, loss, metrics, loss_weights, seed, compile: see
       `TrainLoop`.
     judging: (EarlyStopping or None, ReduceOnPlateau or None).
+    bias_correction: see `Binding`.
 
   Attributes:
     binding: the optimizer's `Binding`.
@@ -36,6 +37,7 @@ class Parts:
     judging,
     seed,
     compile,
+    bias_correction,
   ):
     self.strategy, self.judging = strategy, judging
     self._compile = compile
@@ -43,7 +45,7 @@ class Parts:
     self.engine = self.state = self.evaluation = self.metric_names = None
     with strategy.scope():
       self.model = make.model(model, seed)
-      self.binding = Binding(make.optimizer(optimizer))
+      self.binding = Binding(make.optimizer(optimizer), bias_correction)
       self.model.compile(
         optimizer=self.binding.optimizer,
         loss=loss,
@@ -78,7 +80,14 @@ class Parts:
       )
       jit = self.engine.name == "xla"
       self.evaluation = Evaluation(self.strategy, self._step, jit)
-      self.state = TrainState(Judge(model.weights, *self.judging))
+      judge = Judge(model.weights, *self.judging)
+      self.state = TrainState(judge, self._first_product())
+
+  def _first_product(self):
+    binding = self.binding
+    if not binding.exact:
+      return None
+    return bias_correction.first_product(binding.optimizer)
 
   def check(self, name, source):
     """Refuses data that does not fit the first; see `preflight`."""

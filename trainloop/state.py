@@ -12,15 +12,18 @@ class TrainState(tf.Module):
 
   Args:
     judge: the run's `Judge`.
+    momentum_product: the first value of that attribute, or None.
 
   Attributes:
     global_step: global batches consumed, the only clock.
     epoch: epochs begun and finished.
     schedule_start: the global step at which the current schedule is at 0.
+    momentum_product: product of all updates' momenta, float64; None where
+      nothing asks for it.
     loss_sum, examples: of the current epoch, for its mean loss.
   """
 
-  def __init__(self, judge):
+  def __init__(self, judge, momentum_product=None):
     super().__init__(name="state")
     self.judge = judge
     self.global_step = _counter()
@@ -28,6 +31,11 @@ class TrainState(tf.Module):
     self.schedule_start = _counter()
     self.loss_sum = _counter(tf.float64)
     self.examples = _counter()
+    self.momentum_product = None
+    if momentum_product is not None:
+      self.momentum_product = tf.Variable(
+        momentum_product, dtype=tf.float64, trainable=False
+      )
 
   def count(self, loss, examples):
     """Adds one update's mean loss over `examples` to the epoch; in graph."""

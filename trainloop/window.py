@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from trainloop import distribution, feed
+from trainloop import bias_correction, distribution, feed
 
 # Columns of a row; the step itself is the window's first step plus the index.
 COLUMNS = ("learning_rate", "momentum", "loss", "grad_norm")
@@ -104,7 +104,12 @@ class Window:
     def apply():
       moved = momentum if self._moves_momentum else None
       self._binding.apply(
-        self._strategy, gradients, step.variables, learning_rate, moved
+        self._strategy,
+        gradients,
+        step.variables,
+        learning_rate,
+        moved,
+        self._correction(momentum),
       )
       self._strategy.run(step.update_metrics, args=(batch, y_pred))
       self._state.count(loss, count)
@@ -117,3 +122,12 @@ class Window:
 
     finite = tf.cond(finite, apply, refuse)
     return tf.stack([learning_rate, momentum, loss, norm]), finite
+
+  def _correction(self, momentum):
+    """Counts an update's momentum; its correction, or None if none is asked."""
+    product = self._state.momentum_product
+    if product is None:
+      return None
+    product.assign(product * tf.cast(momentum, tf.float64))
+    optimizer = self._binding.optimizer
+    return bias_correction.factor(optimizer, momentum, product)

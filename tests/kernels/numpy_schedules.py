@@ -65,3 +65,28 @@ def polynomial(t, first, last, total, power, cycle):
   length = total * max(1, math.ceil(t / total)) if cycle else total
   t = min(t, length)
   return (first - last) * (1 - t / length) ** power + last, None
+
+
+def warmup_stable_decay(t, peak, warmup, stable, decay, first, last, shape):
+  if t < warmup:
+    return linear(first, peak, t / warmup), None
+  x = min(max(t - warmup - stable, 0) / decay, 1)
+  fallen = {
+    "linear": x,
+    "cosine": (1 - math.cos(math.pi * x)) / 2,
+    "sqrt": math.sqrt(x),
+  }[shape]
+  return linear(peak, last, fallen), None
+
+
+def join(t, parts, boundaries):
+  """`parts` are references of their own; each sees its own step 0."""
+  j = sum(t >= boundary for boundary in boundaries)
+  return parts[j](t - (0, *boundaries)[j])
+
+
+def warm_up(t, part, warmup, first):
+  if t >= warmup:
+    return part(t - warmup)
+  lr, momentum = part(0)
+  return linear(first, lr, t / warmup), momentum

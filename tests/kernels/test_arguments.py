@@ -5,11 +5,22 @@ import pytest
 import kernels
 from kernels import (
   Constant,
+  Cosine,
   CosineRestarts,
+  Exponential,
+  InverseTime,
+  Join,
+  Linear,
   OneCycle,
+  PiecewiseConstant,
+  Polynomial,
   RangeSweep,
+  Scaled,
+  StepDecay,
   Triangular,
+  Warmup,
   WarmupCosine,
+  WarmupStableDecay,
 )
 
 NAN, INF = float("nan"), float("inf")
@@ -27,6 +38,22 @@ GOOD = {
   OneCycle: {"peak_lr": 0.1, "total_steps": 10},
   WarmupCosine: {"peak_lr": 0.1, "warmup_steps": 2, "total_steps": 10},
   RangeSweep: {"min_lr": 1e-5, "max_lr": 1.0, "total_steps": 10},
+  Linear: {"initial_lr": 0.1, "final_lr": 0.0, "total_steps": 10},
+  Cosine: {"initial_lr": 0.1, "total_steps": 10},
+  Polynomial: {"initial_lr": 0.1, "final_lr": 0.0, "total_steps": 10},
+  Exponential: {"initial_lr": 0.1, "decay_steps": 10, "decay_rate": 0.9},
+  InverseTime: {"initial_lr": 0.1, "decay_steps": 10, "decay_rate": 0.9},
+  StepDecay: {"initial_lr": 0.1, "drop": 0.5, "drop_every": 10},
+  PiecewiseConstant: {"boundaries": (5, 9), "values": (0.3, 0.2, 0.1)},
+  WarmupStableDecay: {
+    "peak_lr": 0.1,
+    "warmup_steps": 2,
+    "stable_steps": 5,
+    "decay_steps": 3,
+  },
+  Join: {"schedules": (Constant(0.1), Constant(0.2)), "boundaries": (5,)},
+  Warmup: {"schedule": Constant(0.1), "warmup_steps": 5},
+  Scaled: {"schedule": Constant(0.1), "factor": 0.5},
 }
 FIELDS = {
   CosineRestarts: {
@@ -75,6 +102,55 @@ FIELDS = {
     "total_steps": [1, 0],
     "spacing": ["log"],
   },
+  Linear: {
+    "initial_lr": [-1, "high"],
+    "final_lr": [INF],
+    "total_steps": [0, 1.5],
+  },
+  Cosine: {"initial_lr": [NAN], "total_steps": [-5], "final_lr": [-0.1]},
+  Polynomial: {
+    "initial_lr": [-1],
+    "final_lr": [NAN],
+    "total_steps": [0],
+    "power": [0, -1, INF],
+    "cycle": [1],
+  },
+  Exponential: {
+    "initial_lr": [-1],
+    "decay_steps": [0, 2.5],
+    "decay_rate": [0, NAN],
+    "staircase": ["yes"],
+  },
+  InverseTime: {"decay_steps": [0], "decay_rate": [-1], "staircase": [0]},
+  StepDecay: {"initial_lr": [INF], "drop": [0, -1], "drop_every": [0, 0.5]},
+  PiecewiseConstant: {
+    "boundaries": [(), 5, (9, 5), (5, 5), (0, 5), (1.5, 5)],
+    "values": [(0.1,), 0.1, (0.3, -0.2, 0.1), (0.3, NAN, 0.1)],
+  },
+  WarmupStableDecay: {
+    "peak_lr": [-1],
+    "warmup_steps": [-1, 0.5],
+    "stable_steps": [-1],
+    "decay_steps": [0],
+    "initial_lr": [INF],
+    "final_lr": [-0.1],
+    "decay": ["exponential", 1],
+  },
+  Join: {
+    "schedules": [
+      (),
+      Constant(0.1),
+      (Constant(0.1), 0.1),
+      (Constant(0.1), Constant(0.1, 0.9)),
+    ],
+    "boundaries": [(), (5, 9), (0,), 5],
+  },
+  Warmup: {
+    "schedule": [0.1, None],
+    "warmup_steps": [-1, 1.5],
+    "initial_lr": [-1],
+  },
+  Scaled: {"schedule": ["cosine"], "factor": [-1, NAN]},
 }
 BAD += [
   (kind, {**GOOD[kind], name: value}, name)
@@ -84,14 +160,32 @@ BAD += [
 ]
 
 
+def shown(value):
+  """What a message may show: the value, or the bad part of a sequence."""
+  parts = value if isinstance(value, (tuple, list)) else ()
+  return [repr(value), *map(repr, parts)]
+
+
 @pytest.mark.parametrize(("kind", "fields", "name"), BAD, ids=str)
 def test_refused_when_made(kind, fields, name):
   with pytest.raises(ValueError) as caught:
     kind(**fields)
   message = str(caught.value)
-  assert f"`{name}` must be " in message
-  assert repr(fields[name]) in message or not isinstance(fields[name], str)
+  assert message.startswith(f"`{name}` must be ")
+  assert message.endswith(tuple(f"; got {one}" for one in shown(fields[name])))
   assert "\n" not in message
+
+
+def test_the_table_is_whole():
+  assert len(BAD) >= 60
+  every = {
+    kind
+    for kind in vars(kernels).values()
+    if isinstance(kind, type) and issubclass(kind, kernels.Schedule)
+  }
+  assert {kind for kind, _, _ in BAD} == every - {kernels.Schedule}
+  for kind, fields in GOOD.items():
+    kind(**fields)
 
 
 def test_three_phase_needs_room():

@@ -1,9 +1,13 @@
 """Exact first, last and boundary values, as the docstrings state them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import kernels
+from kernels import cycles
 
 
 def rates(schedule, *steps):
@@ -32,17 +36,24 @@ def test_one_cycle_peak_is_on_its_step():
     assert schedule(step).momentum.numpy() == np.float32(0.85)
 
 
-@pytest.mark.parametrize("mult", [1, 1.1, 1.5, 2, 3, 10])
+@pytest.mark.parametrize(
+  "mult", [(1, 1), (11, 10), (3, 2), (2, 1), (3, 1), (10, 1)]
+)
 @pytest.mark.parametrize("first", [1, 10, 390])
 def test_restart_steps_have_the_peak(mult, first):
-  schedule = kernels.CosineRestarts(0.1, first, mult)
-  starts = schedule.cycle_starts(2**40)[:40] if mult > 1 else None
-  if starts is None:
-    starts = [first * (i + 1) for i in range(40)]
+  up, down = mult
+  starts, length = [first], first
+  while len(starts) < 40 and starts[-1] < 2**40:
+    length = -(-length * up // down)  # in integers, rounded up
+    starts.append(starts[-1] + length)
+  schedule = kernels.CosineRestarts(0.1, first, up / down)
+  assert schedule.cycle_starts(starts[-1] + 1) == starts
   assert rates(schedule, *starts) == f32(*[0.1] * len(starts))
-  longer = [s for s, e in zip(starts[1:], starts, strict=False) if s - e > 1]
-  before = rates(schedule, *[s - 1 for s in longer])
-  assert all(rate < f32(0.1)[0] for rate in before)
+  before = [s - 1 for s, e in zip(starts, [0, *starts], strict=False)
+            if s - e > 1]  # fmt: skip
+  assert all(rate < f32(0.1)[0] for rate in rates(schedule, *before))
+  for t in [*starts[::5], starts[-1]]:  # and one step at a time
+    assert schedule(t).learning_rate == np.float32(0.1)
 
 
 def test_the_multiplier_is_the_decimal_written():
@@ -56,7 +67,7 @@ def test_cycles_end_at_the_floor():
   assert schedule.total_steps == 9
   assert rates(schedule, 9, 10, 2**40) == f32(0.01, 0.01, 0.01)
   assert schedule(9).momentum.numpy() == np.float32(0.9)
-  assert schedule.cycle_starts(100) == [3, 9]
+  assert schedule.cycle_starts(100) == [3]  # 9 is the end
 
 
 def test_triangular_base_and_peak():
@@ -81,3 +92,95 @@ def test_small_rates_keep_their_digits():
   last = rates(kernels.Cosine(1.0, 10**6), 10**6 - 1)[0]
   exact = np.sin(np.pi / 2 * 1e-6) ** 2
   assert abs(last - exact) <= 1e-7 * exact
+
+
+@pytest.mark.parametrize("size", [1, 2, 16, 17, 33, 430])
+def test_one_step_and_many_find_the_same_cycle(size):
+  starts = [0, *np.cumsum(np.arange(1, size)).tolist()]
+  steps = sorted({s + d for s in [*starts, 2**40] for d in (-1, 0, 1)} - {-1})
+  many = cycles.locate(tf.constant(steps, tf.int64), starts).numpy()
+  one = [cycles.locate(tf.constant(t, tf.int64), starts) for t in steps]
+  want = [sum(start <= t for start in starts) - 1 for t in steps]
+  assert many.tolist() == [int(found) for found in one] == want
+
+
+def test_warmup_stable_decay_joints():
+  for decay in ("linear", "cosine", "sqrt"):
+    schedule = kernels.WarmupStableDecay(0.3, 10, 50, 5, 0.01, 0.02, decay)
+    assert schedule.total_steps == 65
+    want = f32(0.01, 0.3, 0.3, 0.02, 0.02, 0.02)
+    assert rates(schedule, 0, 10, 60, 65, 66, 2**40) == want
+  last = rates(
+    kernels.WarmupStableDecay(1.0, 0, 0, 10**6, decay="sqrt"), 999999
+  )
+  exact = 1e-6 / (1 + np.sqrt(1 - 1e-6))
+  assert abs(last[0] - exact) <= 1e-7 * exact
+
+
+def test_compositions_add_up():
+  cycle = kernels.OneCycle(0.3, 40)
+  restarts = kernels.CosineRestarts(0.3, 10, 2.0, momentum=(0.9, 0.8))
+  ended = dataclasses.replace(restarts, cycles=2)
+  joined = kernels.Join([cycle, restarts], [40])
+  assert joined.total_steps is None and joined.overrun
+  assert joined.cycle_starts(111) == [40, 50, 70, 110]
+  assert joined.cycle_starts(40) == []
+  assert kernels.Join([restarts, ended], [35]).cycle_starts(70) == [
+    *[10, 30, 35],
+    45,  # 65 is the end
+  ]
+  assert kernels.Join([restarts, ended], [35]).total_steps == 65
+  assert kernels.Join([restarts, cycle], [35]).overrun is False
+  warm = kernels.Warmup(kernels.Scaled(cycle, 2.0), 5)
+  assert warm.total_steps == 45 and not warm.overrun
+  assert kernels.Warmup(restarts, 5).cycle_starts(36) == [15, 35]
+  assert kernels.Scaled(ended, 0.5).cycle_starts(99) == [10, 30]
+  assert rates(warm, 5, 44) == f32(2 * (0.3 / 25), 2 * (0.3 / 25 / 1e4))
+  assert warm(0).momentum == warm(5).momentum == np.float32(0.95)
+
+
+@pytest.mark.parametrize("warmup", [0, 5, 10])
+def test_a_decay_of_no_steps_still_ends(warmup):
+  schedule = kernels.WarmupCosine(
+    0.1, warmup, 10, 10 - warmup, final_lr=0.001, momentum=(0.95, 0.85)
+  )
+  assert rates(schedule, 10, 11) == f32(0.001, 0.001)
+  assert schedule(10).momentum.numpy() == np.float32(0.95)
+  if warmup < 10:
+    assert rates(schedule, warmup, 9) == f32(0.1, 0.1)
+
+
+def test_many_cycles_cost_nothing():
+  schedule = kernels.CosineRestarts(0.1, 10, cycles=10**9, floor_lr=0.01)
+  assert schedule.total_steps == 10**10
+  last = 10**10 - 10
+  assert rates(schedule, last, 10**10, 2**40) == f32(0.1, 0.01, 0.01)
+  endless = kernels.CosineRestarts(0.1, 2**60, cycles=10**9)
+  assert rates(endless, 2**60) == f32(0.1)
+
+
+def test_rates_past_float32_are_refused():
+  for make, name in (
+    (lambda: kernels.Constant(1e300), "learning_rate"),
+    (lambda: kernels.RangeSweep(1e-300, 1e300, 5), "max_lr"),
+    (lambda: kernels.OneCycle(1.0, 10, initial_div=1e-300), "initial_div"),
+    (lambda: kernels.OneCycle(1.0, 10, final_div=1e-300), "final_div"),
+    (lambda: kernels.CosineRestarts(1.0, 2**63), "cycle_steps"),
+    (lambda: kernels.Triangular(0.0, 1.0, 2**62), "half_cycle_steps"),
+    (lambda: kernels.CosineRestarts(1.0, 10, 1.000001), "cycle_mult"),
+  ):
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+      make()
+  tiny = kernels.RangeSweep(1e-300, 1e30, 5)
+  assert np.isfinite(rates(tiny, *range(5))).all()
+  zero = kernels.CosineRestarts(0.0, 1, peak_decay=2.0)
+  assert rates(zero, 5000) == [0.0]
+
+
+def test_a_config_that_is_not_whole():
+  for config, match in (
+    ({"kernel": "Constant"}, "is not whole"),
+    ({"kernel": "Constant", "rate": 1.0}, "must be one of learning_rate"),
+  ):
+    with pytest.raises(ValueError, match=match):
+      kernels.from_config(config)

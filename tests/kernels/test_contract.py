@@ -11,8 +11,21 @@ import tensorflow as tf
 import kernels
 import numpy_schedules as ref
 
-# (schedule, reference(t) -> (lr, momentum or None), allowed ulp, last step)
 PAIR = (0.95, 0.85)
+
+
+def restarts_reference(t):
+  lengths = [10, 11, 13, 15, 17, 19, 21, 24]
+  return ref.cosine_restarts(t, 0.3, lengths, 0.9, 1e-4, PAIR)
+
+
+def cycle_reference(t):
+  ends = [8.0, 29.0]
+  return ref.one_cycle(t, [0.012, 0.3, 1.2e-6], [*PAIR, 0.95], ends, ref.cosine)
+
+
+RESTARTS = kernels.CosineRestarts(0.3, 10, 1.1, 0.9, 1e-4, momentum=PAIR)
+# (schedule, reference(t) -> (lr, momentum or None), allowed ulp)
 CASES = [
   (kernels.Constant(0.3), lambda t: (0.3, None), 1),
   (kernels.Constant(1e-30, 0.9), lambda t: (1e-30, 0.9), 1),
@@ -66,13 +79,7 @@ CASES = [
     lambda t: ref.cosine_restarts(t, 0.3, [7], momentum=PAIR),
     1,
   ),
-  (
-    kernels.CosineRestarts(0.3, 10, 1.1, 0.9, 1e-4, momentum=PAIR),
-    lambda t: ref.cosine_restarts(
-      t, 0.3, [10, 11, 13, 15, 17, 19, 21, 24], 0.9, 1e-4, PAIR
-    ),
-    4,
-  ),
+  (RESTARTS, restarts_reference, 4),
   (
     kernels.CosineRestarts(0.3, 10, 0.5, round_to=2),
     lambda t: ref.cosine_restarts(t, 0.3, [10, 6, 4, 2]),
@@ -149,6 +156,59 @@ CASES = [
   (
     kernels.RangeSweep(1e-7, 10.0, 77, "linear"),
     lambda t: ref.range_sweep(t, 1e-7, 10.0, 77, "linear"),
+    1,
+  ),
+  *(
+    (
+      kernels.WarmupStableDecay(0.3, 7, 40, 30, 1e-3, 1e-5, shape),
+      lambda t, shape=shape: ref.warmup_stable_decay(
+        t, 0.3, 7, 40, 30, 1e-3, 1e-5, shape
+      ),
+      1,
+    )
+    for shape in ("linear", "cosine", "sqrt")
+  ),
+  (
+    kernels.Join([kernels.OneCycle(0.3, 30), RESTARTS], [30]),
+    lambda t: ref.join(t, [cycle_reference, restarts_reference], [30]),
+    4,
+  ),
+  (
+    kernels.Join(
+      [
+        kernels.Linear(0.0, 0.3, 10),
+        kernels.Constant(0.3),
+        kernels.Cosine(0.3, 30, 1e-6),
+      ],
+      [10, 50],
+    ),
+    lambda t: ref.join(
+      t,
+      [
+        lambda t: (ref.linear(0.0, 0.3, t / 10), None),
+        lambda t: (0.3, None),
+        lambda t: (ref.cosine(0.3, 1e-6, min(t / 30, 1)), None),
+      ],
+      [10, 50],
+    ),
+    1,
+  ),
+  (
+    kernels.Warmup(RESTARTS, 9, 1e-4),
+    lambda t: ref.warm_up(t, restarts_reference, 9, 1e-4),
+    4,
+  ),
+  (
+    kernels.Scaled(kernels.Warmup(kernels.OneCycle(0.3, 30), 9), 0.25),
+    lambda t: (
+      0.25 * ref.warm_up(t, cycle_reference, 9, 0.0)[0],
+      ref.warm_up(t, cycle_reference, 9, 0.0)[1],
+    ),
+    1,
+  ),
+  (
+    kernels.from_function(lambda epoch: 0.3 / (1 + epoch), 5, 9),
+    lambda t: (0.3 / (1 + min(t // 9, 4)), None),
     1,
   ),
 ]

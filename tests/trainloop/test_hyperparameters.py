@@ -28,14 +28,15 @@ def make(name, learning_rate=0.01, **options):
   return kind(learning_rate, **{**WITH_MOMENTUM.get(name, {}), **options})
 
 
-def regression(optimizer, schedule, steps=STEPS):
+def regression(optimizer, schedule, steps=STEPS, **options):
   """Trains y = w x with one example a batch; returns (loop, x, y)."""
   rng = np.random.default_rng(3)
   x = rng.normal(size=(steps, 4)).astype(np.float32)
   y = x @ rng.normal(size=(4, 1)).astype(np.float32)
   layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
   net = keras.Sequential([keras.layers.Input((4,)), layer])
-  loop = small.loop(net, optimizer, loss="mse", metrics=None, schedule=schedule)
+  options = {"loss": "mse", "metrics": None, **options}
+  loop = small.loop(net, optimizer, schedule=schedule, **options)
   data = trainloop.ArrayData(x, y, batch_size=1, shuffle=False)
   loop.fit(data, 1)
   return loop, x.astype(np.float64), y.astype(np.float64)

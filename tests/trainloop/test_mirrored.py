@@ -12,6 +12,7 @@ import trainloop
 OPTIMIZERS = {
   "sgd": lambda: keras.optimizers.SGD(nesterov=True),
   "adam": lambda: keras.optimizers.Adam(clipnorm=0.5),
+  "adamw exact": lambda: keras.optimizers.AdamW(weight_decay=0.1),
 }
 
 
@@ -29,6 +30,7 @@ def train(strategy, optimizer):
     strategy=strategy,
     schedule=kernels.OneCycle(0.05, 39),
     steps_per_loop=5,
+    bias_correction="exact" if "exact" in optimizer else "keras",
   )
   # 13 steps of 8, and the last one of 4; 33 do not halve either.
   data = small.data(100, 8, drop_remainder=False)

@@ -1,0 +1,170 @@
+"""Schedules made of schedules: Join, Warmup, Scaled."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from kernels import base, checks, curves, cycles
+
+
+@dataclasses.dataclass(frozen=True)
+class Join(base.Schedule):
+  """One schedule after another.
+
+  Schedule j drives the steps from boundaries[j-1] up to, not including,
+  boundaries[j], and sees step - boundaries[j-1]: a boundary step belongs to
+  the next one. It ends where its last schedule does. A schedule that is
+  shorter than its part holds its last value. Each boundary starts a cycle.
+
+  Args:
+    schedules: one or more `Schedule`s; all of them set momentum, or none.
+    boundaries: strictly ascending steps, ints >= 1, one fewer than schedules.
+
+  Raises:
+    ValueError: if a field breaks its rule.
+  """
+
+  schedules: tuple
+  boundaries: tuple
+
+  def __post_init__(self):
+    rule = "a sequence of one or more schedules"
+    schedules = self.schedules
+    if not isinstance(schedules, (tuple, list)) or not schedules:
+      checks.fail("schedules", schedules, rule)
+    schedules = tuple(
+      base.check_schedule("schedules", one) for one in schedules
+    )
+    moves = [one.moves_momentum for one in schedules]
+    if len(set(moves)) > 1:
+      rule = "schedules that all set momentum, or none of them"
+      checks.fail("schedules", schedules, rule)
+    boundaries = checks.boundaries("boundaries", self.boundaries)
+    if len(boundaries) != len(schedules) - 1:
+      rule = f"{len(schedules) - 1} steps, one fewer than schedules"
+      checks.fail("boundaries", boundaries, rule)
+    self.set_fields(schedules=schedules, boundaries=boundaries)
+
+  @property
+  def total_steps(self):
+    """Step at which the last schedule ends; None if it is endless."""
+    start, last = self._parts()[-1]
+    return None if last.total_steps is None else start + last.total_steps
+
+  @property
+  def overrun(self):
+    """Whether a run may be longer: what the last schedule says."""
+    return self.schedules[-1].overrun
+
+  def cycle_starts(self, steps):
+    found, parts = [], self._parts()
+    ends = [*self.boundaries, steps]
+    for (start, schedule), end in zip(parts, ends, strict=True):
+      length = min(end, steps) - start
+      if length > 0:
+        found += [start] if start else []
+        found += [start + own for own in schedule.cycle_starts(length)]
+    return found
+
+  def compute(self, step):
+    (_, first), *rest = self._parts()
+    rate, momentum = first.compute(step)
+    for start, schedule in rest:
+      mine = step >= start
+      new_rate, new = schedule.compute(tf.maximum(step - start, 0))
+      rate = tf.where(mine, new_rate, rate)
+      momentum = None if new is None else tf.where(mine, new, momentum)
+    return rate, momentum
+
+  def _parts(self):
+    return list(zip((0, *self.boundaries), self.schedules, strict=True))
+
+
+@dataclasses.dataclass(frozen=True)
+class Warmup(base.Schedule):
+  """A line from initial_lr up to a schedule's first rate, then the schedule.
+
+  initial + (schedule(0) - initial) t / warmup_steps, then
+  schedule(t - warmup_steps). Momentum waits at the schedule's first value.
+
+  Args:
+    schedule: a `Schedule`.
+    warmup_steps: steps of the line, int >= 0.
+    initial_lr: rate of step 0 where there is a warmup, finite, >= 0.
+
+  Raises:
+    ValueError: if a field breaks its rule.
+
+  Goyal et al. 2017, "Accurate, Large Minibatch SGD".
+  """
+
+  schedule: base.Schedule
+  warmup_steps: int
+  initial_lr: float = 0.0
+
+  def __post_init__(self):
+    base.check_schedule("schedule", self.schedule)
+    self.set_fields(
+      warmup_steps=checks.integer("warmup_steps", self.warmup_steps, 0),
+      initial_lr=checks.rate("initial_lr", self.initial_lr),
+    )
+
+  @property
+  def total_steps(self):
+    """The schedule's steps and the warmup's; None if it is endless."""
+    total = self.schedule.total_steps
+    return None if total is None else total + self.warmup_steps
+
+  @property
+  def overrun(self):
+    """Whether a run may be longer: what the schedule says."""
+    return self.schedule.overrun
+
+  def cycle_starts(self, steps):
+    own = self.schedule.cycle_starts(max(0, steps - self.warmup_steps))
+    return [self.warmup_steps + start for start in own]
+
+  def compute(self, step):
+    # Before its start the schedule is asked for its step 0: the line's end.
+    after = tf.maximum(step - self.warmup_steps, 0)
+    rate, momentum = self.schedule.compute(after)
+    up = cycles.fractions_of(step, self.warmup_steps)
+    line = curves.linear(self.initial_lr, rate, *up)
+    return tf.where(step < self.warmup_steps, line, rate), momentum
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaled(base.Schedule):
+  """Another schedule's learning rate times a factor; momentum as it is.
+
+  Args:
+    schedule: a `Schedule`.
+    factor: finite, >= 0.
+
+  Raises:
+    ValueError: if a field breaks its rule.
+  """
+
+  schedule: base.Schedule
+  factor: float
+
+  def __post_init__(self):
+    base.check_schedule("schedule", self.schedule)
+    self.set_fields(factor=checks.rate("factor", self.factor))
+
+  @property
+  def total_steps(self):
+    """The schedule's own."""
+    return self.schedule.total_steps
+
+  @property
+  def overrun(self):
+    """Whether a run may be longer: what the schedule says."""
+    return self.schedule.overrun
+
+  def cycle_starts(self, steps):
+    return self.schedule.cycle_starts(steps)
+
+  def compute(self, step):
+    rate, momentum = self.schedule.compute(step)
+    return rate * tf.constant(self.factor, tf.float64), momentum

@@ -1,0 +1,80 @@
+"""Draws schedules without training: in the terminal, and as a PNG.
+
+  python scripts/plot_schedule.py --schedule=cosine_restarts --cycle_mult=2
+  python scripts/plot_schedule.py --compare=torch,fastai,ktrain,optax \\
+      --axis=log --output=one_cycle.png
+
+Takes the schedule flags of train.py. --compare lays several over each other:
+1cycle presets, or schedules by name, which share the other flags.
+"""
+
+import sys
+
+from absl import app, flags
+
+import flag_rules
+import quiet
+import schedule_flags
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+  """Defines all flags of the script."""
+  schedule_flags.define()
+  flag_rules.integer("epochs", 20, "passes over the training data", 1)
+  flag_rules.integer("steps_per_epoch", 100, "updates of an epoch", 1)
+  known = (*schedule_flags.PRESETS, *schedule_flags.PARTS)
+  flag_rules.names("compare", "", "what to lay over each other", known)
+  flags.DEFINE_enum("axis", "linear", ("linear", "log"), "of learning rates")
+  flags.DEFINE_string("output", None, "PNG to write; unset: terminal only")
+  flag_rules.show_in_help()
+
+
+def main(argv):
+  del argv
+  compared = flag_rules.split(FLAGS.compare)
+  schedule_flags.check(compared)
+  with quiet.startup():
+    import tensorflow as tf
+
+    from kernels import checks
+    from trainloop import plots
+
+    tf.config.list_logical_devices()
+  steps = FLAGS.epochs * FLAGS.steps_per_epoch
+  try:
+    schedules = _schedules(compared, steps)
+    print(plots.text(schedules, steps, FLAGS.axis))
+    if FLAGS.output is not None:
+      plots.save(FLAGS.output, schedules, steps, FLAGS.axis)
+      print(f"wrote {FLAGS.output}")
+  except checks.ArgumentError as error:
+    flag_rules.stop(error)
+  except ModuleNotFoundError as error:
+    extra = "pip install 'trainloop-tf[examples]'"
+    flag_rules.stop(f"--output needs {error.name}: {extra}")
+  except OSError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _schedules(compared, steps):
+  """{name: schedule}: the one of --schedule, or those of --compare."""
+  import schedule_makers
+
+  peak = 0.1 if FLAGS.peak_lr is None else FLAGS.peak_lr
+  found = {}
+  for name in compared or [FLAGS.schedule]:
+    preset = name in schedule_flags.PRESETS
+    FLAGS.schedule = "one_cycle" if preset else name
+    if preset:
+      FLAGS.preset = name
+    made = schedule_makers.make(peak, FLAGS.steps_per_epoch, steps)
+    found[name] = made
+  return found
+
+
+if __name__ == "__main__":
+  define_flags()
+  app.run(main, flags_parser=flag_rules.parse)

@@ -1,0 +1,213 @@
+"""The kernels that the flags of `schedule_flags` describe."""
+
+import dataclasses
+
+from absl import flags
+
+import flag_rules
+import kernels
+import schedule_flags
+from trainloop import durations
+
+FLAGS = flags.FLAGS
+
+
+def make(peak_lr, steps_per_epoch, total_steps):
+  """The kernel that the flags describe.
+
+  Args:
+    peak_lr: highest rate.
+    steps_per_epoch: updates of an epoch.
+    total_steps: updates of the run.
+
+  Returns:
+    A `kernels.Schedule`.
+
+  Raises:
+    ValueError: if the flags do not fit each other or the run.
+  """
+  asked = _Asked(peak_lr, steps_per_epoch, total_steps, total_steps)
+  name = FLAGS.schedule
+  wrapped = FLAGS["warmup"].present and not schedule_flags.has_own_warmup()
+  if "length" in schedule_flags.USES[name]:
+    asked = asked.of(asked.steps("length", 1))
+  warmup = asked.steps("warmup") if wrapped else 0
+  schedule = _MAKERS[name](asked.of(max(1, asked.length - warmup)))
+  if wrapped:
+    schedule = kernels.Warmup(schedule, warmup, FLAGS.initial_lr)
+  if FLAGS.scale != 1.0:
+    schedule = kernels.Scaled(schedule, FLAGS.scale)
+  return schedule
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+  """What a maker needs: the peak, and the steps its schedule is for."""
+
+  peak: float
+  steps_per_epoch: int
+  total_steps: int
+  length: int
+
+  def of(self, length):
+    return dataclasses.replace(self, length=length)
+
+  def steps(self, name, minimum=0, text=None):
+    text = FLAGS[name].value if text is None else text
+    return durations.to_steps(
+      name, text, self.steps_per_epoch, self.total_steps, minimum
+    )
+
+  @property
+  def floor(self):
+    return FLAGS.floor_lr or 0.0
+
+  @property
+  def momentum(self):
+    return tuple(flag_rules.read_numbers(FLAGS.momentum_range)) or None
+
+  @property
+  def boundaries(self):
+    found = schedule_flags.boundaries()
+    return [self.steps("boundaries", 1, text) for text in found]
+
+
+def _constant(asked):
+  return kernels.Constant(asked.peak)
+
+
+def _linear(asked):
+  return kernels.Linear(asked.peak, asked.floor, asked.length)
+
+
+def _cosine(asked):
+  return kernels.Cosine(asked.peak, asked.length, asked.floor)
+
+
+def _polynomial(asked):
+  return kernels.Polynomial(
+    asked.peak, asked.floor, asked.length, FLAGS.power, FLAGS.cycle
+  )
+
+
+def _decay(kind):
+  return lambda asked: kind(
+    asked.peak,
+    asked.steps("decay_every", 1),
+    FLAGS.decay_rate,
+    FLAGS.staircase,
+  )
+
+
+def _step_decay(asked):
+  every = asked.steps("drop_every", 1)
+  return kernels.StepDecay(asked.peak, FLAGS.drop, every)
+
+
+def _piecewise(asked):
+  factors = flag_rules.read_numbers(FLAGS.values)
+  rates = [asked.peak * factor for factor in factors]
+  return kernels.PiecewiseConstant(asked.boundaries, rates)
+
+
+def _restarts(asked):
+  whole_epochs = FLAGS.cycle_len.endswith("ep")
+  return kernels.CosineRestarts(
+    asked.peak,
+    asked.steps("cycle_len", 1),
+    cycle_mult=FLAGS.cycle_mult,
+    peak_decay=FLAGS.peak_decay,
+    floor_lr=asked.floor,
+    cycles=FLAGS.cycles,
+    round_to=asked.steps_per_epoch if whole_epochs else 1,
+    momentum=asked.momentum,
+  )
+
+
+def _triangular(asked):
+  cycle = asked.steps("cycle_len", 2)
+  down = cycle // 2
+  if FLAGS.down_len is not None:
+    down = asked.steps("down_len", 1)
+    if down >= cycle:
+      flag_rules.stop(f"--down_len must be below {cycle} steps; got {down}")
+  return kernels.Triangular(
+    asked.peak / 10 if FLAGS.floor_lr is None else FLAGS.floor_lr,
+    asked.peak,
+    cycle - down,
+    down,
+    FLAGS.mode,
+    FLAGS.gamma,
+    FLAGS.final_lr,
+    asked.momentum,
+  )
+
+
+def _one_cycle(asked):
+  names = ("warmup_fraction", "initial_div", "final_div", "anneal")
+  given = {name: FLAGS[name].value for name in (*names, "three_phase")}
+  given["momentum"] = asked.momentum
+  changes = {name: value for name, value in given.items() if value is not None}
+  preset = kernels.OneCycle.preset(FLAGS.preset, asked.peak, asked.length)
+  return dataclasses.replace(preset, **changes)
+
+
+def _warmup_cosine(asked):
+  return kernels.WarmupCosine(
+    asked.peak,
+    asked.steps("warmup"),
+    asked.length,
+    hold_steps=asked.steps("hold"),
+    initial_lr=FLAGS.initial_lr,
+    final_lr=asked.floor,
+    momentum=asked.momentum,
+  )
+
+
+def _stable(asked):
+  warmup, decay = asked.steps("warmup"), asked.steps("decay_len", 1)
+  return kernels.WarmupStableDecay(
+    asked.peak,
+    warmup,
+    asked.length - warmup - decay,
+    decay,
+    FLAGS.initial_lr,
+    asked.floor,
+    FLAGS.decay,
+  )
+
+
+def _sweep(asked):
+  low = asked.peak / 1e8 if FLAGS.floor_lr is None else FLAGS.floor_lr
+  return kernels.RangeSweep(low, asked.peak, asked.length, FLAGS.spacing)
+
+
+def _join(asked):
+  ends = [*asked.boundaries, asked.length]
+  starts = [0, *asked.boundaries]
+  parts = [
+    _MAKERS[name](asked.of(max(1, end - start)))
+    for name, start, end in zip(
+      flag_rules.split(FLAGS.parts), starts, ends, strict=True
+    )
+  ]
+  return kernels.Join(parts, asked.boundaries)
+
+
+_MAKERS = {
+  "constant": _constant,
+  "linear": _linear,
+  "cosine": _cosine,
+  "polynomial": _polynomial,
+  "exponential": _decay(kernels.Exponential),
+  "inverse_time": _decay(kernels.InverseTime),
+  "step_decay": _step_decay,
+  "piecewise_constant": _piecewise,
+  "cosine_restarts": _restarts,
+  "triangular": _triangular,
+  "one_cycle": _one_cycle,
+  "warmup_cosine": _warmup_cosine,
+  "warmup_stable_decay": _stable,
+  "range_sweep": _sweep,
+  "join": _join,
+}

@@ -1,0 +1,116 @@
+"""plot_schedule.py as its users run it."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+import kernels
+import schedule_flags
+import scripts_run
+
+
+def plot(*flags, cwd, options=()):
+  script = scripts_run.ROOT / "scripts" / "plot_schedule.py"
+  return subprocess.run(
+    [sys.executable, *options, str(script), *flags],
+    cwd=cwd,
+    timeout=120,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+def test_presets_over_each_other(tmp_path):
+  pytest.importorskip("matplotlib")
+  done = plot(
+    "--compare=torch,fastai,ktrain,optax",
+    "--axis=log",
+    "--output=cycles.png",
+    cwd=tmp_path,
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  lines = done.stdout.splitlines()
+  assert lines[-1] == "wrote cycles.png"
+  assert lines[-5:-1] == ["* torch", "o fastai", "+ ktrain", "x optax"]
+  assert "momentum" in lines
+  png = (tmp_path / "cycles.png").read_bytes()
+  assert png.startswith(b"\x89PNG") and len(png) > 10_000
+
+
+def test_one_schedule_from_durations_to_the_terminal(tmp_path):
+  done = plot(
+    "--schedule=cosine_restarts",
+    "--cycle_len=1ep",
+    "--cycle_mult=2",
+    "--warmup=10%",
+    "--epochs=10",
+    "--steps_per_epoch=10",
+    cwd=tmp_path,
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  (ruler,) = [s for s in done.stdout.splitlines() if s.startswith("    cycles")]
+  # Cycles of 10, 20 and 40 steps after a warmup of 10, on 72 columns.
+  steps = [20, 40, 80]
+  assert [i - 11 for i, sign in enumerate(ruler) if sign == "|"] == [
+    step * 71 // 99 for step in steps
+  ]
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_every_kernel_has_a_flag(tmp_path):
+  names = [name for name in schedule_flags.PARTS if name != "one_cycle"]
+  done = plot(f"--compare={','.join(names)}", "--length=50%", cwd=tmp_path)
+  assert done.returncode == 0, done.stderr[-2000:]
+  legend = [line[2:] for line in done.stdout.splitlines()[-len(names) :]]
+  assert legend == names
+  every = {
+    re.sub("(?<!^)([A-Z])", r"_\1", kind.__name__).lower()
+    for kind in vars(kernels).values()
+    if isinstance(kind, type) and issubclass(kind, kernels.Schedule)
+  }
+  # Warmup and Scaled are --warmup and --scale, on any of them.
+  assert set(schedule_flags.USES) == every - {"schedule", "warmup", "scaled"}
+
+
+BAD = [
+  (["--compare=torch,pytorch"], "compare=torch,pytorch"),
+  (["--compare=cosine", "--schedule=linear"], "--schedule has no effect"),
+  (["--compare=cosine,linear", "--cycle_mult=2"], "--cycle_mult has no effect"),
+  (["--schedule=linear", "--cycle_mult=2"], "--cycle_mult has no effect"),
+  (["--initial_lr=0.1"], "--initial_lr needs --warmup"),
+  (["--axis=cubic"], "axis=cubic"),
+  (["--epochs=0"], "epochs=0"),
+  (["--schedule=step_decay", "--drop_every=1"], "drop_every=1"),
+]
+
+
+@pytest.mark.parametrize(
+  ("flags", "names"), BAD, ids=[" ".join(c[0]) for c in BAD]
+)
+def test_bad_flags_are_refused_before_tensorflow(tmp_path, flags, names):
+  done = plot(*flags, cwd=tmp_path, options=["-X", "importtime"])
+  assert done.returncode == 2 and " tensorflow" not in done.stderr
+  (line,) = scripts_run.error_lines(done)
+  assert names in line and "Traceback" not in done.stderr
+
+
+def test_what_can_not_be_made_or_written_is_one_line(tmp_path):
+  long = ("--schedule=warmup_stable_decay", "--warmup=90%")
+  done = plot(*long, cwd=tmp_path)
+  assert done.returncode == 2
+  (line,) = scripts_run.error_lines(done)
+  assert "`stable_steps` must be" in line and "Traceback" not in done.stderr
+  pytest.importorskip("matplotlib")
+  done = plot("--output=missing/cycle.png", cwd=tmp_path)
+  assert done.returncode == 1 and "missing/cycle.png" in done.stderr
+  assert "Traceback" not in done.stderr
+
+
+def test_help_without_tensorflow(tmp_path):
+  done = plot("--help", cwd=tmp_path, options=["-X", "importtime"])
+  assert done.returncode == 0 and " tensorflow" not in done.stderr
+  for name in ("schedule", "compare", "axis", "cycle_mult", "decay_len"):
+    assert f"--{name}:" in done.stdout or f"--[no]{name}:" in done.stdout

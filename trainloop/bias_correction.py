@@ -1,0 +1,91 @@
+"""Adam's divisor under a moving beta_1: 1 - prod beta_1(i), if asked for.
+
+Adam's first moment starts at zero and is divided by the weight its gradients
+have so far. That is 1 - prod beta_1(i); Keras (like torch) divides by
+1 - beta_1(t)^t, which is the same only while beta_1 stands still. The loop
+keeps the product in its state; a factor on the learning rate, which stands
+beside the divisor in the update, replaces the one by the other.
+"""
+
+import keras
+import tensorflow as tf
+
+from kernels import checks
+
+_NAMES = ("keras", "exact")
+# Their divisor is 1 - beta_1^t and stands beside the learning rate. Nadam's
+# is a running product already.
+_ABLE = ("Adam", "AdamW", "Adamax", "Lamb")
+
+
+def asked(name, optimizer):
+  """Whether the exact divisor is asked for.
+
+  Args:
+    name: "keras" or "exact".
+    optimizer: a Keras optimizer.
+
+  Returns:
+    A bool.
+
+  Raises:
+    ValueError: if the name is unknown, or the optimizer's update is not one
+      that "exact" is for.
+  """
+  if checks.choice("bias_correction", name, _NAMES) == "keras":
+    return False
+  steps = [getattr(keras.optimizers, able).update_step for able in _ABLE]
+  if type(optimizer).update_step not in steps:
+    kind, able = type(optimizer).__name__, ", ".join(_ABLE)
+    rule = f"'keras' for {kind} ('exact' is for {able})"
+    checks.fail("bias_correction", name, rule)
+  return True
+
+
+def first_product(optimizer):
+  """prod beta_1(i) over the updates an optimizer has behind it, a float.
+
+  They are taken to have had its own beta_1.
+  """
+  return float(optimizer.beta_1) ** int(optimizer.iterations.numpy())
+
+
+def factor(optimizer, momentum, product):
+  """Keras' divisor over the exact one, a float32 scalar; in graph.
+
+  Args:
+    optimizer: a Keras optimizer, for the number of the coming update.
+    momentum: float32 scalar tensor, that update's beta_1.
+    product: float64 scalar, prod beta_1(i), that update's included.
+  """
+  t = tf.cast(optimizer.iterations + 1, tf.float32)
+  # Rounded as Keras rounds it, so that the two cancel.
+  divisor = tf.cast(1.0 - tf.pow(momentum, t), tf.float64)
+  return tf.cast(divisor / (1.0 - product), tf.float32)
+
+
+def corrected(optimizer, correction):
+  """An optimizer's `update_step` with the learning rate times a factor.
+
+  Only the rate that reaches `update_step` has it: weight decay is applied
+  before, and the rate that is kept and logged is the scheduled one.
+
+  Args:
+    optimizer: a Keras optimizer for which "exact" was `asked`.
+    correction: float32 scalar, see `factor`.
+
+  Returns:
+    A function to stand in for `optimizer.update_step`.
+  """
+  update_step = optimizer.update_step
+  is_lamb = type(optimizer).update_step is keras.optimizers.Lamb.update_step
+
+  def step(gradient, variable, learning_rate):
+    scale = correction
+    if is_lamb:  # its trust ratio takes any divisor out again, save at w = 0
+      zero = tf.equal(tf.reduce_sum(tf.square(variable)), 0)
+      scale = tf.where(zero, scale, 1.0)
+    rate = keras.ops.cast(learning_rate, "float32") * scale
+    return update_step(gradient, variable, rate)
+
+  return step
