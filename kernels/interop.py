@@ -40,6 +40,7 @@ class KerasSchedule(base.Schedule):
     if not isinstance(given, _KERAS.LearningRateSchedule):
       kind = type(given).__name__
       checks.fail("keras_schedule", kind, "a Keras LearningRateSchedule")
+    checks.rate("keras_schedule(0)", float(given(0)))
     momentum = checks.coefficient("momentum", self.momentum)
     self.set_fields(keras_schedule=given, momentum=momentum)
 
@@ -214,7 +215,19 @@ def _translate(keras_schedule):
   translate = keras_formulas.TRANSLATIONS.get(kind.__name__)
   if translate is None or kind is not getattr(_KERAS, kind.__name__, None):
     return None
-  return translate(**keras_schedule.get_config())
+  config = {k: _whole(v) for k, v in keras_schedule.get_config().items()}
+  try:
+    return translate(**config)
+  except checks.ArgumentError:  # steps that are fractions, a rate of decay 0
+    return None
+
+
+def _whole(value):
+  """Keras takes 1e3 for a number of steps."""
+  if isinstance(value, (list, tuple)):
+    return [_whole(one) for one in value]
+  whole = isinstance(value, float) and value.is_integer()
+  return int(value) if whole else value
 
 
 def _serialize(keras_schedule):

@@ -9,6 +9,18 @@ from trainloop.state import TrainState
 from trainloop.step import Step
 from trainloop.window import Window
 
+_OPTIONS = (
+  "momentum",
+  "nesterov",
+  "beta_1",
+  "beta_2",
+  "weight_decay",
+  "clipnorm",
+  "clipvalue",
+  "global_clipnorm",
+  "use_ema",
+)
+
 
 class Parts:
   """What a loop is made of; some of it only once the first data comes.
@@ -146,7 +158,11 @@ class Parts:
   def identity(self):
     """What training depends on besides data and schedule, as JSON types."""
     optimizer = self.binding.optimizer
-    config = optimizer.get_config()
+    try:
+      config = optimizer.get_config()
+    except NotImplementedError:  # made with a schedule that has no config
+      config = {k: getattr(optimizer, k) for k in _OPTIONS
+                if hasattr(optimizer, k)}  # fmt: skip
     # The schedule is compared on its own; names count objects of a process.
     config = {
       k: v for k, v in config.items() if k not in ("learning_rate", "name")

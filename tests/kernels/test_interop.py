@@ -194,3 +194,25 @@ def test_from_function_refuses():
     kernels.from_function(lambda epoch, lr: lr, 4, 1)
   with pytest.raises(ValueError, match="`fn` must be a function"):
     kernels.from_function(0.1, 4, 1)
+
+
+@pytest.mark.parametrize(
+  "schedule",
+  [
+    K.ExponentialDecay(0.3, 1e3, 0.5),
+    K.CosineDecay(0.3, 1e3),
+    K.PiecewiseConstantDecay([10.0, 20.0], [0.3, 0.2, 0.1]),
+    K.InverseTimeDecay(0.3, 10, 0),
+    K.PolynomialDecay(0.3, 10.5, 0.01),
+  ],
+  ids=lambda s: type(s).__name__,
+)
+def test_steps_that_keras_takes_as_floats(schedule):
+  rates = kernels.tabulate(kernels.from_keras(schedule), 30)[0]
+  want = [float(schedule(t)) for t in range(30)]
+  np.testing.assert_allclose(rates, want, rtol=2e-5)
+
+
+def test_a_negative_rate_is_refused():
+  with pytest.raises(ValueError, match="must be a finite number >= 0"):
+    kernels.from_keras(K.CosineDecay(-0.1, 10))

@@ -266,3 +266,37 @@ def test_nothing_starts_over_where_all_is_damaged(monkeypatch, tmp_path):
   with pytest.raises(ValueError, match="whose checkpoints can be read"):
     go(make(tmp_path))
   assert files(tmp_path) == before
+
+
+class Own(keras.optimizers.schedules.LearningRateSchedule):
+  """A schedule of a user's own, without get_config."""
+
+  def __call__(self, step):
+    return 0.1 / (1.0 + keras.ops.cast(step, "float32"))
+
+
+def test_a_schedule_of_ones_own_goes_on_too(monkeypatch, tmp_path):
+  def new(workdir):
+    sgd = keras.optimizers.SGD(Own(), momentum=0.9)
+    return small.loop(
+      optimizer=sgd, workdir=workdir, compile="graph", checkpoint_every="5st"
+    )
+
+  valid = small.data(32, 16)
+  new(tmp_path / "whole").fit(small.data(), 2, validation=valid)
+  cut = new(tmp_path / "cut")
+  window = Fit._window
+
+  def dies(self, step, source):
+    if step >= 15:
+      raise KeyboardInterrupt
+    return window(self, step, source)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(Fit, "_window", dies)
+    with pytest.raises(KeyboardInterrupt):
+      cut.fit(small.data(), 2, validation=valid)
+  again = new(tmp_path / "cut")
+  again.fit(small.data(), 2, validation=valid)
+  assert again.resumed_from == [15]
+  assert series(tmp_path / "cut") == series(tmp_path / "whole")
