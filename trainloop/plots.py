@@ -54,28 +54,14 @@ def save(path, schedules, steps, axis="linear"):
     OSError: if the file can't be written.
   """
   checks.choice("axis", axis, _AXES)
-  from matplotlib.backends.backend_agg import FigureCanvasAgg
-  from matplotlib.figure import Figure
-
   drawn = curves(schedules, steps)
   both = any(momenta is not None for _, _, momenta, _ in drawn.values())
-  figure = Figure((8, 5.5 if both else 4), layout="constrained")
-  FigureCanvasAgg(figure)
-  ratios = {"height_ratios": [2, 1]} if both else {}
-  axes = figure.subplots(1 + both, sharex=True, squeeze=False, **ratios)[:, 0]
+  figure, axes = _figure(both)
   for i, (name, curve) in enumerate(drawn.items()):
     # Earlier ones are wider: what lies exactly over them leaves an edge.
     wide = 1.4 + 0.6 * (len(drawn) - 1 - i)
     _draw(axes, {"color": f"C{i}"}, wide, name, *curve)
-  axes[0].set_ylabel("learning rate")
   axes[0].set_yscale(axis)
-  if both:
-    axes[1].set_ylabel("momentum")
-  for each in axes:
-    each.margins(x=0.01)
-    each.grid(alpha=0.25)
-    each.spines[["top", "right"]].set_visible(False)
-  axes[-1].set_xlabel("step")
   figure.legend(
     *axes[0].get_legend_handles_labels(),
     loc="outside upper center",
@@ -83,6 +69,25 @@ def save(path, schedules, steps, axis="linear"):
     frameon=False,
   )
   figure.savefig(path, dpi=120, format="png")
+
+
+def _figure(both):
+  """(figure, axes): learning rate, and momentum below it if `both`."""
+  # Imported here: matplotlib is an extra, and pyplot would choose a display.
+  from matplotlib.backends.backend_agg import FigureCanvasAgg
+  from matplotlib.figure import Figure
+
+  figure = Figure((8, 5.5 if both else 4), layout="constrained")
+  FigureCanvasAgg(figure)
+  ratios = {"height_ratios": [2, 1]} if both else {}
+  axes = figure.subplots(1 + both, sharex=True, squeeze=False, **ratios)[:, 0]
+  for each, label in zip(axes, ("learning rate", "momentum"), strict=False):
+    each.set_ylabel(label)
+    each.margins(x=0.01)
+    each.grid(alpha=0.25)
+    each.spines[["top", "right"]].set_visible(False)
+  axes[-1].set_xlabel("step")
+  return figure, axes
 
 
 def _draw(axes, color, wide, name, steps, rates, momenta, starts):

@@ -102,15 +102,7 @@ class Window:
     finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
 
     def apply():
-      moved = momentum if self._moves_momentum else None
-      self._binding.apply(
-        self._strategy,
-        gradients,
-        step.variables,
-        learning_rate,
-        moved,
-        self._correction(momentum),
-      )
+      self._apply(gradients, learning_rate, momentum)
       self._strategy.run(step.update_metrics, args=(batch, y_pred))
       self._state.count(loss, count)
       self._state.global_step.assign_add(1)
@@ -122,6 +114,17 @@ class Window:
 
     finite = tf.cond(finite, apply, refuse)
     return tf.stack([learning_rate, momentum, loss, norm]), finite
+
+  def _apply(self, gradients, learning_rate, momentum):
+    """The optimizer's update; traced, cross-replica."""
+    self._binding.apply(
+      self._strategy,
+      gradients,
+      self._step.variables,
+      learning_rate,
+      momentum if self._moves_momentum else None,
+      self._correction(momentum),
+    )
 
   def _correction(self, momentum):
     """Counts an update's momentum; its correction, or None if none is asked."""
