@@ -126,6 +126,11 @@ class TrainLoop:
     return {} if state is None else state.judge.best
 
   @property
+  def engine(self):
+    """The `Engine` that compiles the updates; None before the first data."""
+    return self._parts.engine
+
+  @property
   def traces(self):
     """How often a training window was traced (and compiled) so far."""
     return self._parts.traces
@@ -249,7 +254,10 @@ class TrainLoop:
   def _check(self, source, validation, epochs):
     """Refuses what can't work; builds model, metrics and state if missing."""
     preflight.check_batch_size(source)
-    self._parts.build(source)
+    if self._parts.engine is None:
+      self._parts.build(source)
+      found = self._parts.engine
+      self._progress.line(f"engine: {found.name}, {found.reason}")
     self._parts.check("data", source)
     if validation is not None:
       self._parts.check("validation", validation)

@@ -17,7 +17,7 @@ def chosen(layers, x=X, compile="auto"):
   net = keras.Sequential([keras.layers.Input(x.shape[1:]), *layers])
   loop = small.loop(net, compile=compile)
   loop.evaluate(trainloop.ArrayData(x, Y, batch_size=8))
-  return loop._parts.engine
+  return loop.engine
 
 
 def dense():
@@ -45,7 +45,7 @@ def test_a_dataset_goes_to_the_graph():
   dataset = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
   loop = small.loop()
   loop.evaluate(dataset)
-  assert loop._parts.engine.name == "graph"
+  assert loop.engine.name == "graph"
   loop = small.loop(compile="xla")
   with pytest.raises(ValueError, match="`compile` must be 'graph' or 'auto'"):
     loop.fit(dataset, 1)
