@@ -70,7 +70,7 @@ MODELS = {
     None,
     lambda: _net(
       (8, 16),
-      L.EinsumDense("abc,cd->abd", (None, 32)),
+      L.EinsumDense("abc,cd->abd", (8, 32)),
       L.Flatten(),
       _classes(),
     ),
@@ -126,9 +126,10 @@ MODELS = {
 }
 
 
-def data(name, batches=20):
-  """(x, y, batch size) of random data for a model."""
+def data(name):
+  """(x, y, batch size) of random data for a model: 10 to 400 batches."""
   batch_size, shape, words, _ = MODELS[name]
+  batches = 10 if len(shape) == 3 else 400
   rng = np.random.default_rng(0)
   count = batches * batch_size
   y = rng.integers(0, 10, count)

@@ -41,6 +41,12 @@ def test_convolutions_go_to_the_graph():
   assert chosen(layers, IMAGES, "xla").name == "xla"
 
 
+def test_dropout_goes_to_the_graph():
+  engine = chosen([keras.layers.Dropout(0.3), dense()])
+  assert engine.name == "graph"
+  assert "XLA is slow at StatelessRandomUniform" in engine.reason
+
+
 def test_a_dataset_goes_to_the_graph():
   dataset = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
   loop = small.loop()
