@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 
 import keras
 import numpy as np
@@ -133,12 +134,14 @@ def check_validation(monitors, validation, every, total):
 
 
 def check_workdir(workdir):
-  """Refuses a workdir that can't be written."""
+  """Refuses a workdir that can't be written; leaves nothing behind."""
   parent = os.path.abspath(workdir)
   while not os.path.lexists(parent):
     parent = os.path.dirname(parent)
-  writable = os.access(parent, os.W_OK | os.X_OK)
-  if not os.path.isdir(parent) or not writable or parent.startswith("/proc"):
+  try:  # what permissions say is void for root and on a read-only disk
+    with tempfile.TemporaryDirectory(dir=parent):
+      pass
+  except OSError:
     checks.fail("workdir", str(workdir), f"writable ({parent} is not)")
 
 

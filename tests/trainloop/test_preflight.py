@@ -218,6 +218,12 @@ def test_a_workdir_under_a_file(tmp_path):
   assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_a_workdir_nobody_may_write():
+  loop = small.loop(workdir="/proc/run")
+  with pytest.raises(ValueError, match=r"`workdir` must be writable \(/proc"):
+    loop.fit(array_data(), 1)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_workdir(tmp_path):
   tmp_path.chmod(0o500)
