@@ -11,6 +11,7 @@ import dataclasses
 import tensorflow as tf
 
 from kernels import checks
+from trainloop import structures
 
 CHOICES = ("auto", "xla", "graph")
 # Ops that XLA runs several times slower than TensorFlow's kernels on a CPU.
@@ -81,6 +82,9 @@ def choose(compile, strategy, source, step):
   if not tf.config.list_logical_devices("GPU"):
     for op in sorted(ops.intersection(_SLOW_ON_CPU)):
       return Engine("graph", f"because XLA is slow at {op} on a CPU")
+  refusal = _refusal(step, source)
+  if refusal:
+    return Engine("graph", f"because XLA refuses it ({refusal})")
   return Engine("xla", "because XLA is fast at all its ops")
 
 
@@ -95,13 +99,7 @@ def _obstacle(strategy, source):
 
 def ops_of(step, source):
   """Names of the ops in one traced forward and backward pass, a set."""
-  specs = tuple(
-    None if one is None else tf.nest.map_structure(_spec, one)
-    for one in source.example
-  )
-  traced = tf.function(
-    lambda *batch: step.gradients(batch, tf.constant(1))[:3], autograph=False
-  ).get_concrete_function(*specs)
+  traced = _pass(step, source).get_concrete_function(*_specs(source, None))
   graph = traced.graph.as_graph_def()
   nodes = [*graph.node]
   for function in graph.library.function:
@@ -109,5 +107,31 @@ def ops_of(step, source):
   return {node.op for node in nodes}
 
 
-def _spec(array):
-  return tf.TensorSpec([None, *array.shape[1:]], array.dtype)
+def _refusal(step, source):
+  """What XLA says to the pass, when it is lowered but not run; "" if well."""
+  specs = _specs(source, source.batch_size)
+  try:
+    lowered = _pass(step, source, jit_compile=True)
+    lowered.experimental_get_compiler_ir(*specs)("hlo")
+  except (tf.errors.OpError, ValueError, TypeError) as error:
+    return str(error).strip().splitlines()[0][:80]
+  return ""
+
+
+def _pass(step, source, **options):
+  """A compiled forward and backward pass over the leaves of a batch."""
+  example = source.example
+
+  def run(*flat):
+    batch = structures.pack(example, flat)
+    return step.gradients(batch, tf.constant(1))[:3]
+
+  return tf.function(run, autograph=False, **options)
+
+
+def _specs(source, size):
+  """Specs of a batch's leaves, `size` examples each; None leaves it."""
+  return [
+    tf.TensorSpec([size, *leaf.shape[1:]], leaf.dtype)
+    for leaf in structures.leaves(source.example)
+  ]

@@ -231,7 +231,7 @@ class TrainLoop:
       records=self._records,
     )
     fit.run(source, validation)
-    self._finish()
+    self._parts.finish()
     self._records.finish(self.history)
     return self.history
 
@@ -243,13 +243,6 @@ class TrainLoop:
     if momenta is None and own is not None:
       momenta = np.full_like(rates, own)
     return rates, momenta
-
-  def _finish(self):
-    """What a finished fit leaves in the model: averages, or best weights."""
-    if self.optimizer.use_ema:
-      self.optimizer.finalize_variable_values(self.model.trainable_variables)
-    if self._parts.state.judge.has_best:
-      self._parts.state.judge.restore_best()
 
   def _check(self, source, validation, epochs):
     """Refuses what can't work; builds model, metrics and state if missing."""
@@ -289,20 +282,17 @@ class TrainLoop:
 
   def _asked(self, source, epochs, schedule):
     """What must be the same for a fit to go on after a restart."""
+    per_epoch = source.steps_per_epoch
     steps = {
       f"{name}_steps": durations.to_steps(
-        f"{name}_every",
-        text,
-        source.steps_per_epoch,
-        source.steps_per_epoch * epochs,
-        1,
+        f"{name}_every", text, per_epoch, per_epoch * epochs, 1
       )
       for name, text in self._every.items()
     }
     return {
       **source.identity,
       "epochs": epochs,
-      "steps_per_epoch": source.steps_per_epoch,
+      "steps_per_epoch": per_epoch,
       **steps,
       "engine": self._parts.engine.name,
       "log_every": self._log_every,

@@ -150,6 +150,14 @@ class Parts:
       )
     return self._windows[key]
 
+  def finish(self):
+    """What a finished fit leaves in the model: averages, or best weights."""
+    optimizer, judge = self.binding.optimizer, self.state.judge
+    if optimizer.use_ema:
+      optimizer.finalize_variable_values(self.model.trainable_variables)
+    if judge.has_best:
+      judge.restore_best()
+
   @property
   def traces(self):
     """How often a training window was traced."""

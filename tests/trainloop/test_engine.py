@@ -47,6 +47,25 @@ def test_dropout_goes_to_the_graph():
   assert "XLA is slow at StatelessRandomUniform" in engine.reason
 
 
+class Eigen(keras.layers.Layer):
+  """An op that XLA has no kernel for, and that no list names."""
+
+  def call(self, x):
+    square = tf.einsum("bi,bj->bij", x, x)
+    values = tf.math.real(tf.stop_gradient(tf.linalg.eigvals(square)))
+    return x + 0.0 * values
+
+
+def test_what_xla_refuses_goes_to_the_graph():
+  engine = chosen([Eigen(), dense()])
+  assert engine.name == "graph"
+  assert engine.reason.startswith("because XLA refuses it (")
+  loop = small.loop(
+    keras.Sequential([keras.layers.Input((8,)), Eigen(), dense()])
+  )
+  assert len(loop.fit(small.data(), 1).rows["step"]) == 12
+
+
 def test_a_dataset_goes_to_the_graph():
   dataset = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
   loop = small.loop()
