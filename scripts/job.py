@@ -38,7 +38,7 @@ def run(flags, peaks):
   peak = peaks[flags.optimizer] if flags.peak_lr is None else flags.peak_lr
   steps = max(1, train.steps_per_epoch)
   schedule = schedule_makers.make(peak, steps, steps * flags.epochs)
-  if flags["momentum"].present and schedule(0).momentum is not None:
+  if flags["momentum"].present and schedule.moves_momentum:
     text = f"--momentum has no effect: --schedule={flags.schedule} moves it"
     raise datasets.DataError(text)
   _show(flags, data, train, schedule)

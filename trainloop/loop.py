@@ -169,9 +169,15 @@ class TrainLoop:
     source = data_lib.adapt("data", data, steps_per_epoch)
     if validation is not None:
       validation = data_lib.adapt("validation", validation)
-    self._check(source, validation, epochs)
+    self._check(source, validation)
     schedule, begins = self._choose(schedule)
     asked = self._asked(source, epochs, schedule)
+    preflight.check_validation(
+      self._parts.state.judge.monitors,
+      validation,
+      asked["validate_steps"],
+      asked["steps_per_epoch"] * epochs,
+    )
     window = self._parts.window(schedule, self._capacity(asked))
     if self._records is None:
       self._records = records.open_records(
@@ -244,7 +250,7 @@ class TrainLoop:
       momenta = np.full_like(rates, own)
     return rates, momenta
 
-  def _check(self, source, validation, epochs):
+  def _check(self, source, validation):
     """Refuses what can't work; builds model, metrics and state if missing."""
     preflight.check_batch_size(source)
     if self._parts.engine is None:
@@ -256,15 +262,6 @@ class TrainLoop:
       self._parts.check("validation", validation)
     if self._workdir is not None:
       preflight.check_workdir(self._workdir)
-    steps = source.steps_per_epoch
-    total = steps * epochs
-    every = self._every["validate"]
-    preflight.check_validation(
-      self._parts.state.judge.monitors,
-      validation,
-      durations.to_steps("validate_every", every, steps, total, 1),
-      total,
-    )
 
   def _choose(self, schedule):
     """(schedule, whether it begins now) of the fit that comes."""

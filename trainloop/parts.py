@@ -105,9 +105,7 @@ class Parts:
     """Refuses data that does not fit the first; see `preflight`."""
     if source is not self._first:
       preflight.check_like(name, source, self._example)
-      preflight.check_targets(
-        name, source, self._loss, self.model, self._output
-      )
+      preflight.check_targets(source, self._loss, self.model, self._output)
 
   def evaluate(self, source):
     """{metric name: float} over all examples of a data source."""

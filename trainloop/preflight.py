@@ -58,7 +58,7 @@ def build(model, strategy, source, loss):
   output = distribution.first(strategy, y_pred)
   if not model.trainable_variables:
     checks.fail("model", model.name, "a model with trainable weights")
-  check_targets("data", source, loss, model, output)
+  check_targets(source, loss, model, output)
 
   def update(y_pred):
     x, y, sample_weight = batch
@@ -165,11 +165,10 @@ def check_like(name, source, example):
       checks.fail(name, found, rule)
 
 
-def check_targets(name, source, loss, model, output):
+def check_targets(source, loss, model, output):
   """Refuses targets that the loss would broadcast or turn into NaN.
 
   Args:
-    name: "data" or "validation".
     source: a data source.
     loss: the loss as the user gave it: one, or one an output.
     model: the built keras.Model.
@@ -178,7 +177,6 @@ def check_targets(name, source, loss, model, output):
   Raises:
     ValueError: if shapes do not match, or labels are out of range.
   """
-  del name
   y = source.targets
   if y is None:
     if loss is not None:

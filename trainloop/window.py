@@ -29,7 +29,6 @@ class Window:
     self._binding = binding
     self._state = state
     self._schedule = schedule
-    self._moves_momentum = schedule(0).momentum is not None
     self._capacity = capacity
     self._feed = feed.Feed(strategy, jit=capacity is not None)
 
@@ -122,7 +121,7 @@ class Window:
       gradients,
       self._step.variables,
       learning_rate,
-      momentum if self._moves_momentum else None,
+      momentum if self._schedule.moves_momentum else None,
       self._correction(momentum),
     )
 
