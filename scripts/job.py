@@ -91,6 +91,7 @@ def _loop(flags, data, schedule, peak):
     else trainloop.ReduceOnPlateau(monitor, patience=plateau),
     validate_every=flags.validate_every,
     checkpoint_every=flags.checkpoint_every,
+    on_nonfinite=flags.on_nonfinite,
     bias_correction=flags.bias_correction,
     log_every=flags.log_every,
     seed=flags.seed,

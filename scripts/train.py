@@ -120,6 +120,12 @@ def _define_loop_flags():
   flags.DEFINE_string("monitor", "val_loss", "metric that those two watch")
   flag_rules.duration("validate_every", "1ep", "time between validations")
   flag_rules.duration("checkpoint_every", "1ep", "time between checkpoints")
+  flags.DEFINE_enum(
+    "on_nonfinite",
+    "raise",
+    ("raise", "skip"),
+    "an update whose loss or gradient is not finite: end, or pass over it",
+  )
   flag_rules.integer(
     "seed", 0, "of weights, data order and dropout", 0, 2**32 - 1
   )

@@ -30,7 +30,7 @@ LAYERS = [
   {"evaluation", "window"},
   {"checkpoints", "history", "preflight"},
   {"parts", "records"},
-  {"fit"},
+  {"fingerprint", "fit"},
   {"loop"},
 ]
 

@@ -100,7 +100,7 @@ class RunStore:
     self._journal = self._lock = None
 
   def rows(self, first, last):
-    """Rows of the steps first .. last-1 from the journal, float32 (n, 4)."""
+    """Rows of the steps first .. last-1 from the journal, float32 (n, 5)."""
     path = os.path.join(self._workdir, _JOURNAL)
     if first == last:
       return np.zeros((0, len(COLUMNS)), np.float32)

@@ -5,6 +5,8 @@ import time
 import typing
 from concurrent import futures
 
+import numpy as np
+
 from trainloop.evaluation import Evaluation
 from trainloop.fit_plan import FitPlan
 from trainloop.history import History, NonFiniteError
@@ -12,7 +14,9 @@ from trainloop.pace import Pace
 from trainloop.progress import Progress
 from trainloop.records import NoRecords
 from trainloop.state import TrainState
-from trainloop.window import Window
+from trainloop.window import COLUMNS, Window
+
+_SKIPPED = COLUMNS.index("skipped")
 
 
 @dataclasses.dataclass
@@ -44,6 +48,7 @@ class Fit:
       NonFiniteError: if an update's loss or gradient is not finite.
     """
     self._ready = self._unwritten = None
+    self._skipped = int(self.state.skipped.numpy())
     self.progress.start(self.plan, int(self.state.global_step.numpy()))
     with futures.ThreadPoolExecutor(1) as self._device:
       try:
@@ -83,13 +88,13 @@ class Fit:
       if after < self.plan.end:
         self._ready = self._prepare(after, source)
     finally:  # an interrupt must not lose the rows of updates that were done
-      rows, done, refused, began, seconds = running.result()
+      rows, done, halted, began, seconds = running.result()
       self._unwritten = (step, rows[:done], began)
     self.pace.record(n, seconds)
-    if refused or self.plan.until_event(step) == n:
+    if halted or self.plan.until_event(step) == n:
       self._write()
-    if refused:
-      _, _, loss, norm = rows[done]
+    if halted:
+      loss, norm = rows[done][2:4]
       raise NonFiniteError(step + done, loss, norm)
     return after
 
@@ -103,9 +108,9 @@ class Fit:
   def _call(self, fed):
     """Runs a window; on the thread that waits for the device."""
     began, clock = time.time(), time.perf_counter()
-    rows, done, refused = self.window(*fed)
-    rows, done, refused = rows.numpy(), int(done), bool(refused)
-    return rows, done, refused, began, time.perf_counter() - clock
+    rows, done, halted = self.window(*fed)
+    rows, done, halted = rows.numpy(), int(done), bool(halted)
+    return rows, done, halted, began, time.perf_counter() - clock
 
   def _write(self):
     """Hands the rows of the last window on."""
@@ -115,9 +120,26 @@ class Fit:
     self._unwritten = None
     self.history.add_rows(step, rows)
     self.records.rows(began, step, rows)
+    if rows[:, _SKIPPED].any():
+      self._tell_skipped(step, rows)
     if len(rows):
       last = step + len(rows)
       self.progress.window(self._epoch(last), last, rows[-1])
+
+  def _tell_skipped(self, step, rows):
+    """Counts the refused updates among the rows from `step`, and says so."""
+    found = np.flatnonzero(rows[:, _SKIPPED])
+    for i in found:
+      self._skipped += 1
+      # Beside the rows, and only where there is one: a column of zeros would
+      # cost a fifth more bytes.
+      count = {"skipped": self._skipped}
+      self.records.scalars("train", step + int(i), count)
+    last = found[-1]
+    loss, norm = rows[last][2:4]
+    which = f"update {step + last} was not finite (loss {loss}, norm {norm})"
+    count = f"{len(found)} skipped, {self._skipped} so far"
+    self.progress.line(f"warning: {which}: {count}")
 
   def _validate(self, step, validation):
     """Evaluates and judges after `step` updates; returns whether to stop."""

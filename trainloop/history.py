@@ -48,8 +48,9 @@ class History:
 
   @property
   def rows(self):
-    """{"step", "learning_rate", "momentum", "loss", "grad_norm"}: one entry an
-    update; int64 and float32 arrays; momentum is NaN where there is none."""
+    """{"step", "learning_rate", "momentum", "loss", "grad_norm", "skipped"}:
+    one entry an update; int64 and float32 arrays. Momentum is NaN where there
+    is none; skipped is 1 where the update was not finite and passed over."""
     empty = np.zeros((0, len(COLUMNS)), np.float32)
     table = np.concatenate([empty, *self._blocks])
     self._blocks = [table]

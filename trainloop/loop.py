@@ -7,14 +7,14 @@ import numpy as np
 import kernels
 from kernels import checks
 from trainloop import data as data_lib
-from trainloop import durations, engine, make, preflight, records
+from trainloop import durations, engine, fingerprint, make, preflight, records
 from trainloop.fit import Fit
 from trainloop.fit_plan import FitPlan
 from trainloop.pace import Pace
 from trainloop.parts import Parts
 from trainloop.progress import Progress
 
-_ON_NONFINITE = ("raise",)
+_ON_NONFINITE = ("raise", "skip")
 
 
 class TrainLoop:
@@ -43,8 +43,9 @@ class TrainLoop:
     reduce_on_plateau: a `ReduceOnPlateau` or None.
     validate_every: duration between validations, as "1ep".
     checkpoint_every: duration between checkpoints in the workdir.
-    on_nonfinite: "raise": an update whose loss or gradient is not finite is
-      not applied, and `NonFiniteError` names its step.
+    on_nonfinite: what follows an update whose loss or gradient is not finite;
+      it is not applied. "raise": `NonFiniteError` names its step. "skip":
+      the step advances, its row says skipped, and the run goes on.
     bias_correction: "keras", or "exact" for Adam, AdamW, Adamax and Lamb
       under a moving beta_1: they then divide by 1 - prod beta_1(i).
     log_every: write each row whose step is a multiple of this, int >= 1.
@@ -99,7 +100,9 @@ class TrainLoop:
       seed,
       compile,
       bias_correction,
+      skips=on_nonfinite == "skip",
     )
+    self._extra = {"log_every": log_every, "on_nonfinite": on_nonfinite}
     self._records = self._schedule = None
     self.history = None
 
@@ -171,7 +174,9 @@ class TrainLoop:
       validation = data_lib.adapt("validation", validation)
     self._check(source, validation)
     schedule, begins = self._choose(schedule)
-    asked = self._asked(source, epochs, schedule)
+    asked = fingerprint.of(
+      self._parts, source, epochs, schedule, self._every, self._extra
+    )
     preflight.check_validation(
       self._parts.state.judge.monitors,
       validation,
@@ -276,27 +281,6 @@ class TrainLoop:
     """Most updates of a window: none crosses an event."""
     names = ("steps_per_epoch", "validate_steps", "checkpoint_steps")
     return min(self._pace.most, *(asked[name] for name in names))
-
-  def _asked(self, source, epochs, schedule):
-    """What must be the same for a fit to go on after a restart."""
-    per_epoch = source.steps_per_epoch
-    steps = {
-      f"{name}_steps": durations.to_steps(
-        f"{name}_every", text, per_epoch, per_epoch * epochs, 1
-      )
-      for name, text in self._every.items()
-    }
-    return {
-      **source.identity,
-      "epochs": epochs,
-      "steps_per_epoch": per_epoch,
-      **steps,
-      "engine": self._parts.engine.name,
-      "log_every": self._log_every,
-      **self._parts.identity(),
-      "schedule": schedule.to_config(),
-      "bias_correction": "exact" if self._parts.binding.exact else "keras",
-    }
 
   def _begin(self, source, epochs, schedule, begins):
     """Where a fit that begins now begins."""

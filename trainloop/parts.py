@@ -31,6 +31,7 @@ class Parts:
       `TrainLoop`.
     judging: (EarlyStopping or None, ReduceOnPlateau or None).
     bias_correction: see `Binding`.
+    skips: whether refused updates are passed over; see `Window`.
 
   Attributes:
     binding: the optimizer's `Binding`.
@@ -50,9 +51,10 @@ class Parts:
     seed,
     compile,
     bias_correction,
+    skips=False,
   ):
     self.strategy, self.judging = strategy, judging
-    self._compile = compile
+    self._compile, self._skips = compile, skips
     self._loss, self._windows = loss, {}
     self.engine = self.state = self.evaluation = self.metric_names = None
     with strategy.scope():
@@ -145,6 +147,7 @@ class Parts:
         self.state,
         schedule,
         capacity,
+        self._skips,
       )
     return self._windows[key]
 

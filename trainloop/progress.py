@@ -41,14 +41,14 @@ class Progress:
     self._shown, self._rate = -1.0, None
 
   def window(self, epoch, step, row):
-    """After a window: its last row as (rate, momentum, loss, norm)."""
+    """After a window: its last row as (rate, momentum, loss, ...)."""
     now = self._clock()
     if not self._live or now - self._shown < 0.1:
       return
     self._shown = now
     speed = self._speed(step, now)
     left = (self._last - step) / max(speed, 1e-9)
-    rate, momentum, loss, _ = row
+    rate, momentum, loss = row[:3]
     text = f"epoch {epoch}/{self._epochs} step {step}/{self._last}"
     text += f" loss {loss:.4g} lr {rate:.3g}"
     if momentum == momentum:

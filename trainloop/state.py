@@ -17,6 +17,7 @@ class TrainState(tf.Module):
   Attributes:
     global_step: global batches consumed, the only clock.
     epoch: epochs begun and finished.
+    skipped: updates that were refused and passed over, of `global_step`.
     schedule_start: the global step at which the current schedule is at 0.
     momentum_product: product of all updates' momenta, float64; None where
       nothing asks for it.
@@ -27,6 +28,7 @@ class TrainState(tf.Module):
     super().__init__(name="state")
     self.judge = judge
     self.global_step = _counter()
+    self.skipped = _counter()
     self.epoch = _counter()
     self.schedule_start = _counter()
     self.loss_sum = _counter(tf.float64)

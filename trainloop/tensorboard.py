@@ -45,8 +45,12 @@ class _Run:
     self._write(event)
 
   def table(self, times, first_step, tags, table):
-    """One event a row of a float32 table; NaN-only columns are left out."""
-    kept = [i for i in range(len(tags)) if not np.isnan(table[:, i]).all()]
+    """One event a row of a float32 table; without momentum if it has none."""
+    kept = [
+      i
+      for i, tag in enumerate(tags)
+      if tag != MOMENTUM or not np.isnan(table[:, i]).all()
+    ]
     names = [tags[i] for i in kept]
     for event in events.encode(times, first_step, names, table[:, kept]):
       self._file.write(event)
@@ -88,7 +92,14 @@ class EventWriter:
     self.flush()
 
   def rows(self, began, first_step, rows):
-    """A window's rows, float32 (n, 4); `began` is its start in wall time."""
+    """A window's rows, float32 (n, >= 4) in the order of the tags.
+
+    Args:
+      began: the window's start in wall time.
+      first_step: step of the first row.
+      rows: the columns after the fourth have no tag.
+    """
+    rows = rows[:, : len(_TAGS)]
     times = np.linspace(began, time.time(), len(rows) + 1)[1:]
     if self._log_every == 1:
       self._put("train", "table", times, first_step, _TAGS, rows)

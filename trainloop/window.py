@@ -5,7 +5,7 @@ import tensorflow as tf
 from trainloop import bias_correction, distribution, feed
 
 # Columns of a row; the step itself is the window's first step plus the index.
-COLUMNS = ("learning_rate", "momentum", "loss", "grad_norm")
+COLUMNS = ("learning_rate", "momentum", "loss", "grad_norm", "skipped")
 
 
 class Window:
@@ -21,19 +21,31 @@ class Window:
     schedule: a `kernels.Schedule`.
     capacity: most updates of a call of the XLA engine, one program for all
       up to it; None for the graph engine, which takes any number.
+    skips: whether a refused update is passed over: the step advances and its
+      row says skipped. Otherwise it ends the window.
   """
 
-  def __init__(self, strategy, step, binding, state, schedule, capacity=None):
+  def __init__(
+    self,
+    strategy,
+    step,
+    binding,
+    state,
+    schedule,
+    capacity=None,
+    skips=False,
+  ):
     self._strategy = strategy
     self._step = step
     self._binding = binding
     self._state = state
     self._schedule = schedule
     self._capacity = capacity
+    self._skips = skips
     self._feed = feed.Feed(strategy, jit=capacity is not None)
 
   def __call__(self, source, indices, n):
-    """Does n updates, one a batch; stops before one that is not finite.
+    """Does n updates, one a batch; one that is not finite is not applied.
 
     Args:
       source: see `Feed`.
@@ -42,9 +54,9 @@ class Window:
       n: int.
 
     Returns:
-      (rows, done, refused): float32 (>= n, 4) of `COLUMNS`, of which the first
-      `done` hold; and whether the update after them was refused, whose row
-      then stands at index `done`.
+      (rows, done, halted): float32 (>= n, 5) of `COLUMNS`, of which the first
+      `done` hold; and whether the update after them was refused and ended the
+      window, whose row then stands at index `done`.
     """
     if self._capacity is not None:
       # A short window shares the program of a full one. The partial last
@@ -60,20 +72,22 @@ class Window:
   def _train(self, fetch, indices, n):
     size = n if self._capacity is None else tf.constant(self._capacity)
     rates, momenta = self._plan(size)
-    buffer = tf.TensorArray(tf.float32, size=size, element_shape=[4])
+    width = len(COLUMNS)
+    buffer = tf.TensorArray(tf.float32, size=size, element_shape=[width])
 
-    def body(i, refused, rows):
+    def body(i, halted, rows):
       row, finite = self._update(fetch(indices, i), rates[i], momenta[i])
-      advance = tf.cast(finite, tf.int32)
-      return i + advance, ~finite, rows.write(i, row)
+      if not self._skips:
+        halted = ~finite
+      return i + tf.cast(~halted, tf.int32), halted, rows.write(i, row)
 
-    done, refused, rows = tf.while_loop(
-      lambda i, refused, rows: (i < n) & ~refused,
+    done, halted, rows = tf.while_loop(
+      lambda i, halted, rows: (i < n) & ~halted,
       body,
       (tf.constant(0), tf.constant(False), buffer),
       parallel_iterations=1,
     )
-    return rows.stack(), done, refused
+    return rows.stack(), done, halted
 
   def _plan(self, n):
     """The window's learning rates and momenta, float32 (n,), in graph.
@@ -105,14 +119,18 @@ class Window:
       self._strategy.run(step.update_metrics, args=(batch, y_pred))
       self._state.count(loss, count)
       self._state.global_step.assign_add(1)
-      return tf.constant(True)
+      return tf.constant(0.0)
 
     def refuse():
       self._strategy.run(step.write, args=(step.touched, before))
-      return tf.constant(False)
+      if self._skips:
+        self._state.skipped.assign_add(1)
+        self._state.global_step.assign_add(1)
+      return tf.constant(1.0)
 
-    finite = tf.cond(finite, apply, refuse)
-    return tf.stack([learning_rate, momentum, loss, norm]), finite
+    skipped = tf.cond(finite, apply, refuse)
+    row = tf.stack([learning_rate, momentum, loss, norm, skipped])
+    return row, finite
 
   def _apply(self, gradients, learning_rate, momentum):
     """The optimizer's update; traced, cross-replica."""

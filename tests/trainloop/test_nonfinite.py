@@ -1,0 +1,155 @@
+"""Updates that are not finite: refused at their own step, and what follows."""
+
+import keras
+import numpy as np
+import pytest
+
+import kernels
+import small
+import test_tensorboard
+import trainloop
+
+STEPS = 24  # 2 epochs of 12
+BAD = (0, 5, 17, 23)  # the first, in a window, in the other epoch, the last
+
+
+def poisoned(steps=BAD, value=np.nan, batch_size=8, where=0):
+  """96 examples in their order, one of them bad in each of some batches."""
+  data = small.data(batch_size=batch_size, shuffle=False)
+  for step in steps:
+    data.arrays[0][step % 12 * batch_size, where] = value
+  return data
+
+
+def loop(engine="graph", optimizer=None, net=None, **options):
+  return small.loop(
+    small.model(rich=True) if net is None else net,
+    optimizer,
+    schedule=kernels.OneCycle(0.05, STEPS),
+    compile=engine,
+    **{"on_nonfinite": "skip", "steps_per_loop": 5, **options},
+  )
+
+
+@pytest.fixture(scope="module", params=["graph", "xla"])
+def skipped(request, tmp_path_factory):
+  workdir = tmp_path_factory.mktemp(request.param)
+  trained = loop(request.param, workdir=workdir)
+  valid = small.data(32, 16, seed=1)
+  return request.param, trained, trained.fit(poisoned(), 2, validation=valid)
+
+
+def test_the_step_advances_and_the_row_says_so(skipped):
+  _, trained, history = skipped
+  rows = history.rows
+  assert trained.global_step == STEPS
+  assert rows["step"].tolist() == list(range(STEPS))
+  # The data's bad examples come back in both epochs.
+  bad = sorted({s % 12 + e for s in BAD for e in (0, 12)})
+  assert np.flatnonzero(rows["skipped"]).tolist() == bad
+  assert set(rows["skipped"]) == {0.0, 1.0}
+  # Keras' relu may hide NaN from the loss; the gradient has it.
+  assert np.isnan(rows["grad_norm"][bad]).all()
+  for name in ("loss", "grad_norm"):
+    assert np.isfinite(np.delete(rows[name], bad)).all()
+  assert int(trained.optimizer.iterations.numpy()) == STEPS - len(bad)
+  # The clock goes on: the rates are those of the schedule at every step.
+  rates, _ = kernels.tabulate(kernels.OneCycle(0.05, STEPS), STEPS)
+  assert rows["learning_rate"].tobytes() == rates.tobytes()
+
+
+def test_skipped_losses_are_not_in_the_epochs_mean(skipped):
+  _, _, history = skipped
+  losses, gone = history.rows["loss"], history.rows["skipped"] == 1
+  for epoch in (0, 1):
+    part = slice(12 * epoch, 12 * (epoch + 1))
+    want = np.mean(losses[part][~gone[part]].astype(np.float64))
+    assert history.epochs["loss"][epoch] == pytest.approx(want, rel=1e-6)
+  assert np.isfinite(history.epochs["accuracy"]).all()
+
+
+@pytest.mark.parametrize("steps_per_loop", [1, 12])
+def test_the_window_does_not_matter(skipped, steps_per_loop, tmp_path):
+  engine, trained, history = skipped
+  other = loop(engine, workdir=tmp_path, steps_per_loop=steps_per_loop)
+  again = other.fit(poisoned(), 2, validation=small.data(32, 16, seed=1))
+  assert small.state_of(other) == small.state_of(trained)
+  for name, values in history.rows.items():
+    assert again.rows[name].tobytes() == values.tobytes(), name
+  found = test_tensorboard.read(tmp_path / "train")
+  steps, counts = found["skipped"]
+  assert steps == np.flatnonzero(again.rows["skipped"]).tolist()
+  assert counts.tolist() == list(range(1, len(steps) + 1))
+  steps, losses = found["loss"]
+  assert steps == list(range(STEPS))
+  assert losses.tobytes() == history.rows["loss"].tobytes()
+
+
+def numpy_sgd(data, rates, momenta, weights):
+  """Softmax regression under SGD with momentum, float64, without bad batches.
+
+  Args:
+    data: `ArrayData` in the order of its arrays.
+    rates, momenta: one a step.
+    weights: (kernel, bias) at first.
+
+  Returns:
+    (kernel, bias).
+  """
+  x, y, _ = data.arrays
+  kernel, bias = (w.astype(np.float64) for w in weights)
+  speed_k, speed_b = np.zeros_like(kernel), np.zeros_like(bias)
+  for step, (rate, momentum) in enumerate(zip(rates, momenta, strict=True)):
+    at = slice(step % 12 * 8, step % 12 * 8 + 8)
+    if not np.isfinite(x[at]).all():
+      continue
+    logits = x[at] @ kernel + bias
+    odds = np.exp(logits - logits.max(1, keepdims=True))
+    error = (odds / odds.sum(1, keepdims=True) - np.eye(3)[y[at]]) / 8
+    speed_k = momentum * speed_k - rate * x[at].T @ error
+    speed_b = momentum * speed_b - rate * error.sum(0)
+    kernel, bias = kernel + speed_k, bias + speed_b
+  return kernel, bias
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("engine", ["graph", "xla"])
+def test_the_weights_are_numpys_without_those_updates(engine, value):
+  keras.utils.set_random_seed(0)
+  dense = keras.layers.Dense(3, activation="softmax")
+  net = keras.Sequential([keras.layers.Input((8,)), dense])
+  first, data = net.get_weights(), poisoned(value=value)
+  rows = loop(engine, net=net).fit(data, 2).rows
+  want = numpy_sgd(data, rows["learning_rate"], rows["momentum"], first)
+  for mine, theirs in zip(net.get_weights(), want, strict=True):
+    np.testing.assert_allclose(mine, theirs, rtol=2e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize("engine", ["graph", "xla"])
+def test_one_skipped_update_leaves_everything_as_it_was(engine):
+  data = poisoned(range(12))
+  trained = loop(engine, optimizer=keras.optimizers.Adam(), steps_per_loop=3)
+  trained.evaluate(small.data(32, 16))  # builds the state
+  before = small.digest(trained.model.variables)
+  history = trained.fit(data, 2)
+  assert history.rows["skipped"].tolist() == [1.0] * STEPS
+  assert small.digest(trained.model.variables) == before
+  assert not any(np.any(v) for v in trained.optimizer.variables[2:])
+  assert np.isnan(history.epochs["loss"]).all()
+  assert trained.global_step == STEPS
+
+
+def test_it_is_told_in_one_line_a_window(capsys):
+  loop(verbose=True).fit(poisoned(), 1)
+  told = [s for s in capsys.readouterr().out.splitlines() if "warning" in s]
+  assert len(told) == 3  # steps 0; 5; 11
+  assert told[-1].startswith("warning: update 11 was not finite (loss ")
+  assert told[-1].endswith("1 skipped, 3 so far")
+
+
+def test_raise_stops_at_the_exact_step():
+  trained = loop(on_nonfinite="raise", steps_per_loop=12)
+  with pytest.raises(trainloop.NonFiniteError, match="update 5 is not") as hit:
+    trained.fit(poisoned([5]), 2)
+  assert hit.value.step == 5 == trained.global_step
+  assert trained.history.rows["skipped"].tolist() == [0.0] * 5
