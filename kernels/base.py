@@ -68,6 +68,11 @@ class Schedule:
     with tf.init_scope():
       return self(0).momentum is not None
 
+  @property
+  def warmup_end(self):
+    """The step at which a rise at the start is over, an int; 0: no rise."""
+    return 0
+
   def cycle_starts(self, steps):
     """The steps in [1, steps) at which a new cycle starts, a list of ints."""
     del steps

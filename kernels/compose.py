@@ -56,6 +56,11 @@ class Join(base.Schedule):
     """Whether a run may be longer: what the last schedule says."""
     return self.schedules[-1].overrun
 
+  @property
+  def warmup_end(self):
+    """The first schedule's own, as far as that drives."""
+    return min(self.schedules[0].warmup_end, *self.boundaries, 1 << 62)
+
   def cycle_starts(self, steps):
     found, parts = [], self._parts()
     ends = [*self.boundaries, steps]
@@ -120,6 +125,11 @@ class Warmup(base.Schedule):
     """Whether a run may be longer: what the schedule says."""
     return self.schedule.overrun
 
+  @property
+  def warmup_end(self):
+    """The end of the line, and of a warmup inside."""
+    return self.warmup_steps + self.schedule.warmup_end
+
   def cycle_starts(self, steps):
     own = self.schedule.cycle_starts(max(0, steps - self.warmup_steps))
     return [self.warmup_steps + start for start in own]
@@ -161,6 +171,11 @@ class Scaled(base.Schedule):
   def overrun(self):
     """Whether a run may be longer: what the schedule says."""
     return self.schedule.overrun
+
+  @property
+  def warmup_end(self):
+    """The schedule's own."""
+    return self.schedule.warmup_end
 
   def cycle_starts(self, steps):
     return self.schedule.cycle_starts(steps)

@@ -115,6 +115,11 @@ class OneCycle(base.Schedule):
     checks.choice("preset", name, tuple(_PRESETS))
     return cls(peak_lr, total_steps, **_PRESETS[name])
 
+  @property
+  def warmup_end(self):
+    """The step at which the rise to the peak is over."""
+    return max(0, math.ceil(self._ends()[0]))
+
   def _ends(self):
     """The phases' last points on the step axis, as exact fractions."""
     total, share = self.total_steps, cycles.exact(self.warmup_fraction)

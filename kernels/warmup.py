@@ -54,6 +54,11 @@ class WarmupCosine(base.Schedule):
       momentum=checks.momentum_pair("momentum", self.momentum),
     )
 
+  @property
+  def warmup_end(self):
+    """The step that has the peak."""
+    return self.warmup_steps
+
   def compute(self, step):
     rises = step < self.warmup_steps
     up = cycles.fractions_of(step, self.warmup_steps)
@@ -125,6 +130,11 @@ class WarmupStableDecay(base.Schedule):
   def total_steps(self):
     """Steps of warmup, stable part and decay together."""
     return self.warmup_steps + self.stable_steps + self.decay_steps
+
+  @property
+  def warmup_end(self):
+    """The step that has the peak."""
+    return self.warmup_steps
 
   def compute(self, step):
     up = cycles.fractions_of(step, self.warmup_steps)

@@ -15,9 +15,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LAYERS = [
   {
     "bias_correction",
+    "criteria",
     "durations",
     "events",
     "fit_plan",
+    "kept",
     "pace",
     "plots",
     "progress",

@@ -15,10 +15,10 @@ Each update's learning rate and momentum come from a schedule kernel inside the
 compiled graph; n updates run in one call, and each leaves a row.
 """
 
+from trainloop.criteria import EarlyStopping, ReduceOnPlateau
 from trainloop.data import ArrayData
 from trainloop.distribution import strategy_for
 from trainloop.history import History, NonFiniteError
-from trainloop.judge import EarlyStopping, ReduceOnPlateau
 from trainloop.loop import TrainLoop
 
 __all__ = [

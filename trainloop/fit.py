@@ -6,7 +6,9 @@ import typing
 from concurrent import futures
 
 import numpy as np
+import tensorflow as tf
 
+from trainloop import tensorboard
 from trainloop.evaluation import Evaluation
 from trainloop.fit_plan import FitPlan
 from trainloop.history import History, NonFiniteError
@@ -55,17 +57,19 @@ class Fit:
         stopped, step = self._loop(source, validation)
       finally:
         self._write()
-    reason = "early_stopping" if stopped else "completed"
+    reason = stopped or "completed"
     self.history.stop_reason = reason
     self.progress.finish(step, reason)
 
   def _loop(self, source, validation):
-    """Windows and events; returns (whether judged to stop, last step)."""
+    """Windows and events; returns (why to stop or None, last step)."""
     plan, step = self.plan, int(self.state.global_step.numpy())
     # A stop that was decided before a kill stops at once.
-    stop = bool(self.state.judge.stop.numpy())
+    stop = self.state.judge.stop_reason
     while step < plan.end and not stop:
       step = self._window(step, source)
+      if plan.ends_cycle(step):
+        self.state.judge.end_cycle(tf.constant(step - 1, tf.int64))
       if plan.validates(step):
         stop = self._validate(step, validation)
       if plan.ends_epoch(step) or stop:
@@ -142,14 +146,27 @@ class Fit:
     self.progress.line(f"warning: {which}: {count}")
 
   def _validate(self, step, validation):
-    """Evaluates and judges after `step` updates; returns whether to stop."""
+    """Evaluates and judges after `step` updates; returns why to stop."""
     found = {}
     if validation is not None:
       found = self.evaluate(validation)
       self.records.scalars("validation", step - 1, found)
     self.history.validated = {f"val_{name}": v for name, v in found.items()}
     values = {**self._training(), **self.history.validated}
-    return self.state.judge.verdict(values, step - 1, self._epoch(step))
+    judge, used = self.state.judge, float(self.state.judge.scale.numpy())
+    epoch, flags = self._epoch(step), self.plan.flags(step)
+    stop = judge.verdict(values, step - 1, epoch, **flags)
+    if judge.reduce_on_plateau is not None:
+      self._show_scale(step, used, stop)
+    return stop
+
+  def _show_scale(self, step, used, stop):
+    """The plateau scale's own series: where it was used, where it changes."""
+    self.records.scalars("train", step - 1, {tensorboard.SCALE: used})
+    now = float(self.state.judge.scale.numpy())
+    if now != used and step < self.plan.end and not stop:
+      self.records.scalars("train", step, {tensorboard.SCALE: now})
+      self.progress.line(f"plateau: learning rates x {now:g} from step {step}")
 
   def _end_epoch(self, step):
     """Records the epoch that ends, or is left, after `step` updates."""

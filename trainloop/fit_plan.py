@@ -1,6 +1,9 @@
 """Where the windows of one fit must end."""
 
+import bisect
 import dataclasses
+
+from kernels import checks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,6 +18,11 @@ class FitPlan:
     steps_per_epoch: updates of an epoch.
     validate_steps: updates between two validations.
     checkpoint_steps: updates between two checkpoints.
+    cycle_ends: ascending global steps at which a cycle of the schedule ends;
+      empty where nobody asks.
+    annealed_from: global step from which the schedule has ended, or None.
+    warm_until: global step at which its warmup is over.
+    judges_cycles: whether a validation is due at each cycle's end.
   """
 
   start: int
@@ -24,6 +32,10 @@ class FitPlan:
   steps_per_epoch: int
   validate_steps: int
   checkpoint_steps: int
+  cycle_ends: tuple = ()
+  annealed_from: int | None = None
+  warm_until: int = 0
+  judges_cycles: bool = False
 
   @property
   def end(self):
@@ -41,18 +53,71 @@ class FitPlan:
 
   def validates(self, step):
     """Whether a validation is due after `step` updates."""
-    return (step - self.start) % self.validate_steps == 0
+    regular = (step - self.start) % self.validate_steps == 0
+    return regular or (self.judges_cycles and self.ends_cycle(step))
+
+  def ends_cycle(self, step):
+    """Whether `step` updates complete a cycle of the schedule."""
+    i = bisect.bisect_left(self.cycle_ends, step)
+    return i < len(self.cycle_ends) and self.cycle_ends[i] == step
+
+  def flags(self, step):
+    """What a judge must know of a validation after `step` updates; a dict."""
+    ended = self.annealed_from is not None and step >= self.annealed_from
+    return {
+      "due": (step - self.start) % self.validate_steps == 0,
+      "annealed": ended or self.ends_cycle(step),
+      "warm": step < self.warm_until,
+    }
 
   def saves(self, step):
     """Whether a checkpoint is due after `step` updates."""
     return (step - self.start) % self.checkpoint_steps == 0
 
   def until_event(self, step):
-    """Updates from `step` to the next epoch end, validation or checkpoint."""
+    """Updates from `step` to the next epoch end, validation, checkpoint or
+    cycle end."""
     done = step - self.start
     cycles = (
       self.steps_per_epoch,
       self.validate_steps,
       self.checkpoint_steps,
     )
-    return min(cycle - done % cycle for cycle in cycles)
+    i = bisect.bisect_right(self.cycle_ends, step)
+    ends = [end - step for end in self.cycle_ends[i : i + 1]]
+    return min(*(cycle - done % cycle for cycle in cycles), *ends)
+
+
+def with_cycles(plan, schedule, judge):
+  """A plan that knows of its schedule's warmup and cycles.
+
+  Args:
+    plan: a `FitPlan`.
+    schedule: the `kernels.Schedule` of the fit.
+    judge: the `Judge`, which may ask for cycles.
+
+  Returns:
+    A `FitPlan`.
+
+  Raises:
+    ValueError: if the judge asks for cycles where none ends within the fit.
+  """
+  begun = plan.schedule_start
+  plan = dataclasses.replace(plan, warm_until=begun + schedule.warmup_end)
+  if not (judge.by_cycle or judge.keeps_cycles):
+    return plan
+  steps, total = plan.end - begun, schedule.total_steps
+  ends = [begun + start for start in schedule.cycle_starts(steps + 1)]
+  if total is not None and total <= steps:
+    ends.append(begun + total)
+  ends = sorted({end for end in ends if end > plan.start})
+  if not ends:
+    kind = type(schedule).__name__
+    rule = "one of which a cycle ends within the run, to judge by cycles"
+    checks.fail("schedule", kind, rule)
+  return dataclasses.replace(
+    plan,
+    cycle_ends=tuple(ends),
+    annealed_from=None if total is None else begun + total,
+    judges_cycles=judge.by_cycle,
+  )

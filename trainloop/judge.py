@@ -1,131 +1,20 @@
 """Early stopping, plateau scale, best weights: decided in graph.
 
 All state is tf.Variables that a checkpoint holds. `is_better` changes nothing;
-`record` is where a validation is remembered.
+`record` is where a validation is remembered. What is judged are values that
+were reduced over all replicas before.
 """
 
-import dataclasses
 import math
 
 import tensorflow as tf
 
-from kernels import checks
+from trainloop.criteria import direction
+from trainloop.kept import Kept
 
-_MODES = ("auto", "min", "max")
-_UNITS = ("epoch",)
-# Directions of Keras' metrics, by the parts of their names; the rest must say.
-_MAX = ("accuracy", "acc", "auc", "precision", "recall", "f1", "fbeta", "iou")
-_MIN = ("loss", "error", "mse", "mae", "mape", "msle", "crossentropy")
-
-
-@dataclasses.dataclass(frozen=True)
-class EarlyStopping:
-  """Stops a run whose validations no longer get better.
-
-  A validation is better if it beats the best one by more than `min_delta`;
-  NaN is never better. The run stops at the `patience`-th validation in a row
-  that was not (patience 0 and 1 both stop at the first).
-
-  Args:
-    monitor: name of a metric: "val_loss", "val_accuracy", "loss", ...
-    patience: validations without improvement, int >= 0.
-    min_delta: least improvement that counts, >= 0.
-    mode: "min", "max", or "auto" by the metric's name.
-    restore_best_weights: whether the run ends with the best weights seen.
-    unit: what patience counts: "epoch", one validation each.
-
-  Raises:
-    ValueError: if a field breaks its rule; in a loop also if "auto" does not
-      know the metric.
-
-  Prechelt 1998, "Early Stopping - But When?".
-  """
-
-  monitor: str = "val_loss"
-  patience: int = 5
-  min_delta: float = 0.0
-  mode: str = "auto"
-  restore_best_weights: bool = True
-  unit: str = "epoch"
-
-  def __post_init__(self):
-    checks.integer("patience", self.patience, 0)
-    checks.rate("min_delta", self.min_delta)
-    checks.choice("unit", self.unit, _UNITS)
-    _check_monitor(self)
-
-
-@dataclasses.dataclass(frozen=True)
-class ReduceOnPlateau:
-  """Scales the schedule down when validations stop getting better.
-
-  lr = schedule(t) x scale; scale starts at 1 and is multiplied by `factor` at
-  the `patience`-th validation in a row that is not better.
-
-  Args:
-    monitor: name of a metric.
-    mode: "min", "max", or "auto" by the metric's name.
-    patience: validations without improvement, int >= 1.
-    min_delta: least improvement that counts, >= 0.
-    factor: multiplier of a cut, in (0, 1).
-    cooldown: validations after a cut that are not counted, int >= 0.
-    min_scale: least scale, in (0, 1].
-
-  Raises:
-    ValueError: if a field breaks its rule; in a loop also if "auto" does not
-      know the metric.
-  """
-
-  monitor: str = "val_loss"
-  mode: str = "auto"
-  patience: int = 2
-  min_delta: float = 0.0
-  factor: float = 0.1
-  cooldown: int = 0
-  min_scale: float = 1e-4
-
-  def __post_init__(self):
-    checks.integer("patience", self.patience, 1)
-    checks.rate("min_delta", self.min_delta)
-    checks.integer("cooldown", self.cooldown, 0)
-    open_unit = "a number in (0, 1)"
-    checks.number("factor", self.factor, open_unit, lambda v: 0 < v < 1)
-    half_open = "a number in (0, 1]"
-    checks.number("min_scale", self.min_scale, half_open, lambda v: 0 < v <= 1)
-    _check_monitor(self)
-
-
-def direction(monitor, mode):
-  """-1 where less is better, 1 where more is.
-
-  Args:
-    monitor: name of a metric, with or without "val_".
-    mode: "min", "max" or "auto".
-
-  Returns:
-    -1 or 1.
-
-  Raises:
-    ValueError: if the mode is unknown, or "auto" does not know the metric.
-  """
-  if mode != "auto":
-    return {"min": -1, "max": 1}[mode]
-  words = monitor.replace("-", "_").split("_")
-  found = {-1 for word in words if word in _MIN}
-  found |= {1 for word in words if word in _MAX}
-  if any(word in monitor for word in ("error", "crossentropy")):
-    found.add(-1)
-  if len(found) != 1:
-    rule = f"'min' or 'max', because it is not known which {monitor} wants"
-    checks.fail("mode", mode, rule)
-  return found.pop()
-
-
-def _check_monitor(options):
-  """Rules for the fields that both kinds of options have."""
-  checks.choice("mode", options.mode, _MODES)
-  if not isinstance(options.monitor, str) or not options.monitor:
-    checks.fail("monitor", options.monitor, "the name of a metric")
+# What `Judge.stop` says, by its number.
+REASONS = (None, "early_stopping", "target", "diverged")
+_GO, _EARLY, _TARGET, _DIVERGED = range(4)
 
 
 class _Watch(tf.Module):
@@ -133,23 +22,28 @@ class _Watch(tf.Module):
 
   def __init__(self, options, name):
     super().__init__(name=name)
-    self.monitor = options.monitor
-    self._sign = direction(options.monitor, options.mode)
+    self.monitor, self._unit = options.monitor, options.unit
+    self.sign = direction(options.monitor, options.mode)
     self._min_delta = float(options.min_delta)
-    worst = -self._sign * math.inf
+    worst = -self.sign * math.inf
     self.best = tf.Variable(worst, dtype=tf.float64, trainable=False)
     self.wait = tf.Variable(0, dtype=tf.int64, trainable=False)
 
+  def seen(self, due, annealed):
+    """Whether a validation is one of those that are judged."""
+    return annealed if self._unit == "cycle" else due
+
   def is_better(self, value):
     """bool tensor; NaN compares as not better."""
-    gain = (value - self.best) * self._sign
+    gain = (value - self.best) * self.sign
     first = tf.logical_and(tf.math.is_inf(self.best), tf.math.is_finite(value))
     return tf.logical_or(gain > self._min_delta, first)
 
-  def record(self, value, better):
-    """Remembers one validation."""
+  def record(self, value, better, counts):
+    """Remembers one validation; its wait only where it `counts`."""
     self.best.assign(tf.where(better, value, self.best))
-    self.wait.assign(tf.where(better, tf.zeros_like(self.wait), self.wait + 1))
+    waited = self.wait + tf.cast(counts, tf.int64)
+    self.wait.assign(tf.where(better, tf.zeros_like(waited), waited))
 
 
 class Judge(tf.Module):
@@ -159,6 +53,10 @@ class Judge(tf.Module):
     weights: the model's weights (keras.Variable), copied when one is best.
     early_stopping: an `EarlyStopping` or None.
     reduce_on_plateau: a `ReduceOnPlateau` or None.
+
+  Attributes:
+    scale: factor on the schedule's learning rate, float32 variable.
+    best_step, best_epoch: of the best validation, -1 before one.
   """
 
   def __init__(self, weights, early_stopping, reduce_on_plateau):
@@ -166,26 +64,58 @@ class Judge(tf.Module):
     self.early_stopping = early_stopping
     self.reduce_on_plateau = reduce_on_plateau
     self.scale = tf.Variable(1.0, dtype=tf.float32, trainable=False)
-    self.stop = tf.Variable(False, trainable=False)
+    self.stop = tf.Variable(_GO, dtype=tf.int64, trainable=False)
     self.best_step = tf.Variable(-1, dtype=tf.int64, trainable=False)
     self.best_epoch = tf.Variable(-1, dtype=tf.int64, trainable=False)
-    self._weights, self.best_weights = list(weights), []
-    self._stop_watch = self._plateau_watch = None
+    weights = list(weights)
+    self._weights = lambda: [w.value for w in weights]
+    self._stop_watch = self._plateau_watch = self._plateau_best = None
+    self.kept = None
     if early_stopping is not None:
       self._stop_watch = _Watch(early_stopping, "early_stopping")
-      if early_stopping.restore_best_weights:
-        self.best_weights = [
-          tf.Variable(w.value, trainable=False) for w in self._weights
-        ]
     if reduce_on_plateau is not None:
       self._plateau_watch = _Watch(reduce_on_plateau, "reduce_on_plateau")
       self._cooldown = tf.Variable(0, dtype=tf.int64, trainable=False)
+      if reduce_on_plateau.restore_best_first:
+        self._plateau_best = Kept(self._weights)
+
+  def prepare(self, slots=lambda: []):
+    """Makes room for what is kept; once, under the strategy's scope.
+
+    Args:
+      slots: gives the optimizer's tf.Variables, once it is built.
+    """
+    options = self.early_stopping
+    wanted = options is not None and options.restore_best_weights
+    if not wanted or self.kept is not None:
+      return
+    if options.restore == "all":
+      self.kept = Kept(lambda: [*self._weights(), *slots()])
+    else:
+      self.kept = Kept(self._weights)
 
   @property
   def monitors(self):
     """Names of the metrics that decide something."""
     watches = (self._stop_watch, self._plateau_watch)
     return [watch.monitor for watch in watches if watch is not None]
+
+  @property
+  def by_cycle(self):
+    """Whether anything is judged at the ends of cycles."""
+    both = (self.early_stopping, self.reduce_on_plateau)
+    return any(one is not None and one.unit == "cycle" for one in both)
+
+  @property
+  def keeps_cycles(self):
+    """Whether the weights at a cycle's end are kept."""
+    options = self.early_stopping
+    return options is not None and options.restore == "cycle_end"
+
+  @property
+  def stop_reason(self):
+    """Why the run must stop, or None."""
+    return REASONS[int(self.stop.numpy())]
 
   @property
   def best(self):
@@ -199,54 +129,70 @@ class Judge(tf.Module):
       "epoch": int(self.best_epoch.numpy()),
     }
 
-  def verdict(self, values, step, epoch):
+  def verdict(self, values, step, epoch, due=True, annealed=False, warm=False):
     """Judges one validation; called on the host.
 
     Args:
       values: {metric name: float}, holding the monitors.
       step: index of the last update done.
       epoch: the epoch it belongs to.
+      due: whether it is one of the run's regular validations.
+      annealed: whether a cycle ended with that update.
+      warm: whether the schedule is still in its warmup.
 
     Returns:
-      Whether to stop.
+      Why to stop, or None.
     """
     if not self.monitors:
-      return False
+      return None
     values = {
       name: tf.constant(values[name], tf.float64) for name in self.monitors
     }
-    step, epoch = (tf.constant(i, tf.int64) for i in (step, epoch))
-    return bool(self._record(values, step, epoch))
+    numbers = (tf.constant(i, tf.int64) for i in (step, epoch))
+    flags = (tf.constant(bool(flag)) for flag in (due, annealed, warm))
+    return REASONS[int(self._record(values, *numbers, *flags))]
 
   @tf.function(autograph=False)
-  def _record(self, values, step, epoch):
+  def _record(self, values, step, epoch, due, annealed, warm):
     if self._stop_watch is not None:
-      self._judge_stop(values[self._stop_watch.monitor], step, epoch)
+      seen = self._stop_watch.seen(due, annealed)
+      value = values[self._stop_watch.monitor]
+      self._judge_stop(value, step, epoch, seen, seen & ~warm)
     if self._plateau_watch is not None:
-      self._judge_plateau(values[self._plateau_watch.monitor])
+      counts = self._plateau_watch.seen(due, annealed) & ~warm
+      value = values[self._plateau_watch.monitor]
+      _when(counts, lambda: self._judge_plateau(value, step))
     return self.stop.read_value()
 
-  def _judge_stop(self, value, step, epoch):
-    watch = self._stop_watch
-    better = watch.is_better(value)
-    watch.record(value, better)
-    patience = max(1, self.early_stopping.patience)
-    self.stop.assign(watch.wait >= patience)
+  def _judge_stop(self, value, step, epoch, seen, counts):
+    options, watch = self.early_stopping, self._stop_watch
+    reached = tf.constant(False)
+    if options.target is not None:
+      reached = value * watch.sign >= options.target * watch.sign
+    better = watch.is_better(value) & (seen | reached)
+    watch.record(value, better, counts)
+    early = counts & (watch.wait >= max(1, options.patience))
+    stop = tf.where(early, _EARLY, _GO)
+    stop = tf.where(reached, _TARGET, stop)
+    if options.divergence is not None:
+      # Asked this way round so that NaN is out of bounds, too.
+      within = value * watch.sign >= options.divergence * watch.sign
+      stop = tf.where(within, stop, _DIVERGED)
+    self.stop.assign(tf.cast(stop, tf.int64))
 
     def remember():
       self.best_step.assign(step)
       self.best_epoch.assign(epoch)
-      for copy, weight in zip(self.best_weights, self._weights, strict=False):
-        copy.assign(weight.value)
-      return tf.constant(True)
+      if self.kept is not None and not self.keeps_cycles:
+        self.kept.keep(step)
 
-    tf.cond(better, remember, lambda: tf.constant(False))
+    _when(better, remember)
 
-  def _judge_plateau(self, value):
+  def _judge_plateau(self, value, step):
     options, watch = self.reduce_on_plateau, self._plateau_watch
     better = watch.is_better(value)
     resting = self._cooldown > 0
-    watch.record(value, better)
+    watch.record(value, better, ~resting)
     watch.wait.assign(tf.where(resting, tf.zeros_like(watch.wait), watch.wait))
     cut = tf.logical_and(
       watch.wait >= options.patience, self.scale > options.min_scale
@@ -257,20 +203,54 @@ class Judge(tf.Module):
     pause = tf.constant(options.cooldown, tf.int64)
     self._cooldown.assign(tf.where(cut, pause, rest))
     watch.wait.assign(tf.where(cut, tf.zeros_like(watch.wait), watch.wait))
+    if self._plateau_best is not None:
+      best = self._plateau_best
+      _when(better, lambda: best.keep(step))
+      _when(cut & (best.step >= 0), best.restore)
+
+  @tf.function(autograph=False)
+  def end_cycle(self, step):
+    """A cycle ended with update `step`, an int64 scalar tensor."""
+    if self.keeps_cycles:
+      self.kept.keep(step)
+
+  @property
+  def best_weights(self):
+    """The copies that are kept, tf.Variables; [] where none are."""
+    return [] if self.kept is None else self.kept.copies
 
   @property
   def has_best(self):
-    """Whether there are best weights to put back."""
-    return bool(self.best_weights) and int(self.best_step.numpy()) >= 0
+    """Whether there is something to put back."""
+    return self.kept is not None and self.kept.holds
 
   @tf.function(autograph=False)
   def restore_best(self):
-    """Puts the best weights back; there must be some (`has_best`)."""
-    for copy, weight in zip(self.best_weights, self._weights, strict=True):
-      weight.value.assign(copy)
+    """Puts back what was kept; there must be something (`has_best`)."""
+    self.kept.restore()
 
-  def restart(self):
-    """Forgets waits and the stop before another fit; keeps the best."""
-    self.stop.assign(False)
+  def restart(self, anew):
+    """Before another fit: forgets waits and the stop, keeps the best.
+
+    Args:
+      anew: whether a schedule starts at its step 0; then the scale is 1.
+    """
+    self.stop.assign(_GO)
+    if self.keeps_cycles and self.kept is not None:
+      self.kept.forget()  # they are of a schedule that is over
     if self._stop_watch is not None:
       self._stop_watch.wait.assign(0)
+    if self._plateau_watch is not None and anew:
+      self._plateau_watch.wait.assign(0)
+      self._cooldown.assign(0)
+      self.scale.assign(1.0)
+
+
+def _when(condition, act):
+  """Runs `act`, which gives nothing, where the condition holds; in graph."""
+
+  def acting():
+    act()
+    return tf.constant(True)
+
+  tf.cond(condition, acting, lambda: tf.constant(False))

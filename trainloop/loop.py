@@ -9,7 +9,7 @@ from kernels import checks
 from trainloop import data as data_lib
 from trainloop import durations, engine, fingerprint, make, preflight, records
 from trainloop.fit import Fit
-from trainloop.fit_plan import FitPlan
+from trainloop.fit_plan import FitPlan, with_cycles
 from trainloop.pace import Pace
 from trainloop.parts import Parts
 from trainloop.progress import Progress
@@ -191,7 +191,7 @@ class TrainLoop:
     try:
       entry = self._records.next_fit(asked)
       if entry is None:
-        begun = self._begin(source, epochs, schedule, begins)
+        begun = self._begin(asked, schedule, begins)
         entry = self._records.start_fit(begun, asked)
       self._schedule = schedule
       return self._train(entry, window, source, validation)
@@ -217,9 +217,8 @@ class TrainLoop:
 
   def _train(self, entry, window, source, validation):
     """Runs a new fit, or the rest of one that the workdir knows."""
-    asked, step = entry["asked"], self.global_step
-    names = ("epochs", "steps_per_epoch", "validate_steps", "checkpoint_steps")
-    plan = FitPlan(**entry["begun"], **{name: asked[name] for name in names})
+    step = self.global_step
+    plan = self._plan(entry["begun"], entry["asked"], self._schedule)
     self.history = self._records.history(entry, plan, step)
     if entry["done"]:
       self.history.restored = True
@@ -282,17 +281,24 @@ class TrainLoop:
     names = ("steps_per_epoch", "validate_steps", "checkpoint_steps")
     return min(self._pace.most, *(asked[name] for name in names))
 
-  def _begin(self, source, epochs, schedule, begins):
+  def _plan(self, begun, asked, schedule):
+    """The `FitPlan` of a fit that begins, or began, at some place."""
+    names = ("epochs", "steps_per_epoch", "validate_steps", "checkpoint_steps")
+    plan = FitPlan(**begun, **{name: asked[name] for name in names})
+    return with_cycles(plan, schedule, self._parts.state.judge)
+
+  def _begin(self, asked, schedule, begins):
     """Where a fit that begins now begins."""
     state = self._parts.state
     start = int(state.global_step.numpy())
     schedule_start = start if begins else int(state.schedule_start.numpy())
-    steps = epochs * source.steps_per_epoch
-    preflight.check_overrun(schedule, start + steps - schedule_start)
-    state.begin_fit(schedule_start)
-    self._parts.evaluation.reset()
-    return {
+    begun = {
       "start": start,
-      "first_epoch": int(state.epoch.numpy()),
+      "first_epoch": state.next_epoch,
       "schedule_start": schedule_start,
     }
+    end = self._plan(begun, asked, schedule).end
+    preflight.check_overrun(schedule, end - schedule_start)
+    state.begin_fit(schedule_start)
+    self._parts.evaluation.reset()
+    return begun

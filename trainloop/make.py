@@ -8,7 +8,7 @@ import tensorflow as tf
 import kernels
 from kernels import checks
 from trainloop import distribution, hyperparameters
-from trainloop.judge import EarlyStopping, ReduceOnPlateau
+from trainloop.criteria import EarlyStopping, ReduceOnPlateau
 
 
 def model(given, seed):

@@ -137,6 +137,7 @@ class Parts:
         self.model.trainable_variables,
         None if momentum is None else float(momentum),
       )
+      self.state.judge.prepare(self._slots)
     capacity = capacity if self.engine.name == "xla" else None
     key = (schedule, capacity)
     if key not in self._windows:
@@ -150,6 +151,14 @@ class Parts:
         self._skips,
       )
     return self._windows[key]
+
+  def _slots(self):
+    """The tf.Variables that an optimizer's updates move."""
+    product = self.state.momentum_product
+    return [
+      *(v.value for v in self.binding.optimizer.variables),
+      *([] if product is None else [product]),
+    ]
 
   def finish(self):
     """What a finished fit leaves in the model: averages, or best weights."""

@@ -55,9 +55,15 @@ class TrainState(tf.Module):
     self.loss_sum.assign(0.0)
     self.examples.assign(0)
 
+  @property
+  def next_epoch(self):
+    """Epochs behind the next fit; one that was left half way counts."""
+    return int(self.epoch.numpy()) + bool(self.examples.numpy())
+
   def begin_fit(self, schedule_start):
     """Starts anew what belongs to one fit; on the host."""
     if self.examples.numpy():  # an exception left an epoch half way
       self.end_epoch()
     self.schedule_start.assign(schedule_start)
-    self.judge.restart()
+    anew = schedule_start == int(self.global_step.numpy())
+    self.judge.restart(anew)

@@ -18,6 +18,7 @@ from trainloop import events
 
 LEARNING_RATE = "hyperparameters/learning_rate"
 MOMENTUM = "hyperparameters/momentum"
+SCALE = "hyperparameters/plateau_scale"
 RUNS = ("train", "validation", "plan")
 _TAGS = (LEARNING_RATE, MOMENTUM, "loss", "grad_norm")
 # Windows that may wait for the thread; a full queue slows the loop down

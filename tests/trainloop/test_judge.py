@@ -7,6 +7,7 @@ import pytest
 import kernels
 import small
 import trainloop
+from trainloop import criteria
 from trainloop.judge import Judge
 
 
@@ -17,6 +18,7 @@ def stops_at(values, restore=False, **options):
     restore_best_weights=restore, **{"monitor": "val_loss", **options}
   )
   judge = Judge([weight], stopping, None)
+  judge.prepare()
   for i, value in enumerate(values, 1):
     weight.assign(i)
     if judge.verdict({stopping.monitor: value}, i, i):
@@ -64,9 +66,9 @@ def test_the_run_ends_with_the_best_weights():
   )
   judge_ = trainloop.judge.Judge.verdict
 
-  def spy(self, values, step, epoch):
+  def spy(self, values, step, epoch, **flags):
     seen[epoch] = small.digest(loop.model.weights)
-    return judge_(self, values, step, epoch)
+    return judge_(self, values, step, epoch, **flags)
 
   trainloop.judge.Judge.verdict = spy
   try:
@@ -121,7 +123,7 @@ def test_plateau_scales_every_later_rate():
   ],
 )
 def test_auto_knows_the_direction(monitor, sign):
-  assert trainloop.judge.direction(monitor, "auto") == sign
+  assert criteria.direction(monitor, "auto") == sign
 
 
 def test_auto_asks_where_it_does_not_know():

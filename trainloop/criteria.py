@@ -1,0 +1,149 @@
+"""What early stopping and plateau go by: the options, checked when made."""
+
+import dataclasses
+
+from kernels import checks
+
+UNITS = ("epoch", "cycle")
+RESTORES = ("weights", "all", "cycle_end")
+_MODES = ("auto", "min", "max")
+# Directions of Keras' metrics, by the parts of their names; the rest must say.
+_MAX = ("accuracy", "acc", "auc", "precision", "recall", "f1", "fbeta", "iou")
+_MIN = ("loss", "error", "mse", "mae", "mape", "msle", "crossentropy")
+
+
+@dataclasses.dataclass(frozen=True)
+class EarlyStopping:
+  """Stops a run whose validations no longer get better.
+
+  A validation is better if it beats the best one by more than `min_delta`;
+  NaN is never better. The run stops at the `patience`-th validation in a row
+  that was not (patience 0 and 1 both stop at the first). Validations during
+  a schedule's warmup are not counted.
+
+  Args:
+    monitor: name of a metric: "val_loss", "val_accuracy", "loss", ...
+    patience: validations without improvement, int >= 0.
+    min_delta: least improvement that counts, >= 0.
+    mode: "min", "max", or "auto" by the metric's name.
+    restore_best_weights: whether the run ends, stopped or complete, with what
+      `restore` names.
+    unit: what patience counts: "epoch", one validation each; or "cycle": only
+      validations at a cycle's end, where the rate is annealed, are judged.
+    target: the run stops with the reason "target" at any validation that is
+      this good; a finite number, or None.
+    divergence: it stops with the reason "diverged" at any validation that is
+      worse than this, or NaN; a finite number, or None.
+    restore: "weights": those of the best validation; "all": optimizer slots
+      and its count of updates too; "cycle_end": the weights at the end of the
+      last finished cycle.
+
+  Raises:
+    ValueError: if a field breaks its rule; in a loop also if "auto" does not
+      know the metric, or the schedule has no cycle to judge by.
+
+  Prechelt 1998, "Early Stopping - But When?".
+  """
+
+  monitor: str = "val_loss"
+  patience: int = 5
+  min_delta: float = 0.0
+  mode: str = "auto"
+  restore_best_weights: bool = True
+  unit: str = "epoch"
+  target: float | None = None
+  divergence: float | None = None
+  restore: str = "weights"
+
+  def __post_init__(self):
+    checks.integer("patience", self.patience, 0)
+    _check_common(self)
+    for name in ("target", "divergence"):
+      value = getattr(self, name)
+      if value is not None:
+        checks.number(name, value, "a finite number or None", lambda v: True)
+    checks.choice("restore", self.restore, RESTORES)
+    if self.restore != "weights" and not self.restore_best_weights:
+      rule = "'weights' where `restore_best_weights` is off"
+      checks.fail("restore", self.restore, rule)
+
+
+@dataclasses.dataclass(frozen=True)
+class ReduceOnPlateau:
+  """Scales the schedule down when validations stop getting better.
+
+  lr = schedule(t) x scale, whatever the schedule: base and peak of a cycle
+  shrink together. The scale starts at 1 and is multiplied by `factor` at the
+  `patience`-th validation in a row that is not better; a new schedule starts
+  at 1 again. Validations during a schedule's warmup are not counted.
+
+  Args:
+    monitor: name of a metric.
+    mode: "min", "max", or "auto" by the metric's name.
+    patience: validations without improvement, int >= 1.
+    min_delta: least improvement that counts, >= 0.
+    factor: multiplier of a cut, in (0, 1).
+    cooldown: validations after a cut that are not counted, int >= 0.
+    min_scale: least scale, in (0, 1].
+    unit: "epoch": every validation is judged; "cycle": only those at a
+      cycle's end, so that a cut comes there and nowhere else.
+    restore_best_first: whether a cut puts the best weights back before.
+
+  Raises:
+    ValueError: if a field breaks its rule; in a loop also if "auto" does not
+      know the metric, or the schedule has no cycle to judge by.
+  """
+
+  monitor: str = "val_loss"
+  mode: str = "auto"
+  patience: int = 2
+  min_delta: float = 0.0
+  factor: float = 0.1
+  cooldown: int = 0
+  min_scale: float = 1e-4
+  unit: str = "epoch"
+  restore_best_first: bool = False
+
+  def __post_init__(self):
+    checks.integer("patience", self.patience, 1)
+    _check_common(self)
+    checks.integer("cooldown", self.cooldown, 0)
+    open_unit = "a number in (0, 1)"
+    checks.number("factor", self.factor, open_unit, lambda v: 0 < v < 1)
+    half_open = "a number in (0, 1]"
+    checks.number("min_scale", self.min_scale, half_open, lambda v: 0 < v <= 1)
+
+
+def _check_common(options):
+  """Rules for the fields that both kinds of options have."""
+  checks.choice("mode", options.mode, _MODES)
+  checks.choice("unit", options.unit, UNITS)
+  checks.rate("min_delta", options.min_delta)
+  if not isinstance(options.monitor, str) or not options.monitor:
+    checks.fail("monitor", options.monitor, "the name of a metric")
+
+
+def direction(monitor, mode):
+  """-1 where less is better, 1 where more is.
+
+  Args:
+    monitor: name of a metric, with or without "val_".
+    mode: "min", "max" or "auto".
+
+  Returns:
+    -1 or 1.
+
+  Raises:
+    ValueError: if the mode is unknown, or "auto" does not know the metric.
+  """
+  if mode != "auto":
+    return {"min": -1, "max": 1}[mode]
+  words = monitor.replace("-", "_").split("_")
+  found = {-1 for word in words if word in _MIN}
+  found |= {1 for word in words if word in _MAX}
+  if any(word in monitor for word in ("error", "crossentropy")):
+    found.add(-1)
+  if len(found) != 1:
+    rule = f"'min' or 'max', because it is not known which {monitor} wants"
+    checks.fail("mode", mode, rule)
+  return found.pop()
