@@ -20,6 +20,11 @@ from trainloop.data import ArrayData
 from trainloop.distribution import strategy_for
 from trainloop.history import History, NonFiniteError
 from trainloop.loop import TrainLoop
+from trainloop.sweep import (
+  Sweep,
+  compare_learning_rates,
+  sweep_learning_rate,
+)
 
 __all__ = [
   "ArrayData",
@@ -27,6 +32,9 @@ __all__ = [
   "History",
   "NonFiniteError",
   "ReduceOnPlateau",
+  "Sweep",
   "TrainLoop",
+  "compare_learning_rates",
   "strategy_for",
+  "sweep_learning_rate",
 ]

@@ -4,6 +4,7 @@ The batch of a step is a pure function of (seed, epoch, step in the epoch), so
 a resumed run needs no iterator state and starts anywhere at no cost.
 """
 
+import copy
 import zlib
 
 import numpy as np
@@ -109,6 +110,10 @@ class ArrayData:
         array = np.ascontiguousarray(array)
         self._crc32 = zlib.crc32(array.view(np.uint8), self._crc32)
     return self._crc32
+
+  def again(self):
+    """The same data, read from its start; there is no state to leave alone."""
+    return self
 
   @property
   def targets(self):
@@ -241,6 +246,12 @@ class DatasetData:
   def evaluation(self, strategy):
     """As `ArrayData.evaluation`: (iterator of a fresh pass, int32 n)."""
     return self._pass(strategy), tf.constant(self.steps_per_epoch)
+
+  def again(self):
+    """The same data, read from its start, which leaves this one alone."""
+    other = copy.copy(self)
+    other._iterator = None
+    return other
 
   def _pass(self, strategy, skip=0):
     dataset = self.dataset.skip(skip) if skip else self.dataset

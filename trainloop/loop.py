@@ -117,6 +117,11 @@ class TrainLoop:
     return self._parts.binding.optimizer
 
   @property
+  def parts(self):
+    """The `Parts` it is made of, for what drives them otherwise than `fit`."""
+    return self._parts
+
+  @property
   def global_step(self):
     """Global batches consumed so far, int."""
     state = self._parts.state
@@ -266,6 +271,11 @@ class TrainLoop:
       self._parts.check("validation", validation)
     if self._workdir is not None:
       preflight.check_workdir(self._workdir)
+
+  def coming_schedule(self, source):
+    """The `kernels.Schedule` that a fit on a data source would follow."""
+    del source
+    return self._choose(None)[0]
 
   def _choose(self, schedule):
     """(schedule, whether it begins now) of the fit that comes."""

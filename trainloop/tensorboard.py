@@ -155,6 +155,21 @@ class EventWriter:
     getattr(self._runs[name], method)(*values)
 
 
+def write_run(folder, times, first_step, tags, table):
+  """Writes a table as a run of its own, and closes it.
+
+  Args:
+    folder: of the run, made if missing.
+    times: float64 (n,), wall times in seconds.
+    first_step: step of the first row.
+    tags: names of the columns.
+    table: float32 (n, len(tags)).
+  """
+  run = _Run(folder)
+  run.table(times, first_step, tags, table)
+  run.close()
+
+
 def sizes(workdir):
   """{path below workdir: bytes} of all event files of a run."""
   found = {}

@@ -23,6 +23,8 @@ class Window:
       up to it; None for the graph engine, which takes any number.
     skips: whether a refused update is passed over: the step advances and its
       row says skipped. Otherwise it ends the window.
+    watch: looks at each row in graph, gives the row to keep and whether it
+      ends the window; None for training.
   """
 
   def __init__(
@@ -34,6 +36,7 @@ class Window:
     schedule,
     capacity=None,
     skips=False,
+    watch=None,
   ):
     self._strategy = strategy
     self._step = step
@@ -41,7 +44,7 @@ class Window:
     self._state = state
     self._schedule = schedule
     self._capacity = capacity
-    self._skips = skips
+    self._skips, self._watch = skips, watch
     self._feed = feed.Feed(strategy, jit=capacity is not None)
 
   def __call__(self, source, indices, n):
@@ -79,7 +82,11 @@ class Window:
       row, finite = self._update(fetch(indices, i), rates[i], momenta[i])
       if not self._skips:
         halted = ~finite
-      return i + tf.cast(~halted, tf.int32), halted, rows.write(i, row)
+      done = i + tf.cast(~halted, tf.int32)
+      if self._watch is not None:
+        row, ended = self._watch(row)
+        halted = halted | ended
+      return done, halted, rows.write(i, row)
 
     done, halted, rows = tf.while_loop(
       lambda i, halted, rows: (i < n) & ~halted,
