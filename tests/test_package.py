@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LAYERS = [
   {
     "bias_correction",
+    "checkpoint_files",
     "criteria",
     "durations",
     "events",
@@ -23,6 +24,8 @@ LAYERS = [
     "pace",
     "plots",
     "progress",
+    "signals",
+    "snapshot",
     "structures",
     "tensorboard",
   },
@@ -30,9 +33,10 @@ LAYERS = [
   {"engine", "make", "state", "step"},
   {"feed"},
   {"evaluation", "window"},
-  {"checkpoints", "history", "preflight"},
+  {"event_writer", "history", "journal", "preflight"},
+  {"checkpoints"},
   {"parts", "records"},
-  {"fingerprint", "fit"},
+  {"fingerprint", "fit", "planning"},
   {"loop"},
 ]
 

@@ -20,6 +20,7 @@ from trainloop.data import ArrayData
 from trainloop.distribution import strategy_for
 from trainloop.history import History, NonFiniteError
 from trainloop.loop import TrainLoop
+from trainloop.signals import StopOnSignals
 
 __all__ = [
   "ArrayData",
@@ -27,6 +28,7 @@ __all__ = [
   "History",
   "NonFiniteError",
   "ReduceOnPlateau",
+  "StopOnSignals",
   "TrainLoop",
   "strategy_for",
 ]
