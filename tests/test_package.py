@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LAYERS = [
   {
     "bias_correction",
+    "checkpoint_files",
     "criteria",
     "durations",
     "events",
@@ -24,6 +25,7 @@ LAYERS = [
     "pace",
     "plots",
     "progress",
+    "signals",
     "snapshot",
     "structures",
     "suggestions",
@@ -33,9 +35,10 @@ LAYERS = [
   {"engine", "make", "state", "step"},
   {"feed"},
   {"evaluation", "sweep_output", "watch", "window"},
-  {"checkpoints", "history", "preflight"},
+  {"event_writer", "history", "journal", "preflight"},
+  {"checkpoints"},
   {"parts", "records"},
-  {"fingerprint", "fit"},
+  {"fingerprint", "fit", "planning"},
   {"loop"},
   {"sweep"},
 ]

@@ -20,6 +20,7 @@ from trainloop.data import ArrayData
 from trainloop.distribution import strategy_for
 from trainloop.history import History, NonFiniteError
 from trainloop.loop import TrainLoop
+from trainloop.signals import StopOnSignals
 from trainloop.sweep import (
   Sweep,
   compare_learning_rates,
@@ -32,6 +33,7 @@ __all__ = [
   "History",
   "NonFiniteError",
   "ReduceOnPlateau",
+  "StopOnSignals",
   "Sweep",
   "TrainLoop",
   "compare_learning_rates",

@@ -137,13 +137,12 @@ def sweep_learning_rate(
     checks.number("divergence", divergence, rule, lambda v: v > 1)
   parts = _prepare(loop, source, _validation(on, validation))
   watch = parts.watch(smoothing, divergence, validation)
-  groups = parts.moved()
-  everything = {id(v): v for group in groups.values() for v in group}
-  before = Snapshot(parts.strategy, everything.values())
+  snapshot = Snapshot(parts.moved())
+  before = snapshot.take()
   try:
     rows, ended = _run(parts, schedule, source, watch)
   finally:
-    before.restore()
+    snapshot.put_back(before)
   finite = np.isfinite(rows[:, 2])
   rates, losses = rows[finite, 0], rows[finite, 2]
   return Sweep(name, rates, losses, steps, ended, smoothing)
