@@ -31,7 +31,7 @@ LAYERS = [
     "suggestions",
     "tensorboard",
   },
-  {"data", "distribution", "hyperparameters", "judge"},
+  {"data", "distribution", "hyperparameters", "judge", "recipes"},
   {"engine", "make", "state", "step"},
   {"feed"},
   {"evaluation", "sweep_output", "watch", "window"},

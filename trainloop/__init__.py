@@ -15,11 +15,13 @@ Each update's learning rate and momentum come from a schedule kernel inside the
 compiled graph; n updates run in one call, and each leaves a row.
 """
 
+from trainloop import recipes
 from trainloop.criteria import EarlyStopping, ReduceOnPlateau
 from trainloop.data import ArrayData
 from trainloop.distribution import strategy_for
 from trainloop.history import History, NonFiniteError
 from trainloop.loop import TrainLoop
+from trainloop.recipes import Recipe
 from trainloop.signals import StopOnSignals
 from trainloop.sweep import (
   Sweep,
@@ -32,11 +34,13 @@ __all__ = [
   "EarlyStopping",
   "History",
   "NonFiniteError",
+  "Recipe",
   "ReduceOnPlateau",
   "StopOnSignals",
   "Sweep",
   "TrainLoop",
   "compare_learning_rates",
+  "recipes",
   "strategy_for",
   "sweep_learning_rate",
 ]

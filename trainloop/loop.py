@@ -34,7 +34,8 @@ class TrainLoop:
     optimizer: a Keras optimizer, its string name, or a callable.
     loss: a Keras loss or its name, one or one an output; None for a model
       with its own `compute_loss`.
-    schedule: a `kernels.Schedule`; None for the optimizer's own rate.
+    schedule: a `kernels.Schedule` or a `Recipe`; None for the optimizer's own
+      rate.
     metrics: Keras metrics or their names, as `Model.compile` takes them.
     loss_weights: weights of several outputs' losses, or None.
     strategy: a `tf.distribute.Strategy` or its name; None for the one in
@@ -164,16 +165,22 @@ class TrainLoop:
     return [] if self._records is None else list(self._records.resumed_from)
 
   def fit(
-    self, data, epochs, *, validation=None, schedule=None, steps_per_epoch=None
+    self,
+    data,
+    epochs=None,
+    *,
+    validation=None,
+    schedule=None,
+    steps_per_epoch=None,
   ):
     """Trains `epochs` more epochs from the present state.
 
     Args:
       data: an `ArrayData`, or a batched `tf.data.Dataset` of (x, y[, weight]).
-      epochs: int >= 1.
+      epochs: int >= 1; None for what a `Recipe` brings.
       validation: likewise, evaluated every `validate_every`; or None.
-      schedule: a `kernels.Schedule` that starts at its own step 0 now; None
-        lets the present one go on.
+      schedule: a `kernels.Schedule` or `Recipe` that starts at its own step 0
+        now; None lets the present one go on.
       steps_per_epoch: batches of an epoch, for a dataset without end.
 
     Returns:
@@ -183,12 +190,17 @@ class TrainLoop:
       ValueError: before the first update, if something can't work.
       NonFiniteError: if an update's loss or gradient is not finite.
     """
-    epochs = checks.integer("epochs", epochs, 1)
+    schedule = make.schedule(schedule)
+    epochs = planning.epochs(self._parts, schedule or self._given, epochs)
     source = data_lib.adapt("data", data, steps_per_epoch)
     if validation is not None:
       validation = data_lib.adapt("validation", validation)
-    self._check(source, validation)
-    schedule, begins = self._choose(schedule)
+    planning.check(
+      self._parts, source, validation, self._workdir, self._progress.line
+    )
+    begins = schedule is not None or self._schedule is None
+    known = schedule or self._schedule or self._given
+    schedule = planning.resolve(self._parts, known, source, epochs)
     asked = fingerprint.of(
       self._parts, source, epochs, schedule, self._every, self._extra
     )
@@ -290,29 +302,8 @@ class TrainLoop:
     self._records.finish(step, self.history)
     return True
 
-  def _check(self, source, validation):
-    """Refuses what can't work; builds model, metrics and state if missing."""
-    preflight.check_batch_size(source)
-    if self._parts.engine is None:
-      self._parts.build(source)
-      found = self._parts.engine
-      self._progress.line(f"engine: {found.name}, {found.reason}")
-    self._parts.check("data", source)
-    if validation is not None:
-      self._parts.check("validation", validation)
-    if self._workdir is not None:
-      preflight.check_workdir(self._workdir)
-
   def coming_schedule(self, source):
     """The `kernels.Schedule` that a fit on a data source would follow."""
-    del source
-    return self._choose(None)[0]
-
-  def _choose(self, schedule):
-    """(schedule, whether it begins now) of the fit that comes."""
-    if schedule is None and self._schedule is not None:
-      return self._schedule, False
-    schedule = make.schedule(schedule) or self._given
-    if schedule is None:
-      schedule = make.own_schedule(self.optimizer)
-    return schedule, True
+    known = self._schedule or self._given
+    epochs = getattr(known, "epochs", None) or 1
+    return planning.resolve(self._parts, known, source, epochs)

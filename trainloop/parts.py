@@ -69,6 +69,20 @@ class Parts:
         auto_scale_loss=False,
       )
 
+  def adopt(self, recipe):
+    """Judges as a `Recipe` says, where nothing else was asked for.
+
+    Raises:
+      ValueError: if the run has its judge already, and it is another.
+    """
+    brought = (recipe.early_stopping, recipe.reduce_on_plateau)
+    pairs = zip(self.judging, brought, strict=True)
+    wanted = tuple(mine or other for mine, other in pairs)
+    if wanted != self.judging and self.state is not None:
+      rule = "the first fit's, or given `epochs`: it brings a judge of its own"
+      checks.fail("schedule", recipe.text, rule)
+    self.judging = wanted
+
   def build(self, source):
     """Builds model, metrics and state from the first data that comes.
 
