@@ -15,11 +15,13 @@ Each update's learning rate and momentum come from a schedule kernel inside the
 compiled graph; n updates run in one call, and each leaves a row.
 """
 
+from trainloop.cluster import Cluster
 from trainloop.criteria import EarlyStopping, ReduceOnPlateau
 from trainloop.data import ArrayData
 from trainloop.distribution import strategy_for
 from trainloop.history import History, NonFiniteError
 from trainloop.loop import TrainLoop
+from trainloop.rendezvous import MissingPeerError, PeerError
 from trainloop.signals import StopOnSignals
 from trainloop.sweep import (
   Sweep,
@@ -29,9 +31,12 @@ from trainloop.sweep import (
 
 __all__ = [
   "ArrayData",
+  "Cluster",
   "EarlyStopping",
   "History",
+  "MissingPeerError",
   "NonFiniteError",
+  "PeerError",
   "ReduceOnPlateau",
   "StopOnSignals",
   "Sweep",

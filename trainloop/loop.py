@@ -10,10 +10,12 @@ from trainloop import (
   engine,
   fingerprint,
   make,
+  peers,
   planning,
   preflight,
-  records,
+  shared_records,
 )
+from trainloop.accord import Accord
 from trainloop.fit import Fit
 from trainloop.history import NonFiniteError
 from trainloop.pace import Pace
@@ -38,7 +40,7 @@ class TrainLoop:
     metrics: Keras metrics or their names, as `Model.compile` takes them.
     loss_weights: weights of several outputs' losses, or None.
     strategy: a `tf.distribute.Strategy` or its name; None for the one in
-      scope.
+      scope. With several workers all make the same calls; the chief writes.
     workdir: folder for events and checkpoints; None writes nothing. A run
       that is there already goes on: the n-th fit of a process is its n-th fit.
     steps_per_loop: updates of a window, int >= 1, or "auto" for about 0.1 s;
@@ -63,6 +65,7 @@ class TrainLoop:
     ValueError: if an argument breaks its rule.
   """
 
+  @peers.guarded
   def __init__(
     self,
     model,
@@ -96,9 +99,7 @@ class TrainLoop:
     self._keep = checks.integer("keep", keep, 1)
     self._stop = threading.Event()
     self._every = {"validate": validate_every, "checkpoint": checkpoint_every}
-    self._workdir = make.workdir(workdir)
     self._given = make.schedule(schedule)
-    self._progress = Progress(quiet=not verbose)
     self._parts = Parts(
       make.strategy(strategy),
       model,
@@ -112,9 +113,11 @@ class TrainLoop:
       bias_correction,
       skips=on_nonfinite == "skip",
     )
+    workers = self._parts.workers
+    self._workdir = make.workdir(workdir) if workers.is_chief else None
+    self._progress = Progress(quiet=not (verbose and workers.is_chief))
     self._extra = {"log_every": log_every, "on_nonfinite": on_nonfinite}
-    self._records = self._schedule = None
-    self.history = None
+    self._records = self._schedule = self.history = None
 
   @property
   def model(self):
@@ -163,6 +166,7 @@ class TrainLoop:
     """Global steps at which the run in the workdir went on after an end."""
     return [] if self._records is None else list(self._records.resumed_from)
 
+  @peers.guarded
   def fit(
     self, data, epochs, *, validation=None, schedule=None, steps_per_epoch=None
   ):
@@ -202,12 +206,9 @@ class TrainLoop:
       schedule, planning.capacity(asked, self._pace.most)
     )
     if self._records is None:
-      self._records = records.open_records(
-        self._workdir,
-        self._parts.moved(),
-        self._log_every,
-        self._keep,
-        self._progress.warn,
+      options = (self._log_every, self._keep, self._progress.warn)
+      self._records = shared_records.open_records(
+        self._parts, self._workdir, *options
       )
     finished = False
     try:
@@ -229,6 +230,7 @@ class TrainLoop:
     """
     self._stop.set()
 
+  @peers.guarded
   def evaluate(self, data):
     """The loss and metrics over all examples of some data.
 
@@ -275,7 +277,7 @@ class TrainLoop:
       pace=self._pace,
       progress=self._progress,
       records=self._records,
-      stop_asked=self._stop.is_set,
+      accord=Accord(parts.workers, self._stop.is_set, self._records),
     )
     try:
       step = fit.run(source, validation)

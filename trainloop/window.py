@@ -115,9 +115,11 @@ class Window:
     """One update; returns its row and whether it was finite."""
     (batch, count), step = fetched, self._step
     before = self._strategy.run(step.read, args=(step.touched,))
-    gradients, loss, norm, y_pred = self._strategy.run(
-      step.gradients, args=(batch, count)
-    )
+    moving, run = step.moving, self._strategy.run
+    statistics = run(moving.read) if moving.variables else None
+    gradients, loss, norm, y_pred = run(step.gradients, args=(batch, count))
+    if moving.variables:
+      run(moving.average, args=(statistics, batch, count))
     loss, norm = distribution.first(self._strategy, (loss, norm))
     finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
 
