@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Inside trainloop a module may import only modules of lower layers.
 LAYERS = [
   {
+    "agreement",
     "bias_correction",
     "checkpoint_files",
     "criteria",
@@ -21,6 +22,7 @@ LAYERS = [
     "events",
     "figures",
     "fit_plan",
+    "guards",
     "kept",
     "pace",
     "plots",
@@ -39,6 +41,7 @@ LAYERS = [
   {"checkpoints"},
   {"parts", "records"},
   {"fingerprint", "fit", "planning"},
+  {"running"},
   {"loop"},
   {"sweep"},
 ]

@@ -18,6 +18,7 @@ compiled graph; n updates run in one call, and each leaves a row.
 from trainloop.criteria import EarlyStopping, ReduceOnPlateau
 from trainloop.data import ArrayData
 from trainloop.distribution import strategy_for
+from trainloop.guards import Rewind
 from trainloop.history import History, NonFiniteError
 from trainloop.loop import TrainLoop
 from trainloop.signals import StopOnSignals
@@ -33,6 +34,7 @@ __all__ = [
   "History",
   "NonFiniteError",
   "ReduceOnPlateau",
+  "Rewind",
   "StopOnSignals",
   "Sweep",
   "TrainLoop",
