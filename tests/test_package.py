@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Inside trainloop a module may import only modules of lower layers.
 LAYERS = [
   {
+    "agreement",
     "bias_correction",
     "checkpoint_files",
     "cluster",
@@ -22,6 +23,7 @@ LAYERS = [
     "events",
     "figures",
     "fit_plan",
+    "guards",
     "kept",
     "pace",
     "plots",
@@ -42,6 +44,7 @@ LAYERS = [
   {"checkpoints"},
   {"parts", "records"},
   {"fingerprint", "fit", "planning", "shared_records"},
+  {"running"},
   {"loop"},
   {"sweep"},
 ]

@@ -19,6 +19,7 @@ from trainloop.cluster import Cluster
 from trainloop.criteria import EarlyStopping, ReduceOnPlateau
 from trainloop.data import ArrayData
 from trainloop.distribution import strategy_for
+from trainloop.guards import Rewind
 from trainloop.history import History, NonFiniteError
 from trainloop.loop import TrainLoop
 from trainloop.rendezvous import MissingPeerError, PeerError
@@ -38,6 +39,7 @@ __all__ = [
   "NonFiniteError",
   "PeerError",
   "ReduceOnPlateau",
+  "Rewind",
   "StopOnSignals",
   "Sweep",
   "TrainLoop",

@@ -1,28 +1,25 @@
 """TrainLoop: what a user makes, checked and built before step 1."""
 
-import functools
 import threading
 
 from kernels import checks
-from trainloop import data as data_lib
 from trainloop import (
+  agreement,
   durations,
   engine,
   fingerprint,
+  guards,
   make,
   peers,
   planning,
   preflight,
   shared_records,
 )
-from trainloop.accord import Accord
-from trainloop.fit import Fit
-from trainloop.history import NonFiniteError
+from trainloop import data as data_lib
 from trainloop.pace import Pace
 from trainloop.parts import Parts
 from trainloop.progress import Progress
-
-_ON_NONFINITE = ("raise", "skip")
+from trainloop.running import Running
 
 
 class TrainLoop:
@@ -41,8 +38,11 @@ class TrainLoop:
     loss_weights: weights of several outputs' losses, or None.
     strategy: a `tf.distribute.Strategy` or its name; None for the one in
       scope. With several workers all make the same calls; the chief writes.
-    workdir: folder for events and checkpoints; None writes nothing. A run
-      that is there already goes on: the n-th fit of a process is its n-th fit.
+    workdir: folder for events and checkpoints; None writes nothing.
+    existing: what to do with a run in the workdir. "continue": the n-th fit
+      of a process is its n-th fit, and must be the same. "replan": likewise,
+      but its last fit may have another schedule and length from here on.
+      "refuse", or "overwrite" it.
     steps_per_loop: updates of a window, int >= 1, or "auto" for about 0.1 s;
       the result does not depend on it.
     compile: "xla" (whole windows), "graph", or "auto" for the faster one by
@@ -54,7 +54,8 @@ class TrainLoop:
     keep: checkpoints that stay, int >= 1; with one, damage to it ends the run.
     on_nonfinite: what follows an update whose loss or gradient is not finite;
       it is not applied. "raise": `NonFiniteError` names its step. "skip":
-      the step advances, its row says skipped, and the run goes on.
+      the step advances, its row says skipped, and the run goes on. "rewind",
+      or a `Rewind`: back to the last checkpoint with smaller learning rates.
     bias_correction: "keras", or "exact" for Adam, AdamW, Adamax and Lamb
       under a moving beta_1: they then divide by 1 - prod beta_1(i).
     log_every: write each row whose step is a multiple of this, int >= 1.
@@ -77,6 +78,7 @@ class TrainLoop:
     loss_weights=None,
     strategy=None,
     workdir=None,
+    existing="continue",
     steps_per_loop="auto",
     compile="auto",
     early_stopping=None,
@@ -91,14 +93,18 @@ class TrainLoop:
     verbose=True,
   ):
     checks.choice("compile", compile, engine.CHOICES)
-    checks.choice("on_nonfinite", on_nonfinite, _ON_NONFINITE)
     durations.parse("validate_every", validate_every)
     durations.parse("checkpoint_every", checkpoint_every)
     self._pace = Pace(steps_per_loop)
-    self._log_every = checks.integer("log_every", log_every, 1)
-    self._keep = checks.integer("keep", keep, 1)
+    self._kept = {
+      "log_every": checks.integer("log_every", log_every, 1),
+      "keep": checks.integer("keep", keep, 1),
+      "existing": checks.choice("existing", existing, agreement.EXISTING),
+    }
     self._stop = threading.Event()
     self._every = {"validate": validate_every, "checkpoint": checkpoint_every}
+    workdir = make.workdir(workdir)
+    self._guard = guards.resolve(on_nonfinite, workdir)
     self._given = make.schedule(schedule)
     self._parts = Parts(
       make.strategy(strategy),
@@ -111,13 +117,14 @@ class TrainLoop:
       seed,
       compile,
       bias_correction,
-      skips=on_nonfinite == "skip",
+      skips=self._guard == "skip",
     )
     workers = self._parts.workers
-    self._workdir = make.workdir(workdir) if workers.is_chief else None
+    self._workdir = workdir if workers.is_chief else None
     self._progress = Progress(quiet=not (verbose and workers.is_chief))
-    self._extra = {"log_every": log_every, "on_nonfinite": on_nonfinite}
-    self._records = self._schedule = self.history = None
+    self._extra = {"log_every": log_every, "on_nonfinite": repr(self._guard)}
+    self._records = self._schedule = None
+    self.history = None
 
   @property
   def model(self):
@@ -206,9 +213,11 @@ class TrainLoop:
       schedule, planning.capacity(asked, self._pace.most)
     )
     if self._records is None:
-      options = (self._log_every, self._keep, self._progress.warn)
       self._records = shared_records.open_records(
-        self._parts, self._workdir, *options
+        self._parts,
+        self._workdir,
+        tell=self._progress.warn,
+        **self._kept,
       )
     finished = False
     try:
@@ -217,7 +226,11 @@ class TrainLoop:
         begun = planning.begin(self._parts, asked, schedule, begins)
         entry = self._records.start_fit(begun, asked)
       self._schedule = schedule
-      finished = self._train(entry, window, source, validation)
+      running = self._running()
+      try:
+        finished = running.run(entry, schedule, window, source, validation)
+      finally:
+        self.history = running.history
       return self.history
     finally:
       self._records.close(failed=not finished)
@@ -248,50 +261,6 @@ class TrainLoop:
     self._parts.check("data", source)
     return self._parts.evaluate(source)
 
-  def _train(self, entry, window, source, validation):
-    """Runs a new fit, or the rest of one that the workdir knows.
-
-    Returns:
-      Whether it came to its end; otherwise it goes on another time.
-    """
-    step = self.global_step
-    schedule, parts = self._schedule, self._parts
-    plan = planning.plan(parts, entry["begun"], entry["asked"], schedule)
-    self.history = self._records.history(entry, plan, step)
-    if entry["done"]:
-      self.history.restored = True
-      self._progress.line(f"this fit is done: {self.history.stop_reason}")
-      return True
-    curve = functools.partial(planning.curve, parts, plan, schedule)
-    if self._records.goes_on:
-      self._progress.line(f"goes on at step {step} of {plan.end}")
-    self._records.begin(plan, step, curve, self.history)
-    fit = Fit(
-      plan=plan,
-      window=window,
-      evaluate=parts.evaluate,
-      metrics=parts.evaluation,
-      state=parts.state,
-      history=self.history,
-      strategy=parts.strategy,
-      pace=self._pace,
-      progress=self._progress,
-      records=self._records,
-      accord=Accord(parts.workers, self._stop.is_set, self._records),
-    )
-    try:
-      step = fit.run(source, validation)
-    except NonFiniteError as error:
-      self._records.leave(error.step, self.history)
-      raise
-    if self.history.stop_reason == "preempted":
-      self._records.leave(step, self.history)
-      self._stop.clear()
-      return False
-    parts.finish()
-    self._records.finish(step, self.history)
-    return True
-
   def _check(self, source, validation):
     """Refuses what can't work; builds model, metrics and state if missing."""
     preflight.check_batch_size(source)
@@ -304,6 +273,16 @@ class TrainLoop:
       self._parts.check("validation", validation)
     if self._workdir is not None:
       preflight.check_workdir(self._workdir)
+
+  def _running(self):
+    return Running(
+      parts=self._parts,
+      records=self._records,
+      pace=self._pace,
+      progress=self._progress,
+      stop=self._stop,
+      guard=self._guard,
+    )
 
   def coming_schedule(self, source):
     """The `kernels.Schedule` that a fit on a data source would follow."""

@@ -25,6 +25,7 @@ class SharedRecords:
 
   def __init__(self, own, workers, groups, per_replica):
     self._own, self._workers = own, workers
+    self._chief = workers.is_chief
     self._moved = [v for group in groups.values() for v in group]
     self._per_replica = per_replica
     self._note = {"entry": None, "goes_on": False}
@@ -52,7 +53,21 @@ class SharedRecords:
   def next_fit(self, asked):
     """See `Records`; the state that the chief restored is on all workers."""
     self._workers.same(asked)
-    note = {"entry": self._own.next_fit(asked), "goes_on": self._own.goes_on}
+    return self._restored(self._own.next_fit(asked))
+
+  def rewind(self):
+    """See `Records`; only with a workdir."""
+    return self._restored(self._own.rewind() if self._chief else None)
+
+  def begin_again(self, step, history, note):
+    """See `Records`."""
+    self._per_replica.gather()
+    if self._chief:
+      self._own.begin_again(step, history, note)
+
+  def _restored(self, entry):
+    """The chief's entry and, if there is one, its state, on all workers."""
+    note = {"entry": entry, "goes_on": self._own.goes_on}
     told = self._workers.from_chief(json.dumps(note).encode())
     self._note = json.loads(told)
     if self._note["entry"] is not None:
@@ -106,15 +121,15 @@ class SharedRecords:
     self._own.close(failed)
 
 
-def open_records(parts, workdir, *options):
+def open_records(parts, workdir, **options):
   """The records of this worker: its own if it is the only one.
 
   Args:
     parts: the loop's `Parts`, built.
     workdir: the run's folder, or None; always None for all but the chief.
-    *options: see `records.open_records`.
+    **options: see `records.open_records`.
   """
-  own = records.open_records(workdir, parts.moved(), *options)
+  own = records.open_records(workdir, parts.moved(), **options)
   if parts.workers.count == 1:
     return own
   return SharedRecords(own, parts.workers, parts.moved(), parts.per_replica)

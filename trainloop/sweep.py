@@ -201,6 +201,7 @@ def _run(parts, schedule, source, watch):
   state, total = parts.state, schedule.total_steps
   state.schedule_start.assign(state.global_step)
   state.judge.scale.assign(1.0)
+  state.rate_scale.assign(1.0)
   most = min(_MOST, total, source.steps_per_epoch)
   capacity = most if parts.engine.name == "xla" else None
   window = parts.new_window(schedule, capacity, False, watch)

@@ -109,7 +109,7 @@ class Window:
     if momenta is None:
       own = self._binding.momentum
       momenta = tf.fill([n], float("nan") if own is None else own)
-    return rates * state.judge.scale, momenta
+    return rates * state.judge.scale * state.rate_scale, momenta
 
   def _update(self, fetched, learning_rate, momentum):
     """One update; returns its row and whether it was finite."""
