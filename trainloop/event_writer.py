@@ -43,13 +43,13 @@ class EventWriter:
     self._thread = threading.Thread(target=self._work, daemon=True)
     self._thread.start()
 
-  def plan(self, first_step, rates, momenta):
+  def plan(self, first_step, rates, momenta, run="plan"):
     """The planned curve: float32 arrays, one entry a step; momenta or None."""
     if momenta is None:
       momenta = np.full_like(rates, np.nan)
     table = np.stack([rates, momenta], axis=1)
     times = np.full(len(rates), time.time())
-    self._put("plan", "table", times, first_step, TAGS[:2], table)
+    self._put(run, "table", times, first_step, TAGS[:2], table)
 
   def rows(self, began, first_step, rows):
     """A window's rows, float32 (n, >= 4) in the order of the tags.

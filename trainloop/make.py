@@ -60,6 +60,7 @@ def strategy(given):
   found = tf.distribute.get_strategy() if given is None else given
   if not isinstance(found, tf.distribute.Strategy):
     checks.fail("strategy", found, "a tf.distribute.Strategy or its name")
+  distribution.check(found)
   return found
 
 

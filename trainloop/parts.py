@@ -5,10 +5,13 @@ from trainloop import bias_correction, engine, make, preflight
 from trainloop.evaluation import Evaluation
 from trainloop.hyperparameters import Binding
 from trainloop.judge import Judge
+from trainloop.moving import Moving
+from trainloop.per_replica import PerReplica
 from trainloop.state import TrainState
 from trainloop.step import Step
 from trainloop.watch import Watch
 from trainloop.window import Window
+from trainloop.workers import Workers
 
 _OPTIONS = (
   "momentum",
@@ -38,6 +41,8 @@ class Parts:
     binding: the optimizer's `Binding`.
     engine: the `Engine`; None until `build`, like the next three.
     evaluation, state, metric_names: what they say.
+    workers: the `Workers` of the strategy.
+    per_replica: the metrics' `PerReplica`; None with one worker.
   """
 
   def __init__(
@@ -55,6 +60,7 @@ class Parts:
     skips=False,
   ):
     self.strategy, self.judging = strategy, judging
+    self.workers, self.per_replica = Workers(strategy), None
     self._compile, self._skips = compile, skips
     self._loss, self._windows = loss, {}
     self.engine = self.state = self.evaluation = self.metric_names = None
@@ -103,7 +109,9 @@ class Parts:
       make.check_scope(self.strategy, model, optimizer)
       monitors = [one.monitor for one in self.judging if one is not None]
       preflight.check_monitors(monitors, self.metric_names)
-      self._step = Step(model, optimizer)
+      self._step = Step(
+        model, optimizer, Moving(self.strategy, model, source.example)
+      )
       self.engine = engine.choose(
         self._compile, self.strategy, source, self._step
       )
@@ -111,6 +119,9 @@ class Parts:
       self.evaluation = Evaluation(self.strategy, self._step, jit)
       judge = Judge(model.weights, *self.judging)
       self.state = TrainState(judge, self._first_product())
+      if self.workers.count > 1:
+        metrics = self._step.metric_variables
+        self.per_replica = PerReplica(self.strategy, metrics)
 
   def _first_product(self):
     binding = self.binding
@@ -233,9 +244,12 @@ class Parts:
   def moved(self):
     """{name: tf.Variables}: everything that training moves."""
     optimizer = self.binding.optimizer
+    metrics = [v.value for v in self._step.metric_variables]
+    if self.per_replica is not None:
+      metrics = self.per_replica.copies
     return {
       "model": [v.value for v in self.model.variables],
       "optimizer": [v.value for v in optimizer.variables],
-      "metrics": [v.value for v in self._step.metric_variables],
+      "metrics": metrics,
       "state": list(self.state.variables),
     }

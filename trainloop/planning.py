@@ -64,9 +64,14 @@ def plan(parts, begun, asked, schedule):
     begun: what `begin` gave.
     asked: the fit's fingerprint.
     schedule: its `kernels.Schedule`.
+
+  Raises:
+    ValueError: if the schedule is shorter than the fit and must not be.
   """
   found = FitPlan(**begun, **{name: asked[name] for name in _LENGTHS})
-  return with_cycles(found, schedule, parts.state.judge)
+  found = with_cycles(found, schedule, parts.state.judge)
+  preflight.check_overrun(schedule, found.end - found.schedule_start)
+  return found
 
 
 def begin(parts, asked, schedule, begins):
@@ -90,8 +95,7 @@ def begin(parts, asked, schedule, begins):
     "first_epoch": state.next_epoch,
     "schedule_start": schedule_start,
   }
-  end = plan(parts, begun, asked, schedule).end
-  preflight.check_overrun(schedule, end - schedule_start)
+  plan(parts, begun, asked, schedule)  # refused before anything changes
   state.begin_fit(schedule_start)
   parts.evaluation.reset()
   return begun

@@ -13,10 +13,11 @@ class Step:
   Args:
     model: a compiled and built keras.Model.
     optimizer: its Keras optimizer, for the loss scale that it undoes.
+    moving: the model's `Moving` statistics.
   """
 
-  def __init__(self, model, optimizer):
-    self.model = model
+  def __init__(self, model, optimizer, moving):
+    self.model, self.moving = model, moving
     self.variables = model.trainable_variables
     self._optimizer = optimizer
     # A model may override compute_loss without the `training` argument.

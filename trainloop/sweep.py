@@ -11,7 +11,7 @@ import numpy as np
 import kernels
 from kernels import checks
 from trainloop import data as data_lib
-from trainloop import durations, preflight, suggestions
+from trainloop import durations, peers, preflight, suggestions
 from trainloop.snapshot import Snapshot
 
 _ON = ("train", "validation")
@@ -80,6 +80,7 @@ class Sweep:
     sweep_output.save(folder, {self.name: self})
 
 
+@peers.guarded
 def sweep_learning_rate(
   loop,
   data,
@@ -201,6 +202,8 @@ def _run(parts, schedule, source, watch):
   state, total = parts.state, schedule.total_steps
   state.schedule_start.assign(state.global_step)
   state.judge.scale.assign(1.0)
+  state.rate_scale.assign(1.0)
+  state.rate_scale.assign(1.0)
   most = min(_MOST, total, source.steps_per_epoch)
   capacity = most if parts.engine.name == "xla" else None
   window = parts.new_window(schedule, capacity, False, watch)

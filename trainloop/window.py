@@ -109,15 +109,17 @@ class Window:
     if momenta is None:
       own = self._binding.momentum
       momenta = tf.fill([n], float("nan") if own is None else own)
-    return rates * state.judge.scale, momenta
+    return rates * state.judge.scale * state.rate_scale, momenta
 
   def _update(self, fetched, learning_rate, momentum):
     """One update; returns its row and whether it was finite."""
     (batch, count), step = fetched, self._step
     before = self._strategy.run(step.read, args=(step.touched,))
-    gradients, loss, norm, y_pred = self._strategy.run(
-      step.gradients, args=(batch, count)
-    )
+    moving, run = step.moving, self._strategy.run
+    statistics = run(moving.read) if moving.variables else None
+    gradients, loss, norm, y_pred = run(step.gradients, args=(batch, count))
+    if moving.variables:
+      run(moving.average, args=(statistics, batch, count))
     loss, norm = distribution.first(self._strategy, (loss, norm))
     finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
 
