@@ -125,6 +125,13 @@ class CheckpointFiles:
     return os.path.join(self._folder, name)
 
 
+def reason(error):
+  """What an error of the disk or of TensorFlow says, in some words."""
+  text = " ".join(str(error).split()) or type(error).__name__
+  text = re.sub(r"^\{\{function_node \S+ ?|\s*\[Op:\w+\].*", "", text)
+  return text[-120:]
+
+
 def sync(path):
   """Waits until a file's, or a folder's, content is on the disk."""
   descriptor = os.open(path, os.O_RDONLY)

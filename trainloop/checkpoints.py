@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from kernels import checks
 from trainloop import journal, snapshot, tensorboard
-from trainloop.checkpoint_files import DISK_TROUBLE, CheckpointFiles
+from trainloop.checkpoint_files import DISK_TROUBLE, CheckpointFiles, reason
 from trainloop.history import NonFiniteError
 
 _FOLDER, _LOCK = "checkpoints", ".lock"
@@ -197,8 +197,7 @@ class RunStore:
       self._files.write(self._serial + 1, {**texts, **tensors})
     except DISK_TROUBLE as error:
       self._refuse_vanished()
-      reason = str(error).strip().splitlines()[0][-80:]
-      text = f"warning: step {step} could not be saved ({reason})"
+      text = f"warning: step {step} could not be saved ({reason(error)})"
       self._tell(f"{text}; the checkpoint before stays, and it is tried again")
       self._retry_at = time.monotonic() + _RETRY_SECONDS
     else:
@@ -228,15 +227,15 @@ class RunStore:
       try:
         texts = self._files.read(serial, _TEXTS)
         log, written = (json.loads(texts[k].numpy()) for k in _TEXTS)
-        checks.choice("checkpoint version", log["version"], (_VERSION,))
+        if log["version"] != _VERSION:
+          checks.fail("checkpoint version", log["version"], str(_VERSION))
         check_fits(log["fits"])
         self._snapshot.check(log["shapes"])
         tensors = self._files.read(serial, self._snapshot.dtypes)
       except checks.ArgumentError:
         raise
       except Exception as error:  # damage has many kinds
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        failures.append(f"ckpt-{serial}: {reason[0][:80]}")
+        failures.append(f"ckpt-{serial}: {reason(error)}")
         continue
       self._snapshot.put_back(tensors)
       self.log = {name: log[name] for name in self.log}
