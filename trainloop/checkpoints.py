@@ -277,7 +277,7 @@ class RunStore:
       checks.fail("workdir", str(self._workdir), rule)
 
 
-class VanishedError(Exception):
+class VanishedError(OSError):
   """The workdir is no longer the folder that the run began in."""
 
 

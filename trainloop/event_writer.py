@@ -160,6 +160,8 @@ class EventWriter:
           self._write(*task)
       for run in self._runs.values():
         run.flush()
+      for run in self._runs.values():  # all, or what is kept would be double
+        run.settle()
     except DISK_TROUBLE as error:
       self._fall_back(error)
       return False

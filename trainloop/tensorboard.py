@@ -71,13 +71,16 @@ class EventFile:
   def flush(self):
     """Hands all to the operating system; OpError if it does not take it."""
     self._file.flush()
+
+  def settle(self):
+    """Makes what was flushed the state that `abandon` goes back to."""
     self._good = os.path.getsize(self._path)
 
   def close(self):
     self._file.close()
 
   def abandon(self):
-    """Closes the file as it was at the last good flush, or removes it."""
+    """Closes the file as it was when it settled last, or removes it."""
     with contextlib.suppress(tf.errors.OpError):
       self._file.close()
     with contextlib.suppress(OSError):
