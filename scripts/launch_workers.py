@@ -87,7 +87,7 @@ def wait(processes, patience):
   """
   steps = [signal.SIGTERM, signal.SIGKILL]
   failed = None
-  while any(process.poll() is None for process in processes):
+  while None in [process.poll() for process in processes]:
     time.sleep(0.1)
     if failed is None and any(process.returncode for process in processes):
       failed = time.monotonic()

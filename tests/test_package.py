@@ -28,6 +28,7 @@ LAYERS = [
     "pace",
     "plots",
     "progress",
+    "sharded",
     "signals",
     "snapshot",
     "structures",

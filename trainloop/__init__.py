@@ -25,6 +25,7 @@ from trainloop.history import History, NonFiniteError
 from trainloop.loop import TrainLoop
 from trainloop.recipes import Recipe
 from trainloop.rendezvous import MissingPeerError, PeerError
+from trainloop.sharded import ShardedData
 from trainloop.signals import StopOnSignals
 from trainloop.sweep import (
   Sweep,
@@ -43,6 +44,7 @@ __all__ = [
   "Recipe",
   "ReduceOnPlateau",
   "Rewind",
+  "ShardedData",
   "StopOnSignals",
   "Sweep",
   "TrainLoop",

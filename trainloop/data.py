@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from kernels import checks
 from trainloop import structures
+from trainloop.sharded import ShardedData
 
 
 class ArrayData:
@@ -256,10 +257,8 @@ class DatasetData:
     return other
 
   def _pass(self, strategy, skip=0):
-    dataset = self.dataset.skip(skip) if skip else self.dataset
-    if strategy.num_replicas_in_sync > 1:
-      dataset = strategy.experimental_distribute_dataset(dataset)
-    return iter(dataset)
+    del strategy  # every worker reads all; replicas take shares in graph
+    return iter(self.dataset.skip(skip) if skip else self.dataset)
 
 
 def adapt(name, data, steps_per_epoch=None):
@@ -267,7 +266,8 @@ def adapt(name, data, steps_per_epoch=None):
 
   Args:
     name: argument name, for the error.
-    data: an `ArrayData`, `DatasetData` or batched `tf.data.Dataset`.
+    data: one of the classes here, a `ShardedData`, or a batched
+      `tf.data.Dataset`.
     steps_per_epoch: for a dataset; see `DatasetData`.
 
   Returns:
@@ -278,11 +278,14 @@ def adapt(name, data, steps_per_epoch=None):
   """
   if isinstance(data, tf.data.Dataset):
     return DatasetData(data, steps_per_epoch, name)
-  if not isinstance(data, (ArrayData, DatasetData)):
+  if not isinstance(data, (ArrayData, DatasetData, ShardedData)):
     kind = type(data).__name__
-    checks.fail(name, kind, "an ArrayData or a batched tf.data.Dataset")
+    rule = "an ArrayData, a batched tf.data.Dataset or a ShardedData"
+    checks.fail(name, kind, rule)
   if steps_per_epoch is not None:
-    checks.fail("steps_per_epoch", steps_per_epoch, "None with ArrayData")
+    checks.fail(
+      "steps_per_epoch", steps_per_epoch, f"None with {type(data).__name__}"
+    )
   return data
 
 

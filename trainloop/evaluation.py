@@ -62,7 +62,10 @@ class Evaluation:
       batch, count = fetch(where, i)
       loss = self._strategy.run(self._step.evaluate, args=(batch, count))
       loss = distribution.first(self._strategy, loss)
-      weighted = tf.cast(loss, tf.float64) * tf.cast(count, tf.float64)
+      # The mean of an empty batch is NaN and counts nothing.
+      weighted = tf.math.multiply_no_nan(
+        tf.cast(loss, tf.float64), tf.cast(count, tf.float64)
+      )
       return i + 1, loss_sum + weighted, examples + tf.cast(count, tf.int64)
 
     n = where if where.shape.rank == 0 else tf.shape(where)[0]

@@ -90,8 +90,25 @@ class Feed:
   def _next(self, iterator, indices, i):
     del indices, i
     batch = (*next(iterator), None)[:3]
+    if isinstance(iterator, tf.data.Iterator):
+      return self._split(batch)
     sizes = self._strategy.run(step_lib.examples_in, args=(batch,))
     return batch, self._strategy.reduce("sum", sizes, axis=None)
+
+  def _split(self, batch):
+    """A global batch as each replica's contiguous share, and its examples."""
+    count = step_lib.examples_in(batch)
+    if self._replicas == 1:
+      return batch, count
+
+    def take():
+      context = tf.distribute.get_replica_context()
+      replica = context.replica_id_in_sync_group
+      start = replica * count // self._replicas
+      stop = (replica + 1) * count // self._replicas
+      return structures.map_leaves(lambda leaf: leaf[start:stop], batch)
+
+    return self._strategy.run(take), count
 
 
 def _spec(tensor, free, fixed):

@@ -173,12 +173,53 @@ def windows(found, strategy):
     found[f"windows/{length}"] = small.digest(rows) + small.state_of(loop)
 
 
+def datasets(found, strategy, folder):
+  """A tf.data.Dataset with partial batches; TFRecord files by worker."""
+  x, y = noisy(47)
+  whole = tf.data.Dataset.from_tensor_slices((x, y))
+  loop = small.loop(
+    small.model,
+    OPTIMIZERS["sgd"],
+    strategy=strategy,
+    schedule=kernels.Constant(0.1),
+    metrics=["accuracy"],
+  )
+  history = loop.fit(whole.batch(10), 3)
+  found["dataset/loss"] = history.rows["loss"]
+  found["dataset/accuracy"] = history.epochs["accuracy"]
+
+  def parse(record):
+    spec = {
+      "x": tf.io.FixedLenFeature([8], tf.float32),
+      "y": tf.io.FixedLenFeature([], tf.int64),
+    }
+    example = tf.io.parse_single_example(record, spec)
+    return example["x"], example["y"]
+
+  def read(context):
+    files = tf.data.Dataset.list_files(f"{folder}/*.tfrecord", shuffle=False)
+    files = files.shard(context.num_input_pipelines, context.input_pipeline_id)
+    examples = files.interleave(
+      tf.data.TFRecordDataset, num_parallel_calls=2, deterministic=True
+    )
+    size = context.get_per_replica_batch_size(12)
+    return examples.map(parse).batch(size)
+
+  every = loop.evaluate(trainloop.ShardedData(read, steps_per_epoch=8))
+  found["sharded/evaluated"] = [every["loss"], every["accuracy"]]
+  every = loop.evaluate(trainloop.ArrayData(x, y, batch_size=12))
+  found["sharded/wanted"] = [every["loss"], every["accuracy"]]
+  history = loop.fit(trainloop.ShardedData(read, steps_per_epoch=5), 4)
+  found["sharded/trained"] = history.rows["loss"]
+
+
 def main(kind, count, folder):
   strategy, found = make_strategy(kind, int(count)), {}
   for name in OPTIMIZERS:
     train(found, strategy, name)
   uneven(found, strategy)
   statistics(found, strategy)
+  datasets(found, strategy, folder)
   if kind == "mirrored" and count == "2":
     windows(found, strategy)
   index = trainloop.workers.Workers(strategy).index

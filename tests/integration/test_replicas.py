@@ -10,12 +10,33 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+import replica_run
 import scripts_run
 
 HERE = scripts_run.ROOT / "tests" / "integration"
 RUNS = {"mirrored2": 1, "mirrored4": 1, "workers2": 2, "workers3": 3}
 FILES = [f"{run}_{i}" for run, count in RUNS.items() for i in range(count)]
+
+
+def records(folder):
+  """47 examples in 5 TFRecord files, of unequal lengths."""
+  x, y = replica_run.noisy(47)
+  for i in range(5):
+    with tf.io.TFRecordWriter(f"{folder}/part-{i}.tfrecord") as file:
+      for one in range(i, 47, 5):
+        feature = {
+          "x": tf.train.Feature(
+            float_list=tf.train.FloatList(value=x[one].tolist())
+          ),
+          "y": tf.train.Feature(
+            int64_list=tf.train.Int64List(value=[int(y[one])])
+          ),
+        }
+        features = tf.train.Features(feature=feature)
+        example = tf.train.Example(features=features)
+        file.write(example.SerializeToString())
 
 
 def run(kind, count, folder):
@@ -41,6 +62,7 @@ def run(kind, count, folder):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
   folder = tmp_path_factory.mktemp("runs")
+  records(folder)
   run("device", 1, folder)
   for name in RUNS:
     run(name[:-1], int(name[-1]), folder)
@@ -87,6 +109,22 @@ def test_every_example_counts_once(runs, name):
       assert found[key] == want[key] == "early_stopping"
     else:
       np.testing.assert_allclose(found[key], want[key], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_datasets_as_on_one_device(runs, name):
+  for key in ("dataset/loss", "dataset/accuracy"):
+    np.testing.assert_allclose(runs[name][key], runs["device1_0"][key], 1e-5)
+
+
+@pytest.mark.parametrize("name", ["device1_0", *FILES])
+def test_files_sharded_by_worker(runs, name):
+  found = runs[name]
+  want = found["sharded/wanted"]
+  np.testing.assert_allclose(found["sharded/evaluated"], want, rtol=1e-5)
+  losses = found["sharded/trained"]
+  assert losses.shape == (20,)
+  assert losses[-5:].mean() < losses[:5].mean()
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -172,6 +172,60 @@ def test_workers_that_were_asked_for_different_things(tmp_path):
   assert all("the same on all workers; worker 1 has" in line for line in said)
 
 
+DATA_ERROR = """
+import sys
+import numpy as np, tensorflow as tf
+import small, trainloop
+strategy = trainloop.strategy_for("multi_worker", peer_timeout=60)
+mine = trainloop.workers.Workers(strategy).index
+
+def batches():
+  for step in range(100):
+    if mine == 1 and step == 20:
+      raise OSError("disk on fire")
+    yield np.ones((4, 8), "f"), np.ones(4, "i8")
+
+spec = (tf.TensorSpec((None, 8)), tf.TensorSpec((None,), tf.int64))
+data = tf.data.Dataset.from_generator(batches, output_signature=spec)
+loop = small.loop(
+  small.model, lambda: __import__("keras").optimizers.SGD(0.1),
+  strategy=strategy, workdir="run", steps_per_loop=5, checkpoint_every="10st",
+)
+try:
+  loop.fit(data, 5, steps_per_epoch=50)
+except trainloop.PeerError as error:
+  print("peer:", error, flush=True)
+  sys.exit(1)
+except tf.errors.OpError as error:
+  print("own:", "disk on fire" in str(error), flush=True)
+  sys.exit(1)
+"""
+
+
+def test_one_worker_whose_data_fails_ends_both(tmp_path):
+  """And the checkpoint before it stays."""
+  paths = [scripts_run.ROOT, scripts_run.ROOT / "tests"]
+  done = subprocess.run(
+    [sys.executable, LAUNCH, "--workers=2", "--patience=30", "--"]
+    + [sys.executable, "-c", DATA_ERROR],
+    cwd=tmp_path,
+    env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+    capture_output=True,
+    text=True,
+    timeout=120,
+    check=False,
+  )
+  lines = done.stdout.splitlines()
+  assert done.returncode == 1, done.stdout[-2000:]
+  assert "[1] own: True" in lines
+  told = [line for line in lines if line.startswith("[0] peer: worker 1 at ")]
+  assert len(told) == 1
+  assert "it stopped (" in told[0]
+  assert "disk on fire" in told[0]
+  kept = sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir())
+  assert len(kept) == 4  # two of them, data and index each, and no leftovers
+
+
 def test_two_workers_train_mnist_as_one(data_file, tmp_path):
   flags = [
     "--dataset=mnist",

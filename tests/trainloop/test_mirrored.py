@@ -7,7 +7,6 @@ import tensorflow as tf
 
 import kernels
 import small
-import trainloop
 
 OPTIMIZERS = {
   "sgd": lambda: keras.optimizers.SGD(nesterov=True),
@@ -64,9 +63,3 @@ def test_objects_made_outside_are_refused(strategy):
 def test_keras_still_sums_where_it_is_held_off():
   """`_all_reduce_sum_gradients` is private: this notices when it moves."""
   assert callable(keras.optimizers.SGD()._all_reduce_sum_gradients)
-
-
-def test_strategies_by_name():
-  assert trainloop.strategy_for("auto").num_replicas_in_sync == 1
-  with pytest.raises(ValueError, match="`strategy` must be one of auto"):
-    trainloop.strategy_for("many")
