@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Inside trainloop a module may import only modules of lower layers.
 LAYERS = [
   {
+    "norms",
     "bias_correction",
     "criteria",
     "durations",
@@ -29,7 +30,7 @@ LAYERS = [
   {"data", "distribution", "hyperparameters", "judge"},
   {"engine", "make", "state", "step"},
   {"feed"},
-  {"evaluation", "window"},
+  {"evaluation", "update", "window"},
   {"checkpoints", "history", "preflight"},
   {"parts", "records"},
   {"fingerprint", "fit"},

@@ -4,6 +4,7 @@ The batch of a step is a pure function of (seed, epoch, step in the epoch), so
 a resumed run needs no iterator state and starts anywhere at no cost.
 """
 
+import sys
 import zlib
 
 import numpy as np
@@ -115,11 +116,23 @@ class ArrayData:
     """All targets, for checks; None without."""
     return self.arrays[1]
 
+  @property
+  def most_steps(self):
+    """Most steps of a window: its indices take at most 16 MB."""
+    return max(1, 2**22 // self.batch_size)
+
+  @property
+  def crosses(self):
+    """Whether a window may cross an epoch's end: without partial batches."""
+    return self.drop_remainder or self.num_examples % self.batch_size == 0
+
   def cut(self, first):
     """Steps from step `first` of an epoch that may share a window.
 
     The partial last batch has another size and goes alone.
     """
+    if self.crosses:
+      return sys.maxsize
     whole = self.num_examples // self.batch_size
     return whole - first if first < whole else 1
 
@@ -133,12 +146,22 @@ class ArrayData:
       strategy: unused; replicas take their shares of the indices in graph.
       epoch: int >= 0.
       first: 0-based step in the epoch.
-      count: steps, at most `cut(first)`.
+      count: steps, at most `cut(first)`; they may go on into later epochs.
 
     Returns:
       (tensors of the whole data, int32 indices (count, batch), count).
     """
     del strategy
+    blocks, done = [], 0
+    while done < count:
+      n = min(count - done, self.steps_per_epoch - first)
+      blocks.append(self._indices(epoch, first, n))
+      epoch, first, done = epoch + 1, 0, done + n
+    indices = blocks[0] if len(blocks) == 1 else tf.concat(blocks, 0)
+    return self._tensors(), indices, count
+
+  def _indices(self, epoch, first, count):
+    """int32 (count, batch): examples of some steps of an epoch."""
     start = first * self.batch_size
     stop = min(start + count * self.batch_size, self.num_examples)
     index = tf.range(start, stop, dtype=tf.int64)
@@ -149,8 +172,7 @@ class ArrayData:
         seed=tf.constant([self.seed, epoch], tf.int64),
         max_index=tf.constant(self.num_examples - 1, tf.int64),
       )
-    indices = tf.reshape(tf.cast(index, tf.int32), [count, -1])
-    return self._tensors(), indices, count
+    return tf.reshape(tf.cast(index, tf.int32), [count, -1])
 
   def evaluation(self, strategy):
     """What an evaluation pass takes, see `Window.evaluate`.
@@ -195,6 +217,7 @@ class DatasetData:
 
   identity = {"num_examples": None}
   fixed_batches = False
+  most_steps = sys.maxsize
 
   def __init__(self, dataset, steps_per_epoch=None, name="data"):
     spec = dataset.element_spec
@@ -223,9 +246,14 @@ class DatasetData:
     """The first batch's targets, for checks."""
     return self.example[1]
 
+  @property
+  def crosses(self):
+    """Whether a window may cross an epoch's end."""
+    return self.endless
+
   def cut(self, first):
     """Steps from step `first` of an epoch that may share a window."""
-    return self.steps_per_epoch - first
+    return sys.maxsize if self.endless else self.steps_per_epoch - first
 
   def training(self, strategy, epoch, first, count):
     """As `ArrayData.training`: (iterator, any, n); a new pass at step 0.

@@ -1,5 +1,6 @@
 """TrainLoop: what a user makes, checked and built before step 1."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -9,7 +10,7 @@ from kernels import checks
 from trainloop import data as data_lib
 from trainloop import durations, engine, fingerprint, make, preflight, records
 from trainloop.fit import Fit
-from trainloop.fit_plan import FitPlan, with_cycles
+from trainloop.fit_plan import FitPlan, window_limits, with_cycles
 from trainloop.pace import Pace
 from trainloop.parts import Parts
 from trainloop.progress import Progress
@@ -183,7 +184,8 @@ class TrainLoop:
       asked["validate_steps"],
       asked["steps_per_epoch"] * epochs,
     )
-    window = self._parts.window(schedule, self._capacity(asked))
+    limits = self._limits(asked, source, validation)
+    window = self._parts.window(schedule, limits)
     if self._records is None:
       self._records = records.open_records(
         self._workdir, self._parts.moved(), self._log_every
@@ -194,7 +196,7 @@ class TrainLoop:
         begun = self._begin(asked, schedule, begins)
         entry = self._records.start_fit(begun, asked)
       self._schedule = schedule
-      return self._train(entry, window, source, validation)
+      return self._train(entry, window, limits.acts, source, validation)
     finally:
       self._records.close()
 
@@ -215,10 +217,11 @@ class TrainLoop:
     self._parts.check("data", source)
     return self._parts.evaluate(source)
 
-  def _train(self, entry, window, source, validation):
+  def _train(self, entry, window, acts, source, validation):
     """Runs a new fit, or the rest of one that the workdir knows."""
     step = self.global_step
     plan = self._plan(entry["begun"], entry["asked"], self._schedule)
+    plan = dataclasses.replace(plan, acts=acts)
     self.history = self._records.history(entry, plan, step)
     if entry["done"]:
       self.history.restored = True
@@ -276,10 +279,16 @@ class TrainLoop:
       schedule = make.own_schedule(self.optimizer)
     return schedule, True
 
-  def _capacity(self, asked):
-    """Most updates of a window: none crosses an event."""
-    names = ("steps_per_epoch", "validate_steps", "checkpoint_steps")
-    return min(self._pace.most, *(asked[name] for name in names))
+  def _limits(self, asked, source, validation):
+    """The `Limits` of a fit's windows."""
+    judges = self._parts.state.judge.monitors
+    return window_limits(
+      asked,
+      min(self._pace.most, source.most_steps),
+      validates=validation is not None or bool(judges),
+      saves=self._workdir is not None,
+      crosses=source.crosses,
+    )
 
   def _plan(self, begun, asked, schedule):
     """The `FitPlan` of a fit that begins, or began, at some place."""

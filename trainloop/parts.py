@@ -1,5 +1,7 @@
 """Model, optimizer and compiled calls of a loop, made under one strategy."""
 
+import tensorflow as tf
+
 from kernels import checks
 from trainloop import bias_correction, engine, make, preflight
 from trainloop.evaluation import Evaluation
@@ -7,6 +9,7 @@ from trainloop.hyperparameters import Binding
 from trainloop.judge import Judge
 from trainloop.state import TrainState
 from trainloop.step import Step
+from trainloop.update import Update
 from trainloop.window import Window
 
 _OPTIONS = (
@@ -93,6 +96,7 @@ class Parts:
         self._compile, self.strategy, source, self._step
       )
       jit = self.engine.name == "xla"
+      self._step.folds = jit and not tf.config.list_logical_devices("GPU")
       self.evaluation = Evaluation(self.strategy, self._step, jit)
       judge = Judge(model.weights, *self.judging)
       self.state = TrainState(judge, self._first_product())
@@ -114,12 +118,12 @@ class Parts:
     values = self.evaluation(*source.evaluation(self.strategy))
     return {name: float(value) for name, value in values.items()}
 
-  def window(self, schedule, capacity):
+  def window(self, schedule, limits):
     """The compiled window of a schedule; a known one traces nothing.
 
     Args:
       schedule: a `kernels.Schedule`.
-      capacity: most updates of a call.
+      limits: a `fit_plan.Limits`.
 
     Returns:
       A `Window`.
@@ -138,17 +142,21 @@ class Parts:
         None if momentum is None else float(momentum),
       )
       self.state.judge.prepare(self._slots)
-    capacity = capacity if self.engine.name == "xla" else None
-    key = (schedule, capacity)
+    jit = self.engine.name == "xla"
+    capacity = limits.updates if jit else None
+    key = (schedule, capacity, limits.ends)
     if key not in self._windows:
-      self._windows[key] = Window(
+      update = Update(
         self.strategy,
         self._step,
         self.binding,
         self.state,
         schedule,
-        capacity,
-        self._skips,
+        jit=jit,
+        skips=self._skips,
+      )
+      self._windows[key] = Window(
+        self.strategy, update, self.state, capacity, limits.ends
       )
     return self._windows[key]
 
