@@ -49,7 +49,12 @@ def run(flags, peaks):
       print(f"{name}: {text} = {resolved} steps")
     return
   loop = _loop(flags, data, schedule, peak)
-  history = loop.fit(train, flags.epochs, validation=valid)
+  with trainloop.StopOnSignals(loop.stop, flags.grace) as caught:
+    history = loop.fit(train, flags.epochs, validation=valid)
+  if history.stop_reason == "preempted":
+    again = "the same command goes on" if flags.workdir else "nothing is kept"
+    text = f"stopped by a signal after {loop.global_step} steps; {again}"
+    flag_rules.stop(text, code=caught.exit_code)
   if history.restored and os.path.exists(_result_path(flags.workdir)):
     print(f"nothing to do; see {_result_path(flags.workdir)}")
     return
@@ -91,6 +96,7 @@ def _loop(flags, data, schedule, peak):
     else trainloop.ReduceOnPlateau(monitor, patience=plateau),
     validate_every=flags.validate_every,
     checkpoint_every=flags.checkpoint_every,
+    keep=flags.keep,
     on_nonfinite=flags.on_nonfinite,
     bias_correction=flags.bias_correction,
     log_every=flags.log_every,

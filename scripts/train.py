@@ -120,6 +120,10 @@ def _define_loop_flags():
   flags.DEFINE_string("monitor", "val_loss", "metric that those two watch")
   flag_rules.duration("validate_every", "1ep", "time between validations")
   flag_rules.duration("checkpoint_every", "1ep", "time between checkpoints")
+  flag_rules.integer("keep", 2, "checkpoints that stay", 1)
+  flag_rules.number(
+    "grace", 10.0, "seconds to save in after SIGTERM or SIGINT", open_low=True
+  )
   flags.DEFINE_enum(
     "on_nonfinite",
     "raise",

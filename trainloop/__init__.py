@@ -20,6 +20,12 @@ from trainloop.data import ArrayData
 from trainloop.distribution import strategy_for
 from trainloop.history import History, NonFiniteError
 from trainloop.loop import TrainLoop
+from trainloop.signals import StopOnSignals
+from trainloop.sweep import (
+  Sweep,
+  compare_learning_rates,
+  sweep_learning_rate,
+)
 
 __all__ = [
   "ArrayData",
@@ -27,6 +33,10 @@ __all__ = [
   "History",
   "NonFiniteError",
   "ReduceOnPlateau",
+  "StopOnSignals",
+  "Sweep",
   "TrainLoop",
+  "compare_learning_rates",
   "strategy_for",
+  "sweep_learning_rate",
 ]

@@ -1,29 +1,28 @@
-"""A run's folder: lock, checkpoints, row journal, and the log of its fits.
+"""A run's folder: lock, restore, saves in the background.
 
-Rows are flushed first, then the checkpoint that remembers them is committed:
-after a kill anywhere, the newest checkpoint's rows are all there, and what was
-written after it is cut off.
+Rows and events are flushed first, then the checkpoint that remembers them is
+committed: after a kill anywhere, the newest checkpoint's rows are all there,
+and what was written after it is cut off.
 """
 
 import fcntl
 import json
 import os
-import re
-import shutil
+import time
+from concurrent import futures
 
-import numpy as np
 import tensorflow as tf
 
 from kernels import checks
-from trainloop import tensorboard
-from trainloop.window import COLUMNS
+from trainloop import snapshot, tensorboard
+from trainloop.checkpoint_files import DISK_TROUBLE, CheckpointFiles
+from trainloop.history import NonFiniteError
+from trainloop.journal import RowJournal
 
-_FOLDER, _JOURNAL, _LOCK = "checkpoints", "rows.f32", ".lock"
-_VERSION = 1
-_KEEP = 2
-_ROW_BYTES = 4 * len(COLUMNS)
-# What reading a damaged checkpoint raises, by the kind of damage.
-_DAMAGE = (tf.errors.OpError, IndexError, ValueError, UnicodeDecodeError)
+_FOLDER, _LOCK = "checkpoints", ".lock"
+_VERSION = 2
+_TEXTS = {"log": tf.string, "written": tf.string}
+_RETRY_SECONDS = 10.0
 
 
 class RunStore:
@@ -32,28 +31,29 @@ class RunStore:
   Args:
     workdir: the run's folder; made if missing.
     groups: {name: list of tf.Variable}, everything that training moves.
+    keep: how many checkpoints stay, int >= 1.
+    tell: called with a line when something went wrong that is not fatal.
 
   Attributes:
-    log: {"fits": [...], "resumed_from": [steps], "seconds": float, "events":
-      {file: bytes}}, JSON types that are saved with the variables.
+    log: {"fits": [...], "resumed_from": [steps], "seconds": float}, JSON
+      types that are saved with the variables.
   """
 
-  def __init__(self, workdir, groups):
+  def __init__(self, workdir, groups, keep=2, tell=print):
     self._workdir = workdir
-    self._groups = groups
-    self._text = tf.Variable("", dtype=tf.string, trainable=False)
-    self._checkpoint = tf.train.Checkpoint(log=self._text, **groups)
-    self.log = {
-      "fits": [],
-      "resumed_from": [],
-      "seconds": 0.0,
-      "events": {},
-    }
-    self._journal = self._lock = self._serial = None
+    self._snapshot = snapshot.Snapshot(groups)
+    self._files = CheckpointFiles(os.path.join(workdir, _FOLDER), keep)
+    self._journal = RowJournal(workdir)
+    self._tell = tell
+    self.log = {"fits": [], "resumed_from": [], "seconds": 0.0}
+    self._written = {"events": {}, "journal_crc": 0}
+    self._lock = self._known = self._saving = None
+    self._serial, self._retry_at, self._forgotten = 0, None, False
+    self._thread = None
 
   def exists(self):
     """Whether the folder holds a run already."""
-    return os.path.exists(os.path.join(self._workdir, _JOURNAL))
+    return self._journal.exists()
 
   @property
   def is_open(self):
@@ -71,14 +71,17 @@ class RunStore:
       ValueError: if another process uses the folder, or none of its
         checkpoints can be read, or they are those of another model.
     """
-    os.makedirs(os.path.join(self._workdir, _FOLDER), exist_ok=True)
+    self._files.make()
     self._lock = _locked(self._workdir)
-    if self._serial is None:
-      self._serial = self._restore(check_fits)
-      self._sweep()
-    elif self._serial != (self._serials() or [0])[-1]:
+    self._thread = futures.ThreadPoolExecutor(1)
+    if self._known is None or self._forgotten:
+      self._forgotten = False
+      self._restore(check_fits)
+      self._files.discard()
+    elif self._known != self._files.serials():
       rule = "left alone by other processes between two fits"
       checks.fail("workdir", str(self._workdir), rule)
+    self._known = self._files.serials()
 
   def begin(self, step):
     """Cuts off what was written after a step, and opens the journal.
@@ -86,107 +89,149 @@ class RunStore:
     Args:
       step: global step at which the fit begins or goes on.
     """
-    tensorboard.cut(self._workdir, self.log["events"])
-    path = os.path.join(self._workdir, _JOURNAL)
-    self._journal = open(path, "ab")  # noqa: SIM115, open between saves
-    self._journal.truncate(step * _ROW_BYTES)
+    short = tensorboard.cut(self._workdir, self._written["events"])
+    whole = self._journal.open(step)
+    if not whole or self._journal.crc != self._written["journal_crc"]:
+      short.append("the row journal")
+    for name in short:
+      self._tell(f"warning: {name} is not as it was written")
+
+  def forget(self):
+    """Makes the next `open` go back to the newest checkpoint."""
+    self._forgotten = True
 
   def close(self):
-    """Closes the journal and frees the folder."""
-    if self._journal is not None:
+    """Waits for a save that goes on, closes all and frees the folder."""
+    try:
+      self.wait()
+    finally:
+      if self._thread is not None:
+        self._thread.shutdown()
+        self._known = self._files.serials()
       self._journal.close()
-    if self._lock is not None:
-      os.close(self._lock)
-    self._journal = self._lock = None
+      if self._lock is not None:
+        os.close(self._lock)
+      self._lock = self._thread = None
 
   def rows(self, first, last):
     """Rows of the steps first .. last-1 from the journal, float32 (n, 5)."""
-    path = os.path.join(self._workdir, _JOURNAL)
-    if first == last:
-      return np.zeros((0, len(COLUMNS)), np.float32)
-    count, offset = (last - first) * len(COLUMNS), first * _ROW_BYTES
-    found = np.fromfile(path, np.float32, count, offset=offset)
-    return found.reshape(-1, len(COLUMNS))
+    return self._journal.read(first, last)
 
   def add_rows(self, rows):
-    """Appends rows to the journal; `save` makes them durable."""
-    self._journal.write(np.ascontiguousarray(rows).tobytes())
+    """Appends rows to the journal; `save` makes them durable.
 
-  def save(self):
-    """Commits a checkpoint of all variables and the log, atomically."""
-    self._journal.flush()
-    os.fsync(self._journal.fileno())
-    self._serial += 1
-    self.log["events"] = tensorboard.sizes(self._workdir)
-    shapes = {name: _shapes(group) for name, group in self._groups.items()}
-    log = {"version": _VERSION, "shapes": shapes, **self.log}
-    self._text.assign(json.dumps(log))
-    self._checkpoint.write(self._prefix(self._serial))  # index file last
-    for old in self._serials()[:-_KEEP]:
-      self._remove(old)
+    Raises:
+      Exception: what ended a save in the background, if not disk trouble.
+    """
+    self._journal.add(rows)
+    if self._saving is not None and self._saving.done():
+      self.wait()
+
+  @property
+  def owes(self):
+    """Whether a save failed a while ago, and it is time to try again."""
+    return self._retry_at is not None and time.monotonic() > self._retry_at
+
+  def save(self, step, events):
+    """Commits all variables and the log, in the background.
+
+    Returns once the variables are copied; waits for the save before.
+
+    Args:
+      step: global step of the variables.
+      events: a Future of `tensorboard.sizes` up to that step.
+    """
+    self.wait()
+    log = {"version": _VERSION, "shapes": self._snapshot.shapes, **self.log}
+    texts = {"log": json.dumps({**log, "step": step})}
+    tensors, blocks = self._snapshot.take(), self._journal.waiting
+    self._saving = self._thread.submit(
+      self._commit, step, texts, tensors, blocks, events
+    )
+
+  def wait(self):
+    """Returns once the last save is committed, or has failed.
+
+    Returns:
+      Whether the newest checkpoint is the one that was asked for last.
+    """
+    if self._saving is not None:
+      saving, self._saving = self._saving, None
+      saving.result()
+    return self._retry_at is None
+
+  def _commit(self, step, texts, tensors, blocks, events):
+    """Rows first, then the checkpoint; on the thread."""
+    try:
+      self._journal.flush(blocks)
+      self._refuse_vanished()
+      crc = self._journal.crc
+      written = {"events": events.result(), "journal_crc": crc}
+      self._refuse_nonfinite(step, tensors)
+      texts = {k: tf.constant(json.dumps(v) if k == "written" else v)
+               for k, v in {**texts, "written": written}.items()}  # fmt: skip
+      self._files.write(self._serial + 1, {**texts, **tensors})
+    except DISK_TROUBLE as error:
+      self._refuse_vanished()
+      reason = str(error).strip().splitlines()[0][-80:]
+      text = f"warning: step {step} could not be saved ({reason})"
+      self._tell(f"{text}; the checkpoint before stays, and it is tried again")
+      self._retry_at = time.monotonic() + _RETRY_SECONDS
+    else:
+      self._written, self._retry_at = written, None
+      self._serial += 1
+
+  def _refuse_vanished(self):
+    path = os.path.join(self._workdir, _LOCK)
+    try:
+      same = os.path.samestat(os.stat(path), os.fstat(self._lock))
+    except OSError:
+      same = False
+    if not same:
+      text = f"the workdir {self._workdir} was removed or replaced"
+      raise VanishedError(f"{text} while the run went on")
+
+  def _refuse_nonfinite(self, step, tensors):
+    name = self._snapshot.first_nonfinite(tensors)
+    if name is not None:
+      text = f"after {step} updates {name} is not finite"
+      raise NonFiniteError(step, message=f"{text}: that was not saved")
 
   def _restore(self, check_fits):
-    """Restores the newest checkpoint that can be read; returns its number."""
-    found, failures = self._serials(), []
-    for serial in reversed(found):
-      prefix = self._prefix(serial)
+    """Restores the newest checkpoint that can be read, if there are any."""
+    failures = []
+    for serial in reversed(self._files.serials()):
       try:
-        log = json.loads(_read_log(prefix))
+        texts = self._files.read(serial, _TEXTS)
+        log, written = (json.loads(texts[k].numpy()) for k in _TEXTS)
+        checks.choice("checkpoint version", log["version"], (_VERSION,))
         check_fits(log["fits"])
-        self._check(log)
-        self._checkpoint.read(prefix).assert_consumed()
+        self._snapshot.check(log["shapes"])
+        tensors = self._files.read(serial, self._snapshot.dtypes)
       except checks.ArgumentError:
         raise
-      except _DAMAGE as error:
+      except Exception as error:  # damage has many kinds
         reason = str(error).strip().splitlines() or [type(error).__name__]
         failures.append(f"ckpt-{serial}: {reason[0][:80]}")
         continue
+      self._snapshot.put_back(tensors)
       self.log = {name: log[name] for name in self.log}
+      self._written, self._serial = written, serial
       for failure in failures:
-        print(f"warning: checkpoint skipped as damaged: {failure}")
-      return serial
-    rows = os.path.join(self._workdir, _JOURNAL)
-    if failures or (os.path.exists(rows) and os.path.getsize(rows)):
+        self._tell(f"warning: checkpoint skipped as damaged: {failure}")
+      return
+    if failures or self._journal.exists(empty=False):
       tried = "; ".join(failures) or "there are none"
       rule = f"a folder whose checkpoints can be read ({tried})"
       checks.fail("workdir", str(self._workdir), rule)
-    return 0
+    foreign = sorted(tensorboard.sizes(self._workdir))
+    if foreign and not self._journal.exists():
+      rule = f"a folder without another program's events ({foreign[0]})"
+      checks.fail("workdir", str(self._workdir), rule)
 
-  def _check(self, log):
-    checks.choice("checkpoint version", log["version"], (_VERSION,))
-    for name, group in self._groups.items():
-      old, new = log["shapes"].get(name), _shapes(group)
-      if old != new:
-        rule = f"that of the run's checkpoint, {_difference(old, new)}"
-        checks.fail(name, f"{len(new)} variables", rule)
 
-  def _serials(self):
-    names = os.listdir(os.path.join(self._workdir, _FOLDER))
-    matches = (re.fullmatch(r"ckpt-(\d+)\.index", name) for name in names)
-    return sorted(int(match[1]) for match in matches if match)
-
-  def _sweep(self):
-    """Removes what an interrupted save left."""
-    kept = self._serials()
-    folder = os.path.join(self._workdir, _FOLDER)
-    for name in os.listdir(folder):
-      match = re.match(r"ckpt-(\d+)", name)
-      if match and int(match[1]) not in kept:
-        path = os.path.join(folder, name)
-        if os.path.isdir(path):
-          shutil.rmtree(path)
-        else:
-          os.remove(path)
-
-  def _remove(self, serial):
-    folder = os.path.join(self._workdir, _FOLDER)
-    os.remove(self._prefix(serial) + ".index")  # first: then it is no more
-    for name in os.listdir(folder):
-      if name.startswith(f"ckpt-{serial}."):
-        os.remove(os.path.join(folder, name))
-
-  def _prefix(self, serial):
-    return os.path.join(self._workdir, _FOLDER, f"ckpt-{serial}")
+class VanishedError(Exception):
+  """The workdir is no longer the folder that the run began in."""
 
 
 def _locked(workdir):
@@ -198,20 +243,3 @@ def _locked(workdir):
     os.close(lock)
     checks.fail("workdir", str(workdir), "a folder no other process trains in")
   return lock
-
-
-def _read_log(prefix):
-  reader = tf.train.load_checkpoint(prefix)
-  return reader.get_tensor("log/.ATTRIBUTES/VARIABLE_VALUE").decode()
-
-
-def _shapes(group):
-  return [[v.dtype.name, *v.shape] for v in group]
-
-
-def _difference(old, new):
-  """The first variable that differs, in words."""
-  for i, (a, b) in enumerate(zip(old or [], new, strict=False)):
-    if a != b:
-      return f"whose variable {i} is {a} and not {b}"
-  return f"which has {len(old or [])} variables"

@@ -60,6 +60,11 @@ class Feed:
     with self._strategy.scope():  # cross-replica context while it is traced
       return self._compiled[key](flat, *where)
 
+  def fetch(self, source):
+    """The `fetch(indices, i)` of tensors of the whole data; in graph."""
+    flat = structures.leaves(source)
+    return functools.partial(self._gather, source, flat)
+
   def traces(self, body):
     """How often `body` was traced."""
     return sum(

@@ -38,9 +38,10 @@ class Fit:
   pace: Pace
   progress: Progress
   records: NoRecords
+  stop_asked: typing.Callable
 
   def run(self, source, validation):
-    """Trains until the plan's end or a stop.
+    """Trains until the plan's end or a stop; returns the step it came to.
 
     Args:
       source: data source of training, see `data`.
@@ -54,29 +55,45 @@ class Fit:
     self.progress.start(self.plan, int(self.state.global_step.numpy()))
     with futures.ThreadPoolExecutor(1) as self._device:
       try:
-        stopped, step = self._loop(source, validation)
+        reason, step = self._loop(source, validation)
       finally:
         self._write()
-    reason = stopped or "completed"
     self.history.stop_reason = reason
     self.progress.finish(step, reason)
+    return step
 
   def _loop(self, source, validation):
-    """Windows and events; returns (why to stop or None, last step)."""
+    """Windows and events; returns (why it stops, last step)."""
     plan, step = self.plan, int(self.state.global_step.numpy())
     # A stop that was decided before a kill stops at once.
     stop = self.state.judge.stop_reason
-    while step < plan.end and not stop:
-      step = self._window(step, source)
-      if plan.ends_cycle(step):
-        self.state.judge.end_cycle(tf.constant(step - 1, tf.int64))
-      if plan.validates(step):
-        stop = self._validate(step, validation)
-      if plan.ends_epoch(step) or stop:
-        self._end_epoch(step)
-      if plan.saves(step) and step < plan.end and not stop:
-        self.records.save(self.history)
-    return stop, step
+    while True:
+      if self.history.handled < step:
+        stop = self._handle(step, validation)
+      if stop or step == plan.end:
+        return stop or "completed", step
+      # A run may be left between a window and the validation after it.
+      if not self.stop_asked():
+        step = self._window(step, source)
+      if self.stop_asked():
+        self._write()
+        return "preempted", step
+
+  def _handle(self, step, validation):
+    """What is due after `step` updates; returns why to stop, or None."""
+    plan, stop = self.plan, None
+    if plan.ends_cycle(step):
+      self.state.judge.end_cycle(tf.constant(step - 1, tf.int64))
+    if plan.validates(step):
+      stop = self._validate(step, validation)
+    if plan.ends_epoch(step) or stop:
+      self._end_epoch(step)
+    self.history.handled = step
+    due = plan.saves(step) or self.records.owes_save
+    if due and step < plan.end and not stop:
+      self._write()
+      self.records.save(step, self.history)
+    return stop
 
   def _window(self, step, source):
     """One window from `step`; returns the step after it.
@@ -157,7 +174,7 @@ class Fit:
     loss, norm = rows[last][2:4]
     which = f"update {step + last} was not finite (loss {loss}, norm {norm})"
     count = f"{len(found)} skipped, {self._skipped} so far"
-    self.progress.line(f"warning: {which}: {count}")
+    self.progress.warn(f"warning: {which}: {count}")
 
   def _validate(self, step, validation):
     """Evaluates and judges after `step` updates; returns why to stop."""

@@ -12,11 +12,12 @@ class NonFiniteError(ArithmeticError):
     step: 0-based global step of that update.
   """
 
-  def __init__(self, step, loss, grad_norm):
+  def __init__(self, step, loss=None, grad_norm=None, message=None):
     kept = f"those after step {step - 1}" if step else "the initial ones"
     super().__init__(
-      f"update {step} is not finite (loss {loss}, gradient norm {grad_norm}); "
-      f"it was not applied: the weights are {kept}"
+      message
+      or f"update {step} is not finite (loss {loss}, gradient norm {grad_norm})"
+      f"; it was not applied: the weights are {kept}"
     )
     self.step = step
 
@@ -28,12 +29,13 @@ class History:
     stop_reason: "completed", "early_stopping", ...; None while it runs.
     restored: whether all of it was in the workdir already.
     validated: {"val_...": float} of the epoch that is going on.
+    handled: global step up to which validations and epoch ends are done.
   """
 
   def __init__(self):
     self.stop_reason = None
     self.restored = False
-    self.validated = {}
+    self.validated, self.handled = {}, 0
     self._first, self._blocks, self._epochs = 0, [], []
 
   def add_rows(self, first_step, rows):
@@ -75,6 +77,7 @@ class History:
       "stop_reason": self.stop_reason,
       "epochs": self._epochs,
       "validated": self.validated,
+      "handled": self.handled,
     }
 
   @classmethod
@@ -83,6 +86,7 @@ class History:
     history = cls()
     history.stop_reason = config["stop_reason"]
     history.validated = config["validated"]
+    history.handled = config["handled"]
     for values in config["epochs"]:
       history.add_epoch(values)
     if rows is not None and len(rows):

@@ -1,16 +1,21 @@
 """TrainLoop: what a user makes, checked and built before step 1."""
 
-import dataclasses
 import functools
+import threading
 
-import numpy as np
-
-import kernels
 from kernels import checks
 from trainloop import data as data_lib
-from trainloop import durations, engine, fingerprint, make, preflight, records
+from trainloop import (
+  durations,
+  engine,
+  fingerprint,
+  make,
+  planning,
+  preflight,
+  records,
+)
 from trainloop.fit import Fit
-from trainloop.fit_plan import FitPlan, window_limits, with_cycles
+from trainloop.history import NonFiniteError
 from trainloop.pace import Pace
 from trainloop.parts import Parts
 from trainloop.progress import Progress
@@ -44,6 +49,7 @@ class TrainLoop:
     reduce_on_plateau: a `ReduceOnPlateau` or None.
     validate_every: duration between validations, as "1ep".
     checkpoint_every: duration between checkpoints in the workdir.
+    keep: checkpoints that stay, int >= 1; with one, damage to it ends the run.
     on_nonfinite: what follows an update whose loss or gradient is not finite;
       it is not applied. "raise": `NonFiniteError` names its step. "skip":
       the step advances, its row says skipped, and the run goes on.
@@ -74,6 +80,7 @@ class TrainLoop:
     reduce_on_plateau=None,
     validate_every="1ep",
     checkpoint_every="1ep",
+    keep=2,
     on_nonfinite="raise",
     bias_correction="keras",
     log_every=1,
@@ -86,6 +93,8 @@ class TrainLoop:
     durations.parse("checkpoint_every", checkpoint_every)
     self._pace = Pace(steps_per_loop)
     self._log_every = checks.integer("log_every", log_every, 1)
+    self._keep = checks.integer("keep", keep, 1)
+    self._stop = threading.Event()
     self._every = {"validate": validate_every, "checkpoint": checkpoint_every}
     self._workdir = make.workdir(workdir)
     self._given = make.schedule(schedule)
@@ -116,6 +125,11 @@ class TrainLoop:
   def optimizer(self):
     """The Keras optimizer."""
     return self._parts.binding.optimizer
+
+  @property
+  def parts(self):
+    """The `Parts` it is made of, for what drives them otherwise than `fit`."""
+    return self._parts
 
   @property
   def global_step(self):
@@ -184,21 +198,37 @@ class TrainLoop:
       asked["validate_steps"],
       asked["steps_per_epoch"] * epochs,
     )
-    limits = self._limits(asked, source, validation)
+    limits = planning.limits(
+      self._parts, asked, source, validation, self._pace.most, self._workdir
+    )
     window = self._parts.window(schedule, limits)
     if self._records is None:
       self._records = records.open_records(
-        self._workdir, self._parts.moved(), self._log_every
+        self._workdir,
+        self._parts.moved(),
+        self._log_every,
+        self._keep,
+        self._progress.warn,
       )
+    finished = False
     try:
       entry = self._records.next_fit(asked)
       if entry is None:
-        begun = self._begin(asked, schedule, begins)
+        begun = planning.begin(self._parts, asked, schedule, begins)
         entry = self._records.start_fit(begun, asked)
       self._schedule = schedule
-      return self._train(entry, window, limits.acts, source, validation)
+      finished = self._train(entry, window, limits.acts, source, validation)
+      return self.history
     finally:
-      self._records.close()
+      self._records.close(failed=not finished)
+
+  def stop(self):
+    """Makes the running fit, or the next, end after its window; any thread.
+
+    It saves a checkpoint, and its `stop_reason` is "preempted". The same fit
+    of the same workdir goes on from there.
+    """
+    self._stop.set()
 
   def evaluate(self, data):
     """The loss and metrics over all examples of some data.
@@ -218,44 +248,48 @@ class TrainLoop:
     return self._parts.evaluate(source)
 
   def _train(self, entry, window, acts, source, validation):
-    """Runs a new fit, or the rest of one that the workdir knows."""
+    """Runs a new fit, or the rest of one that the workdir knows.
+
+    Returns:
+      Whether it came to its end; otherwise it goes on another time.
+    """
     step = self.global_step
-    plan = self._plan(entry["begun"], entry["asked"], self._schedule)
-    plan = dataclasses.replace(plan, acts=acts)
+    schedule, parts = self._schedule, self._parts
+    plan = planning.plan(parts, entry["begun"], entry["asked"], schedule, acts)
     self.history = self._records.history(entry, plan, step)
     if entry["done"]:
       self.history.restored = True
       self._progress.line(f"this fit is done: {self.history.stop_reason}")
-      return self.history
-    curve = functools.partial(self._curve, plan)
+      return True
+    curve = functools.partial(planning.curve, parts, plan, schedule)
     if self._records.goes_on:
       self._progress.line(f"goes on at step {step} of {plan.end}")
     self._records.begin(plan, step, curve, self.history)
     fit = Fit(
       plan=plan,
       window=window,
-      evaluate=self._parts.evaluate,
-      metrics=self._parts.evaluation,
-      state=self._parts.state,
+      evaluate=parts.evaluate,
+      metrics=parts.evaluation,
+      state=parts.state,
       history=self.history,
-      strategy=self._parts.strategy,
+      strategy=parts.strategy,
       pace=self._pace,
       progress=self._progress,
       records=self._records,
+      stop_asked=self._stop.is_set,
     )
-    fit.run(source, validation)
-    self._parts.finish()
-    self._records.finish(self.history)
-    return self.history
-
-  def _curve(self, plan):
-    """The planned (rates, momenta or None) of a fit; NumPy, a value a step."""
-    steps = np.arange(plan.start, plan.end) - plan.schedule_start
-    rates, momenta = kernels.tabulate(self._schedule, steps)
-    own = self._parts.binding.momentum
-    if momenta is None and own is not None:
-      momenta = np.full_like(rates, own)
-    return rates, momenta
+    try:
+      step = fit.run(source, validation)
+    except NonFiniteError as error:
+      self._records.leave(error.step, self.history)
+      raise
+    if self.history.stop_reason == "preempted":
+      self._records.leave(step, self.history)
+      self._stop.clear()
+      return False
+    parts.finish()
+    self._records.finish(step, self.history)
+    return True
 
   def _check(self, source, validation):
     """Refuses what can't work; builds model, metrics and state if missing."""
@@ -270,6 +304,11 @@ class TrainLoop:
     if self._workdir is not None:
       preflight.check_workdir(self._workdir)
 
+  def coming_schedule(self, source):
+    """The `kernels.Schedule` that a fit on a data source would follow."""
+    del source
+    return self._choose(None)[0]
+
   def _choose(self, schedule):
     """(schedule, whether it begins now) of the fit that comes."""
     if schedule is None and self._schedule is not None:
@@ -278,36 +317,3 @@ class TrainLoop:
     if schedule is None:
       schedule = make.own_schedule(self.optimizer)
     return schedule, True
-
-  def _limits(self, asked, source, validation):
-    """The `Limits` of a fit's windows."""
-    judges = self._parts.state.judge.monitors
-    return window_limits(
-      asked,
-      min(self._pace.most, source.most_steps),
-      validates=validation is not None or bool(judges),
-      saves=self._workdir is not None,
-      crosses=source.crosses,
-    )
-
-  def _plan(self, begun, asked, schedule):
-    """The `FitPlan` of a fit that begins, or began, at some place."""
-    names = ("epochs", "steps_per_epoch", "validate_steps", "checkpoint_steps")
-    plan = FitPlan(**begun, **{name: asked[name] for name in names})
-    return with_cycles(plan, schedule, self._parts.state.judge)
-
-  def _begin(self, asked, schedule, begins):
-    """Where a fit that begins now begins."""
-    state = self._parts.state
-    start = int(state.global_step.numpy())
-    schedule_start = start if begins else int(state.schedule_start.numpy())
-    begun = {
-      "start": start,
-      "first_epoch": state.next_epoch,
-      "schedule_start": schedule_start,
-    }
-    end = self._plan(begun, asked, schedule).end
-    preflight.check_overrun(schedule, end - schedule_start)
-    state.begin_fit(schedule_start)
-    self._parts.evaluation.reset()
-    return begun

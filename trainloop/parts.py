@@ -10,6 +10,7 @@ from trainloop.judge import Judge
 from trainloop.state import TrainState
 from trainloop.step import Step
 from trainloop.update import Update
+from trainloop.watch import Watch
 from trainloop.window import Window
 
 _OPTIONS = (
@@ -131,6 +132,23 @@ class Parts:
     Raises:
       ValueError: if the optimizer can't follow the schedule.
     """
+    self.prepare(schedule)
+    capacity = limits.updates if self.engine.name == "xla" else None
+    key = (schedule, capacity, limits.ends)
+    if key not in self._windows:
+      self._windows[key] = self.new_window(schedule, limits, self._skips)
+    return self._windows[key]
+
+  def prepare(self, schedule):
+    """Builds the optimizer's slots, and room for the best weights.
+
+    Args:
+      schedule: a `kernels.Schedule`.
+
+    Raises:
+      ValueError: if the optimizer can't follow the schedule, or layers were
+        frozen or freed since the model was built.
+    """
     trainable = [id(v) for v in self.model.trainable_variables]
     if trainable != [id(v) for v in self._step.variables]:
       rule = "left as it was: make a new TrainLoop to freeze or free layers"
@@ -142,23 +160,28 @@ class Parts:
         None if momentum is None else float(momentum),
       )
       self.state.judge.prepare(self._slots)
+
+  def new_window(self, schedule, limits, skips, watch=None):
+    """A `Window` of its own; see there, and `window`."""
     jit = self.engine.name == "xla"
+    update = Update(
+      self.strategy,
+      self._step,
+      self.binding,
+      self.state,
+      schedule,
+      jit=jit,
+      skips=skips,
+    )
     capacity = limits.updates if jit else None
-    key = (schedule, capacity, limits.ends)
-    if key not in self._windows:
-      update = Update(
-        self.strategy,
-        self._step,
-        self.binding,
-        self.state,
-        schedule,
-        jit=jit,
-        skips=self._skips,
-      )
-      self._windows[key] = Window(
-        self.strategy, update, self.state, capacity, limits.ends
-      )
-    return self._windows[key]
+    return Window(
+      self.strategy, update, self.state, capacity, limits.ends, watch
+    )
+
+  def watch(self, smoothing, divergence, validation):
+    """A sweep's `Watch`; see there."""
+    with self.strategy.scope():
+      return Watch(self.strategy, self._step, smoothing, divergence, validation)
 
   def _slots(self):
     """The tf.Variables that an optimizer's updates move."""

@@ -72,8 +72,11 @@ class Progress:
 
   def line(self, text):
     """Writes a line that stays."""
-    if self._quiet:
-      return
+    if not self._quiet:
+      self.warn(text)
+
+  def warn(self, text):
+    """Writes a line that stays, even where nothing else is shown."""
     start = "\r" + " " * _WIDTH + "\r" if self._live else ""
     self._stream.write(start + text + "\n")
     self._stream.flush()

@@ -5,15 +5,18 @@ import time
 
 from kernels import checks
 from trainloop import checkpoints
+from trainloop.event_writer import EventWriter
 from trainloop.history import History
-from trainloop.tensorboard import EventWriter
+
+# A last save is tried so often, a second apart.
+_TRIES = 3
 
 
-def open_records(workdir, groups, log_every):
+def open_records(workdir, groups, log_every, keep, tell):
   """`Records` of a workdir, or `NoRecords` without one."""
   if workdir is None:
     return NoRecords()
-  return Records(workdir, groups, log_every)
+  return Records(workdir, groups, log_every, keep, tell)
 
 
 class NoRecords:
@@ -22,6 +25,7 @@ class NoRecords:
   resumed_from = ()
   seconds = 0.0
   goes_on = False
+  owes_save = False
 
   def next_fit(self, asked):
     """The entry of the fit that comes, if the workdir knows it."""
@@ -29,9 +33,14 @@ class NoRecords:
 
   def start_fit(self, begun, asked):
     """A new fit's entry: a dict of JSON types."""
-    history = History().to_config()
-    asked = _plain(asked)
-    return {"asked": asked, "begun": begun, "history": history, "done": False}
+    history = History()
+    history.handled = begun["start"]
+    return {
+      "asked": _plain(asked),
+      "begun": begun,
+      "history": history.to_config(),
+      "done": False,
+    }
 
   def history(self, entry, plan, step):
     """The fit's history up to global step `step`."""
@@ -48,15 +57,19 @@ class NoRecords:
   def scalars(self, run, step, values):
     """Metrics at a step; see `EventWriter.scalars`."""
 
-  def save(self, history):
-    """Commits a checkpoint."""
+  def save(self, step, history):
+    """Commits a checkpoint, in the background."""
 
-  def finish(self, history):
+  def leave(self, step, history):
+    """Commits a checkpoint before the fit is left; it can go on later."""
+    self.seconds += time.monotonic() - self._clock
+
+  def finish(self, step, history):
     """Commits the end of the fit."""
     self.seconds += time.monotonic() - self._clock
 
-  def close(self):
-    """After a fit, however it ended."""
+  def close(self, failed=False):
+    """After a fit; `failed` if it ended otherwise than by finish or leave."""
 
 
 class Records(NoRecords):
@@ -70,17 +83,24 @@ class Records(NoRecords):
     workdir: the run's folder.
     groups: {name: tf.Variables} that a checkpoint holds.
     log_every: see `EventWriter`.
+    keep: how many checkpoints stay.
+    tell: called with a line when something went wrong that is not fatal.
   """
 
-  def __init__(self, workdir, groups, log_every):
-    self._workdir, self._log_every = workdir, log_every
-    self._store = checkpoints.RunStore(workdir, groups)
+  def __init__(self, workdir, groups, log_every, keep, tell):
+    self._workdir, self._log_every, self._tell = workdir, log_every, tell
+    self._store = checkpoints.RunStore(workdir, groups, keep, tell)
     self._index, self._writer, self._new = -1, None, True
 
   @property
   def goes_on(self):
     """Whether the present fit was begun by an earlier process."""
     return not self._new
+
+  @property
+  def owes_save(self):
+    """Whether a save failed a while ago, and it is time to try again."""
+    return self._store.owes
 
   @property
   def resumed_from(self):
@@ -136,17 +156,18 @@ class Records(NoRecords):
     return entry
 
   def history(self, entry, plan, step):
-    step = min(step, plan.end)
+    step = min(step, plan.end)  # later rows are those of later fits
     rows = self._store.rows(plan.start, step)
     return History.from_config(entry["history"], plan.start, rows)
 
   def begin(self, plan, step, curve, history):
     self._store.begin(step)
-    self._writer = EventWriter(self._workdir, self._log_every)
+    self._writer = EventWriter(self._workdir, self._log_every, self._tell)
     self._clock = time.monotonic()
     if self._new:
       self._writer.plan(plan.start, *curve())
-      self.save(history)  # so that a kill before the next one is no loss
+      # So that a kill before the next one is no loss.
+      self._save_for_good(step, history, tries=1)
     else:
       self.resumed_from.append(step)
 
@@ -157,24 +178,41 @@ class Records(NoRecords):
   def scalars(self, run, step, values):
     self._writer.scalars(run, step, values)
 
-  def save(self, history):
-    self._writer.flush()
+  def save(self, step, history):
     now = time.monotonic()
     self._store.log["seconds"] += now - self._clock
     self._clock = now
     entry = self._store.log["fits"][self._index]
     entry["history"] = history.to_config()
-    self._store.save()
+    self._store.save(step, self._writer.sizes())
 
-  def finish(self, history):
+  def leave(self, step, history):
+    self._save_for_good(step, history)
+
+  def finish(self, step, history):
     self._store.log["fits"][self._index]["done"] = True
-    self.save(history)
+    self._save_for_good(step, history)
 
-  def close(self):
-    if self._writer is not None:
-      self._writer.close()
+  def _save_for_good(self, step, history, tries=_TRIES):
+    """A save that must be on the disk before it goes on."""
+    for i in range(tries):
+      self.save(step, history)
+      if self._store.wait():
+        return
+      time.sleep(i + 1 < tries)
+    text = f"the checkpoint of step {step} cannot be written"
+    raise OSError(f"{text} to {self._workdir}; the same command tries again")
+
+  def close(self, failed=False):
+    try:
+      if self._writer is not None:
+        self._writer.close()
+    finally:
       self._writer = None
-    self._store.close()
+      if failed:  # the same fit comes again, from the newest checkpoint
+        self._index -= 1
+        self._store.forget()
+      self._store.close()
 
 
 def _plain(asked):

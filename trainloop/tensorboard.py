@@ -1,13 +1,12 @@
-"""The event writer: rows become TensorBoard events, on a thread of its own.
+"""TensorBoard's event files: written, measured, cut back.
 
 Runs `train`, `validation` and `plan` are folders of the workdir. Events are
 TensorBoard's own protos in its own record format.
 """
 
+import contextlib
 import os
-import queue
 import socket
-import threading
 import time
 
 import numpy as np
@@ -20,21 +19,19 @@ LEARNING_RATE = "hyperparameters/learning_rate"
 MOMENTUM = "hyperparameters/momentum"
 SCALE = "hyperparameters/plateau_scale"
 RUNS = ("train", "validation", "plan")
-_TAGS = (LEARNING_RATE, MOMENTUM, "loss", "grad_norm")
-# Windows that may wait for the thread; a full queue slows the loop down
-# rather than losing rows.
-_QUEUE = 64
+TAGS = (LEARNING_RATE, MOMENTUM, "loss", "grad_norm")
 
 
-class _Run:
-  """One event file."""
+class EventFile:
+  """One event file, new in its folder."""
 
   def __init__(self, folder):
     os.makedirs(folder, exist_ok=True)
     now = time.time()
     host, pid = socket.gethostname(), os.getpid()
     name = f"events.out.tfevents.{int(now):010d}.{host}.{pid}.{time.time_ns()}"
-    self._file = tf.io.TFRecordWriter(os.path.join(folder, name))
+    self._path, self._good = os.path.join(folder, name), 0
+    self._file = tf.io.TFRecordWriter(self._path)
     self._write(event_pb2.Event(wall_time=now, file_version="brain.Event:2"))
 
   def scalars(self, wall_time, step, values):
@@ -59,100 +56,47 @@ class _Run:
   def _write(self, event):
     self._file.write(event.SerializeToString())
 
+  def text(self, wall_time, step, tag, text):
+    """A text, as TensorBoard's text page shows it."""
+    summary = summary_pb2.Summary()
+    value = summary.value.add(tag=tag)
+    value.metadata.plugin_data.plugin_name = "text"
+    value.tensor.CopyFrom(tf.make_tensor_proto([text.encode()]))
+    event = event_pb2.Event(wall_time=wall_time, step=step, summary=summary)
+    self._write(event)
+
   def flush(self):
+    """Hands all to the operating system; OpError if it does not take it."""
     self._file.flush()
+    self._good = os.path.getsize(self._path)
 
   def close(self):
     self._file.close()
 
+  def abandon(self):
+    """Closes the file as it was at the last good flush, or removes it."""
+    with contextlib.suppress(tf.errors.OpError):
+      self._file.close()
+    with contextlib.suppress(OSError):
+      if self._good:
+        os.truncate(self._path, self._good)
+      else:
+        os.remove(self._path)
 
-class EventWriter:
-  """Writes a run's events from a background thread.
+
+def write_run(folder, times, first_step, tags, table):
+  """Writes a table as a run of its own, and closes it.
 
   Args:
-    workdir: the run's folder, made if missing.
-    log_every: each row whose step is a multiple of this is written, int >= 1.
+    folder: of the run, made if missing.
+    times: float64 (n,), wall times in seconds.
+    first_step: step of the first row.
+    tags: names of the columns.
+    table: float32 (n, len(tags)).
   """
-
-  def __init__(self, workdir, log_every=1):
-    self._workdir = workdir
-    self._log_every = log_every
-    self._runs = {}
-    self._failure = None
-    self._tasks = queue.Queue(_QUEUE)
-    self._thread = threading.Thread(target=self._work, daemon=True)
-    self._thread.start()
-
-  def plan(self, first_step, rates, momenta):
-    """The planned curve: float32 arrays, one entry a step; momenta or None."""
-    if momenta is None:
-      momenta = np.full_like(rates, np.nan)
-    table = np.stack([rates, momenta], axis=1)
-    times = np.full(len(rates), time.time())
-    self._put("plan", "table", times, first_step, _TAGS[:2], table)
-    self.flush()
-
-  def rows(self, began, first_step, rows):
-    """A window's rows, float32 (n, >= 4) in the order of the tags.
-
-    Args:
-      began: the window's start in wall time.
-      first_step: step of the first row.
-      rows: the columns after the fourth have no tag.
-    """
-    rows = rows[:, : len(_TAGS)]
-    times = np.linspace(began, time.time(), len(rows) + 1)[1:]
-    if self._log_every == 1:
-      self._put("train", "table", times, first_step, _TAGS, rows)
-      return
-    for i in range(-first_step % self._log_every, len(rows), self._log_every):
-      one = slice(i, i + 1)
-      self._put("train", "table", times[one], first_step + i, _TAGS, rows[one])
-
-  def scalars(self, run, step, values):
-    """{tag: float} at a step, into "train" or "validation"."""
-    self._put(run, "scalars", time.time(), step, values)
-
-  def flush(self):
-    """Returns once everything is handed to the operating system."""
-    self._put(None, "flush")
-    self._tasks.join()
-    self._raise()
-
-  def close(self):
-    """Writes what is left and closes the files."""
-    self._tasks.put(None)
-    self._thread.join()
-    self._raise()
-
-  def _put(self, *task):
-    self._raise()
-    self._tasks.put(task)
-
-  def _raise(self):
-    if self._failure is not None:
-      failure, self._failure = self._failure, None
-      raise failure
-
-  def _work(self):
-    while (task := self._tasks.get()) is not None:
-      try:
-        self._do(*task)
-      except Exception as error:  # reported to the loop at its next call
-        self._failure = error
-      finally:
-        self._tasks.task_done()
-    for run in self._runs.values():
-      run.close()
-
-  def _do(self, name, method, *values):
-    if method == "flush":
-      for run in self._runs.values():
-        run.flush()
-      return
-    if name not in self._runs:
-      self._runs[name] = _Run(os.path.join(self._workdir, name))
-    getattr(self._runs[name], method)(*values)
+  run = EventFile(folder)
+  run.table(times, first_step, tags, table)
+  run.close()
 
 
 def sizes(workdir):
@@ -175,10 +119,15 @@ def cut(workdir, kept):
   Args:
     workdir: the run's folder.
     kept: {path below workdir: bytes}, from `sizes`.
+
+  Returns:
+    The paths of files that are shorter than they were, or gone.
   """
-  for path, size in sizes(workdir).items():
+  found = sizes(workdir)
+  for path, size in found.items():
     full = os.path.join(workdir, path)
     if path not in kept:
       os.remove(full)
     elif size > kept[path]:
       os.truncate(full, kept[path])
+  return sorted(p for p, size in kept.items() if found.get(p, 0) < size)

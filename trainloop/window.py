@@ -3,6 +3,7 @@
 import dataclasses
 import typing
 
+import numpy as np
 import tensorflow as tf
 
 from trainloop import feed
@@ -43,14 +44,19 @@ class Window:
     capacity: most updates of a call of the XLA engine, one program for all
       up to it; None for the graph engine, which takes any number.
     most_ends: most ends of epochs inside a window.
+    watch: looks at each row in graph, gives the row to keep and whether it
+      ends the window; None for training.
   """
 
-  def __init__(self, strategy, update, state, capacity=None, most_ends=0):
+  def __init__(
+    self, strategy, update, state, capacity=None, most_ends=0, watch=None
+  ):
     self._strategy = strategy
     self._update = update
     self._state = state
     self._capacity = capacity
     self.most_ends = most_ends
+    self._watch = watch
     self._feed = feed.Feed(strategy, jit=capacity is not None)
 
   def __call__(self, source, indices, n, ends=()):
@@ -71,10 +77,15 @@ class Window:
     if self._capacity is not None:
       # A short window shares the program of a full one. The partial last
       # batch of an epoch has a shape, and so a program, of its own.
-      indices = tf.pad(indices, [[0, self._capacity - n], [0, 0]])
+      missing = self._capacity - n
+      indices = np.pad(indices, [(0, missing), (0, 0)]) if missing else indices
     ends = [*ends, *[n] * (1 + self.most_ends - len(ends))]
     found = self._feed.call(
-      self._train, source, indices, tf.constant(n), tf.constant(ends)
+      self._train,
+      source,
+      tf.constant(indices),
+      tf.constant(n),
+      tf.constant(ends),
     )
     return Result(*found)
 
@@ -95,7 +106,11 @@ class Window:
         halted = ~finite
       # An update that was refused puts NaN into neither sum.
       totals = tf.where(finite, totals + counted, totals)
-      return i + tf.cast(~halted, tf.int32), halted, totals, rows.write(i, row)
+      done = i + tf.cast(~halted, tf.int32)
+      if self._watch is not None:
+        row, ended = self._watch(row)
+        halted = halted | ended
+      return done, halted, totals, rows.write(i, row)
 
     def until(end, *loop):
       return tf.while_loop(

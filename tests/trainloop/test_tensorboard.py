@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing import event_accumulator
 import kernels
 import small
 import trainloop
-from trainloop import tensorboard
+from trainloop import event_writer, tensorboard
 
 STEPS = 36
 
@@ -124,8 +124,7 @@ def test_a_second_fit_goes_on_in_the_same_run(tmp_path):
 
 
 def test_a_writers_error_reaches_the_loop(tmp_path):
-  writer = tensorboard.EventWriter(tmp_path)
+  writer = event_writer.EventWriter(tmp_path)
   writer.scalars("no/such\0run", 0, {"loss": 1.0})
   with pytest.raises(ValueError, match="null"):
-    writer.flush()
-  writer.close()
+    writer.close()

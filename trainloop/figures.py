@@ -1,0 +1,67 @@
+"""Blank matplotlib figures and simple line plots, drawn without a display."""
+
+import numpy as np
+
+_SIZE = (8, 4)
+
+
+def blank(labels, xlabel, ratios=None):
+  """A figure of panels over each other that share their x axis.
+
+  Args:
+    labels: of each panel's y axis.
+    xlabel: of the shared x axis.
+    ratios: relative heights, or None for equal ones.
+
+  Returns:
+    (figure, list of axes).
+  """
+  # Imported here: matplotlib is an extra, and pyplot would choose a display.
+  from matplotlib.backends.backend_agg import FigureCanvasAgg
+  from matplotlib.figure import Figure
+
+  width, height = _SIZE
+  figure = Figure((width, height + 1.5 * (len(labels) - 1)),
+                  layout="constrained")  # fmt: skip
+  FigureCanvasAgg(figure)
+  grid = {"height_ratios": ratios} if ratios else {}
+  axes = figure.subplots(
+    len(labels), sharex=True, squeeze=False, gridspec_kw=grid
+  )
+  axes = list(axes[:, 0])
+  for each, label in zip(axes, labels, strict=True):
+    each.set_ylabel(label)
+    each.margins(x=0.01)
+    each.grid(alpha=0.25)
+    each.spines[["top", "right"]].set_visible(False)
+  axes[-1].set_xlabel(xlabel)
+  return figure, axes
+
+
+def save(figure, path):
+  """Writes a figure as PNG, with a legend above if its first panel has names.
+
+  Raises:
+    OSError: if the file can't be written.
+  """
+  handles, names = figure.axes[0].get_legend_handles_labels()
+  if handles:
+    place = "outside upper center"
+    figure.legend(handles, names, loc=place, ncols=4, frameon=False)
+  figure.savefig(path, dpi=120, format="png")
+
+
+def save_lines(path, lines, xlabel, ylabel):
+  """Draws lines over each other into a PNG.
+
+  Args:
+    path: file to write.
+    lines: {name: values, or (x, values)}; values alone count from 1.
+    xlabel, ylabel: names of the axes.
+  """
+  figure, (axes,) = blank([ylabel], xlabel)
+  for name, line in lines.items():
+    x, y = line if isinstance(line, tuple) else (None, line)
+    x = np.arange(1, len(y) + 1) if x is None else x
+    axes.plot(x, y, label=name, linewidth=1.4, marker="." * (len(y) < 60))
+  save(figure, path)

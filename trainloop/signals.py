@@ -1,0 +1,79 @@
+"""SIGTERM and SIGINT end a run after its window, with a checkpoint."""
+
+import os
+import select
+import signal
+import sys
+import threading
+
+from kernels import checks
+
+
+class StopOnSignals:
+  """Asks a loop to stop when a signal comes; the second one exits at once.
+
+    with trainloop.StopOnSignals(loop.stop) as caught:
+      history = loop.fit(data, epochs=5)
+    if history.stop_reason == "preempted":
+      sys.exit(caught.exit_code)
+
+  The first signal calls `stop`: the loop finishes its window, saves, and `fit`
+  returns. After `grace` seconds, or at a second signal, the process exits with
+  128 + the signal's number; the checkpoints that were committed stay whole.
+  A thread listens, so that it works while TensorFlow holds the main thread.
+
+  Args:
+    stop: called without arguments, on another thread.
+    grace: seconds from the first signal until the process exits, > 0.
+    numbers: the signals.
+
+  Attributes:
+    exit_code: 128 + the first signal's number; 0 before one came.
+
+  Raises:
+    ValueError: if `grace` is not > 0, or outside the main thread.
+  """
+
+  def __init__(self, stop, grace=10.0, numbers=(signal.SIGTERM, signal.SIGINT)):
+    self._stop = stop
+    self._grace = checks.positive("grace", grace)
+    self._numbers = tuple(numbers)
+    self.exit_code = 0
+
+  def __enter__(self):
+    self._read, write = os.pipe()
+    os.set_blocking(write, False)
+    self._write = write
+    self._kept_fd = signal.set_wakeup_fd(write)
+    self._kept = {n: signal.signal(n, _nothing) for n in self._numbers}
+    self._thread = threading.Thread(target=self._listen, daemon=True)
+    self._thread.start()
+    return self
+
+  def __exit__(self, *error):
+    for number, handler in self._kept.items():
+      signal.signal(number, handler)
+    signal.set_wakeup_fd(self._kept_fd)
+    os.write(self._write, b"\0")  # ends the thread
+    self._thread.join()
+    os.close(self._read)
+    os.close(self._write)
+
+  def _listen(self):
+    left = None
+    while True:
+      ready, _, _ = select.select([self._read], [], [], left)
+      found = os.read(self._read, 1)[0] if ready else None
+      if found == 0:
+        return
+      if found in self._numbers and not self.exit_code:
+        self.exit_code, left = 128 + found, self._grace
+        self._stop()
+      elif found is None or found in self._numbers:
+        why = "again" if ready else f"{self._grace:g} s ago"
+        print(f"signal {why}: exit without saving", file=sys.stderr, flush=True)
+        os._exit(self.exit_code)
+
+
+def _nothing(number, frame):
+  """Stands in for the default action; the thread reads the number."""

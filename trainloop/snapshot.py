@@ -1,0 +1,95 @@
+"""All that training moves as named tensors, and back."""
+
+import tensorflow as tf
+
+from kernels import checks
+
+_ON_READ = tf.VariableSynchronization.ON_READ
+
+
+class Snapshot:
+  """Copies groups of variables, and puts copies back.
+
+  A variable whose replicas differ (a moving statistic, a metric) is kept
+  replica by replica; one that is mirrored, once.
+
+  Args:
+    groups: {name: list of tf.Variable}.
+
+  Attributes:
+    shapes: {name of the group: [[dtype, *shape] of each tensor]}.
+    dtypes: {name of the tensor: dtype}.
+  """
+
+  def __init__(self, groups):
+    self._groups = {
+      name: [parts for v in group for parts in _parts(v)]
+      for name, group in groups.items()
+    }
+    self.shapes = {
+      name: [[v.dtype.name, *v.shape] for v, *_ in group]
+      for name, group in self._groups.items()
+    }
+    self.dtypes = {name: v.dtype for name, (v, *_) in self._named()}
+    self._guarded = None
+
+  def _named(self):
+    return [
+      (f"{name}/{i}", parts)
+      for name, group in self._groups.items()
+      for i, parts in enumerate(group)
+    ]
+
+  def take(self):
+    """{name: tensor}; later updates of the variables leave them alone.
+
+    TensorFlow copies on write: what is read here stays, and the next update
+    makes new memory, so this costs no more than one copy of the state.
+    """
+    return {name: v.read_value() for name, (v, *_) in self._named()}
+
+  def put_back(self, tensors):
+    """Sets the variables to what `take` gave."""
+    for name, parts in self._named():
+      for variable in parts:
+        variable.assign(tensors[name])
+
+  def check(self, shapes):
+    """Refuses shapes of another model, naming the first that differs."""
+    for name, new in self.shapes.items():
+      old = shapes.get(name)
+      if old != new:
+        rule = f"that of the run's checkpoint, {_difference(old, new)}"
+        checks.fail(name, f"{len(new)} variables", rule)
+
+  def first_nonfinite(self, tensors, groups=("model", "optimizer")):
+    """The name of a tensor that holds NaN or infinity; None if there is none.
+
+    What was not finite the first time (a mask of -inf, say) is not asked.
+    """
+    bad = [
+      name
+      for name, tensor in tensors.items()
+      if name.split("/")[0] in groups
+      and tensor.dtype.is_floating
+      and not bool(tf.reduce_all(tf.math.is_finite(tensor)))
+    ]
+    if self._guarded is None:
+      self._guarded = set(tensors) - set(bad)
+    return next((name for name in bad if name in self._guarded), None)
+
+
+def _parts(variable):
+  """[[variables that hold the same]] of one variable over its replicas."""
+  replicas = list(getattr(variable, "values", ()) or [variable])
+  if getattr(variable, "synchronization", None) == _ON_READ:
+    return [[one] for one in replicas]
+  return [replicas]
+
+
+def _difference(old, new):
+  """The first variable that differs, in words."""
+  for i, (a, b) in enumerate(zip(old or [], new, strict=False)):
+    if a != b:
+      return f"whose variable {i} is {a} and not {b}"
+  return f"which has {len(old or [])} variables"
