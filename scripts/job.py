@@ -97,11 +97,24 @@ def _loop(flags, data, schedule, peak):
     validate_every=flags.validate_every,
     checkpoint_every=flags.checkpoint_every,
     keep=flags.keep,
-    on_nonfinite=flags.on_nonfinite,
+    existing=_existing(flags),
+    on_nonfinite=_guard(flags),
     bias_correction=flags.bias_correction,
     log_every=flags.log_every,
     seed=flags.seed,
   )
+
+
+def _guard(flags):
+  if flags.on_nonfinite != "rewind":
+    return flags.on_nonfinite
+  return trainloop.Rewind(flags.rewind_factor, flags.rewind_limit)
+
+
+def _existing(flags):
+  if flags.fresh:
+    return "overwrite" if flags.overwrite else "refuse"
+  return "replan" if flags.replan else "continue"
 
 
 def _optimizer(flags, peak):

@@ -127,15 +127,25 @@ def _define_loop_flags():
   flags.DEFINE_enum(
     "on_nonfinite",
     "raise",
-    ("raise", "skip"),
-    "an update whose loss or gradient is not finite: end, or pass over it",
+    ("raise", "skip", "rewind"),
+    "after an update that is not finite: end, pass over it, or go back to the "
+    "last checkpoint with smaller learning rates",
   )
+  flag_rules.number(
+    "rewind_factor", 0.5, "rewind: learning rates x this", 0, 1, open_low=True
+  )
+  flag_rules.integer("rewind_limit", 3, "rewind: how often", 1)
   flag_rules.integer(
     "seed", 0, "of weights, data order and dropout", 0, 2**32 - 1
   )
   flag_rules.integer("log_every", 1, "steps between logged rows", 1)
   flags.DEFINE_string(
     "workdir", None, "the run's folder; unset: writes nothing"
+  )
+  flags.DEFINE_bool("fresh", False, "refuse a workdir that holds a run")
+  flags.DEFINE_bool("overwrite", False, "fresh: remove the run instead")
+  flags.DEFINE_bool(
+    "replan", False, "go on with a changed schedule or number of epochs"
   )
   flags.DEFINE_bool("dry_run", False, "print the resolved plan and exit")
 
@@ -166,6 +176,7 @@ def check_flags():
   if FLAGS.model not in _MODEL_USES and ":" not in FLAGS.model:
     rule = f"one of {known}, or package.module:function"
     flag_rules.stop(f"--model must be {rule}; got {FLAGS.model!r}")
+  _check_run_flags()
   schedule_flags.check()
   flag_rules.refuse_unused("model", _MODEL_USES)
   if FLAGS.bias_correction == "exact" and FLAGS.optimizer not in _EXACT:
@@ -179,6 +190,23 @@ def check_flags():
   watched = (FLAGS.early_stopping, FLAGS.reduce_on_plateau) != (None, None)
   if FLAGS["monitor"].present and not watched:
     flag_rules.stop("--monitor needs --early_stopping or --reduce_on_plateau")
+
+
+def _check_run_flags():
+  """Rules about what becomes of a run, and of a bad update."""
+  for name in ("fresh", "replan", "keep", "checkpoint_every"):
+    if FLAGS[name].present and FLAGS.workdir is None:
+      flag_rules.stop(f"--{name} needs --workdir")
+  if FLAGS.overwrite and not FLAGS.fresh:
+    flag_rules.stop("--overwrite needs --fresh")
+  if FLAGS.replan and FLAGS.fresh:
+    flag_rules.stop("--replan goes on with a run: it has no --fresh")
+  if FLAGS.on_nonfinite == "rewind" and FLAGS.workdir is None:
+    flag_rules.stop("--on_nonfinite=rewind needs --workdir")
+  for name in ("rewind_factor", "rewind_limit"):
+    if FLAGS[name].present and FLAGS.on_nonfinite != "rewind":
+      choice = f"--on_nonfinite={FLAGS.on_nonfinite}"
+      flag_rules.stop(f"--{name} has no effect with {choice}")
 
 
 def main(argv):

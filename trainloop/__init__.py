@@ -15,11 +15,16 @@ Each update's learning rate and momentum come from a schedule kernel inside the
 compiled graph; n updates run in one call, and each leaves a row.
 """
 
+from trainloop import recipes
+from trainloop.cluster import Cluster
 from trainloop.criteria import EarlyStopping, ReduceOnPlateau
 from trainloop.data import ArrayData
 from trainloop.distribution import strategy_for
+from trainloop.guards import Rewind
 from trainloop.history import History, NonFiniteError
 from trainloop.loop import TrainLoop
+from trainloop.recipes import Recipe
+from trainloop.rendezvous import MissingPeerError, PeerError
 from trainloop.signals import StopOnSignals
 from trainloop.sweep import (
   Sweep,
@@ -29,14 +34,20 @@ from trainloop.sweep import (
 
 __all__ = [
   "ArrayData",
+  "Cluster",
   "EarlyStopping",
   "History",
+  "MissingPeerError",
   "NonFiniteError",
+  "PeerError",
+  "Recipe",
   "ReduceOnPlateau",
+  "Rewind",
   "StopOnSignals",
   "Sweep",
   "TrainLoop",
   "compare_learning_rates",
+  "recipes",
   "strategy_for",
   "sweep_learning_rate",
 ]

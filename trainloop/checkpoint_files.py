@@ -65,7 +65,7 @@ class CheckpointFiles:
     older = [one for one in known if one <= serial][: -self._keep]
     # Newer ones could not be read, or the run would have gone on from them.
     for one in older + [one for one in known if one > serial]:
-      self._remove(one)
+      self.remove(one)
 
   def _write_part(self, part, tensors):
     tf.raw_ops.SaveV2(
@@ -114,7 +114,8 @@ class CheckpointFiles:
         else:
           os.remove(path)
 
-  def _remove(self, serial):
+  def remove(self, serial):
+    """Removes a checkpoint."""
     path = self._path(f"ckpt-{serial}")
     os.remove(path + INDEX)  # first: then it is no more
     if os.path.lexists(path + DATA):
@@ -122,6 +123,13 @@ class CheckpointFiles:
 
   def _path(self, name):
     return os.path.join(self._folder, name)
+
+
+def reason(error):
+  """What an error of the disk or of TensorFlow says, in some words."""
+  text = " ".join(str(error).split()) or type(error).__name__
+  text = re.sub(r"^\{\{function_node \S+ ?|\s*\[Op:\w+\].*", "", text)
+  return text[-120:]
 
 
 def sync(path):

@@ -5,6 +5,7 @@ committed: after a kill anywhere, the newest checkpoint's rows are all there,
 and what was written after it is cut off.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -14,12 +15,13 @@ from concurrent import futures
 import tensorflow as tf
 
 from kernels import checks
-from trainloop import snapshot, tensorboard
-from trainloop.checkpoint_files import DISK_TROUBLE, CheckpointFiles
+from trainloop import journal, snapshot, tensorboard
+from trainloop.checkpoint_files import DISK_TROUBLE, CheckpointFiles, reason
 from trainloop.history import NonFiniteError
-from trainloop.journal import RowJournal
 
 _FOLDER, _LOCK = "checkpoints", ".lock"
+# What a run leaves beside its records.
+_RESULTS = ("result.json", "model.keras", "model.weights.h5")
 _VERSION = 2
 _TEXTS = {"log": tf.string, "written": tf.string}
 _RETRY_SECONDS = 10.0
@@ -35,37 +37,40 @@ class RunStore:
     tell: called with a line when something went wrong that is not fatal.
 
   Attributes:
-    log: {"fits": [...], "resumed_from": [steps], "seconds": float}, JSON
-      types that are saved with the variables.
+    log: {"fits": [...], "resumed_from": [steps], "replans": [texts],
+      "seconds": float}, JSON types that are saved with the variables.
+    step: global step of the newest checkpoint.
   """
 
   def __init__(self, workdir, groups, keep=2, tell=print):
     self._workdir = workdir
     self._snapshot = snapshot.Snapshot(groups)
     self._files = CheckpointFiles(os.path.join(workdir, _FOLDER), keep)
-    self._journal = RowJournal(workdir)
+    self._journal = journal.RowJournal(workdir)
     self._tell = tell
-    self.log = {"fits": [], "resumed_from": [], "seconds": 0.0}
+    self.log = {"fits": [], "resumed_from": [], "replans": [], "seconds": 0.0}
     self._written = {"events": {}, "journal_crc": 0}
     self._lock = self._known = self._saving = None
+    self.step = 0
     self._serial, self._retry_at, self._forgotten = 0, None, False
     self._thread = None
 
   def exists(self):
     """Whether the folder holds a run already."""
-    return self._journal.exists()
+    return self._journal.exists() or bool(self._files.serials())
 
   @property
   def is_open(self):
     """Whether this process holds the folder's lock."""
     return self._lock is not None
 
-  def open(self, check_fits):
+  def open(self, check_fits, clear=False):
     """Locks the folder; the first time, restores the newest checkpoint.
 
     Args:
       check_fits: called with the checkpoint's list of fits before anything is
         restored; raises where the run is another one.
+      clear: whether to remove the run that is there instead.
 
     Raises:
       ValueError: if another process uses the folder, or none of its
@@ -74,6 +79,8 @@ class RunStore:
     self._files.make()
     self._lock = _locked(self._workdir)
     self._thread = futures.ThreadPoolExecutor(1)
+    if clear:
+      self._clear()
     if self._known is None or self._forgotten:
       self._forgotten = False
       self._restore(check_fits)
@@ -82,6 +89,16 @@ class RunStore:
       rule = "left alone by other processes between two fits"
       checks.fail("workdir", str(self._workdir), rule)
     self._known = self._files.serials()
+
+  def _clear(self):
+    """Removes what a run wrote: first that which makes it one."""
+    for serial in reversed(self._files.serials()):
+      self._files.remove(serial)
+    events = tensorboard.sizes(self._workdir)
+    for path in (journal.NAME, *events, *_RESULTS):
+      full = os.path.join(self._workdir, path)
+      if os.path.lexists(full):
+        os.remove(full)
 
   def begin(self, step):
     """Cuts off what was written after a step, and opens the journal.
@@ -95,6 +112,13 @@ class RunStore:
       short.append("the row journal")
     for name in short:
       self._tell(f"warning: {name} is not as it was written")
+
+  def restore_again(self):
+    """Goes back to the newest checkpoint that was committed."""
+    with contextlib.suppress(NonFiniteError):
+      self.wait()
+    self._journal.close()
+    self._restore(lambda fits: None)
 
   def forget(self):
     """Makes the next `open` go back to the newest checkpoint."""
@@ -173,13 +197,12 @@ class RunStore:
       self._files.write(self._serial + 1, {**texts, **tensors})
     except DISK_TROUBLE as error:
       self._refuse_vanished()
-      reason = str(error).strip().splitlines()[0][-80:]
-      text = f"warning: step {step} could not be saved ({reason})"
+      text = f"warning: step {step} could not be saved ({reason(error)})"
       self._tell(f"{text}; the checkpoint before stays, and it is tried again")
       self._retry_at = time.monotonic() + _RETRY_SECONDS
     else:
       self._written, self._retry_at = written, None
-      self._serial += 1
+      self._serial, self.step = self._serial + 1, step
 
   def _refuse_vanished(self):
     path = os.path.join(self._workdir, _LOCK)
@@ -204,19 +227,20 @@ class RunStore:
       try:
         texts = self._files.read(serial, _TEXTS)
         log, written = (json.loads(texts[k].numpy()) for k in _TEXTS)
-        checks.choice("checkpoint version", log["version"], (_VERSION,))
+        if log["version"] != _VERSION:
+          checks.fail("checkpoint version", log["version"], str(_VERSION))
         check_fits(log["fits"])
         self._snapshot.check(log["shapes"])
         tensors = self._files.read(serial, self._snapshot.dtypes)
       except checks.ArgumentError:
         raise
       except Exception as error:  # damage has many kinds
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        failures.append(f"ckpt-{serial}: {reason[0][:80]}")
+        failures.append(f"ckpt-{serial}: {reason(error)}")
         continue
       self._snapshot.put_back(tensors)
       self.log = {name: log[name] for name in self.log}
       self._written, self._serial = written, serial
+      self.step = log["step"]
       for failure in failures:
         self._tell(f"warning: checkpoint skipped as damaged: {failure}")
       return
@@ -230,7 +254,7 @@ class RunStore:
       checks.fail("workdir", str(self._workdir), rule)
 
 
-class VanishedError(Exception):
+class VanishedError(OSError):
   """The workdir is no longer the folder that the run began in."""
 
 

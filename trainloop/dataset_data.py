@@ -42,7 +42,7 @@ class DatasetData:
       steps = _count(name, dataset)
     self.steps_per_epoch = steps
     self.dataset = dataset
-    self._first = self._iterator = None
+    self._first = self._iterator = self._next = None
 
   @property
   def example(self):
@@ -71,10 +71,12 @@ class DatasetData:
 
     A fit that goes on inside an epoch skips the batches before, one by one.
     """
+    at = epoch * self.steps_per_epoch + first
     if self.endless:
-      first = epoch * self.steps_per_epoch + first
-    if self._iterator is None or (first == 0 and not self.endless):
+      first = at
+    if at != self._next or (first == 0 and not self.endless):
       self._iterator = self._pass(strategy, skip=first)
+    self._next = at + count
     return self._iterator, tf.zeros([1, 1], tf.int32), count
 
   def evaluation(self, strategy):

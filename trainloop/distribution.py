@@ -1,26 +1,60 @@
-"""Strategy by name, and the arithmetic of global and per-replica batches."""
+"""Strategies by name, and the arithmetic of global and per-replica batches."""
+
+import contextlib
 
 import tensorflow as tf
 
+# Nothing public keeps TensorFlow's coordination service away from
+# MultiWorkerMirroredStrategy; `test_distribution.py` notices if this moves.
+from tensorflow.python.eager import context as _context
+
 from kernels import checks
+from trainloop import cluster as cluster_lib
+from trainloop import peers
 
-NAMES = ("auto", "one_device", "mirrored")
+NAMES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
+_REFUSED = {
+  "CentralStorageStrategy": "keeps no weights on the replicas, which the loop "
+  "compares and saves; take 'mirrored'",
+  "ParameterServerStrategyV2": "updates without step: no global step, no "
+  "schedule that all workers share; take 'multi_worker'",
+}
 
 
-def strategy_for(name):
-  """A `tf.distribute.Strategy` by name.
+def strategy_for(name, cluster=None, peer_timeout=120.0):
+  """A `tf.distribute.Strategy` by name; call it before TensorFlow is used.
+
+  GPUs get memory growth, collectives between them NCCL.
 
   Args:
     name: "one_device" (the first GPU, else the CPU), "mirrored" (all GPUs,
-      else all logical CPUs), or "auto": mirrored with several GPUs.
+      else all logical CPUs), "multi_worker" (the GPUs, else the CPU, of all
+      workers), "tpu", or "auto": the TPU if there is one, multi_worker if
+      there are several workers, mirrored with several GPUs, else one_device.
+    cluster: the `Cluster` of the workers; None for the one that TF_CONFIG or
+      Slurm describe.
+    peer_timeout: seconds to wait for the other workers, > 0.
 
   Returns:
     The strategy.
 
   Raises:
-    ValueError: if the name is unknown.
+    ValueError: if the name is unknown, or there are no workers or no TPU.
+    MissingPeerError: if a worker does not come in time, naming its address.
   """
   checks.choice("strategy", name, NAMES)
+  checks.positive("peer_timeout", peer_timeout)
+  if name in ("auto", "multi_worker") and cluster is None:
+    cluster = cluster_lib.find()
+  if name == "tpu" or (name == "auto" and _has_tpu()):
+    return _tpu()
+  _grow_memory()
+  if name == "multi_worker" and cluster is None:
+    rule = "described by --workers and --worker_index, TF_CONFIG or Slurm"
+    checks.fail("workers", None, rule)
+  several = cluster is not None and cluster.count > 1
+  if name == "multi_worker" or (name == "auto" and several):
+    return _multi_worker(cluster, peer_timeout)
   gpus = tf.config.list_logical_devices("GPU")
   if name == "mirrored" or (name == "auto" and len(gpus) > 1):
     devices = gpus or tf.config.list_logical_devices("CPU")
@@ -28,6 +62,56 @@ def strategy_for(name):
   if gpus:
     return tf.distribute.OneDeviceStrategy(gpus[0].name)
   return tf.distribute.get_strategy()
+
+
+def check(strategy):
+  """Refuses strategies that the loop can't run under, with the reason."""
+  kind = type(strategy).__name__
+  for one in type(strategy).__mro__:
+    if one.__name__ in _REFUSED:
+      checks.fail("strategy", kind, f"another: it {_REFUSED[one.__name__]}")
+
+
+def _multi_worker(cluster, peer_timeout):
+  """MultiWorkerMirroredStrategy of a cluster whose workers have all come."""
+  peers.join(cluster, peer_timeout)
+  # `peers` watches instead: the service swallows SIGTERM, names no address,
+  # and takes a machine that was suspended for a lost one.
+  _context.context().configure_coordination_service(service_type="")
+  gpus = len(tf.config.list_physical_devices("GPU"))
+  resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+    tf.train.ClusterSpec({"worker": list(cluster.workers)}),
+    task_type="worker",
+    task_id=cluster.index,
+    num_accelerators={"GPU": gpus},
+    rpc_layer="grpc",
+  )
+  collectives = tf.distribute.experimental.CommunicationImplementation
+  options = tf.distribute.experimental.CommunicationOptions(
+    implementation=collectives.NCCL if gpus else collectives.RING
+  )
+  with peers.current().guarded():
+    return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
+
+
+def _has_tpu():
+  return bool(tf.config.list_physical_devices("TPU"))
+
+
+def _tpu():
+  """TPUStrategy of the TPU that this machine has."""
+  if not _has_tpu():
+    checks.fail("strategy", "tpu", "another: TensorFlow sees no TPU here")
+  resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu="local")
+  tf.tpu.experimental.initialize_tpu_system(resolver)
+  return tf.distribute.TPUStrategy(resolver)
+
+
+def _grow_memory():
+  """GPU memory as it is needed, not all of it at once."""
+  for gpu in tf.config.list_physical_devices("GPU"):
+    with contextlib.suppress(RuntimeError):  # in use already: left as it is
+      tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def share(indices, replica, replicas):

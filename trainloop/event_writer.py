@@ -7,9 +7,9 @@ import time
 from concurrent import futures
 
 import numpy as np
-import tensorflow as tf
 
 from trainloop import tensorboard
+from trainloop.checkpoint_files import DISK_TROUBLE, reason
 from trainloop.tensorboard import TAGS
 
 # Windows that may wait for the thread; a full queue slows the loop down
@@ -18,7 +18,6 @@ _QUEUE = 64
 _FLUSH_SECONDS = 1.0
 # Rows kept for a disk that takes none, 20 bytes each and in the history too.
 _MOST_WAITING = 1 << 22
-_TROUBLE = (OSError, tf.errors.OpError)
 
 
 class EventWriter:
@@ -43,13 +42,13 @@ class EventWriter:
     self._thread = threading.Thread(target=self._work, daemon=True)
     self._thread.start()
 
-  def plan(self, first_step, rates, momenta):
+  def plan(self, first_step, rates, momenta, run="plan"):
     """The planned curve: float32 arrays, one entry a step; momenta or None."""
     if momenta is None:
       momenta = np.full_like(rates, np.nan)
     table = np.stack([rates, momenta], axis=1)
     times = np.full(len(rates), time.time())
-    self._put("plan", "table", times, first_step, TAGS[:2], table)
+    self._put(run, "table", times, first_step, TAGS[:2], table)
 
   def rows(self, began, first_step, rows):
     """A window's rows, float32 (n, >= 4) in the order of the tags.
@@ -131,7 +130,7 @@ class EventWriter:
     if self._trouble is None:
       try:
         self._write(name, method, *values)
-      except _TROUBLE as error:
+      except DISK_TROUBLE as error:
         self._fall_back(error)
     elif method == "table":
       self._waiting += len(values[-1])
@@ -161,7 +160,9 @@ class EventWriter:
           self._write(*task)
       for run in self._runs.values():
         run.flush()
-    except _TROUBLE as error:
+      for run in self._runs.values():  # all, or what is kept would be double
+        run.settle()
+    except DISK_TROUBLE as error:
       self._fall_back(error)
       return False
     if self._trouble is not None:
@@ -176,7 +177,6 @@ class EventWriter:
       run.abandon()
     self._runs.clear()
     if self._trouble is None:
-      reason = str(error).strip().splitlines()[0][-80:]
-      text = f"warning: events cannot be written now ({reason})"
+      text = f"warning: events cannot be written now ({reason(error)})"
       self._tell(f"{text}; they wait in memory")
     self._trouble = error

@@ -59,9 +59,25 @@ def save_lines(path, lines, xlabel, ylabel):
     lines: {name: values, or (x, values)}; values alone count from 1.
     xlabel, ylabel: names of the axes.
   """
-  figure, (axes,) = blank([ylabel], xlabel)
-  for name, line in lines.items():
-    x, y = line if isinstance(line, tuple) else (None, line)
-    x = np.arange(1, len(y) + 1) if x is None else x
-    axes.plot(x, y, label=name, linewidth=1.4, marker="." * (len(y) < 60))
+  save_panels(path, {ylabel: lines}, xlabel)
+
+
+def save_panels(path, panels, xlabel, xscale="linear"):
+  """Draws panels of lines, one above the other, into a PNG.
+
+  Args:
+    path: file to write.
+    panels: {name of the y axis: lines as in `save_lines`}.
+    xlabel: name of the shared x axis.
+    xscale: "linear" or "log".
+  """
+  figure, axes = blank(list(panels), xlabel)
+  for each, lines in zip(axes, panels.values(), strict=True):
+    for i, (name, line) in enumerate(lines.items()):
+      x, y = line if isinstance(line, tuple) else (None, line)
+      x = np.arange(1, len(y) + 1) if x is None else x
+      marker = "." if len(y) < 60 else ""
+      color = f"C{i}"
+      each.plot(x, y, label=name, color=color, linewidth=1.4, marker=marker)
+  axes[-1].set_xscale(xscale)
   save(figure, path)

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainloop import tensorboard
+from trainloop.accord import Accord
 from trainloop.evaluation import Evaluation
 from trainloop.fit_plan import FitPlan
 from trainloop.history import History, NonFiniteError
@@ -38,7 +39,7 @@ class Fit:
   pace: Pace
   progress: Progress
   records: NoRecords
-  stop_asked: typing.Callable
+  accord: Accord
 
   def run(self, source, validation):
     """Trains until the plan's end or a stop; returns the step it came to.
@@ -73,9 +74,9 @@ class Fit:
       if stop or step == plan.end:
         return stop or "completed", step
       # A run may be left between a window and the validation after it.
-      if not self.stop_asked():
+      if not self.accord.stop_asked:
         step = self._window(step, source)
-      if self.stop_asked():
+      if self.accord.stop_asked:
         self._write()
         return "preempted", step
 
@@ -89,7 +90,7 @@ class Fit:
     if plan.ends_epoch(step) or stop:
       self._end_epoch(step)
     self.history.handled = step
-    due = plan.saves(step) or self.records.owes_save
+    due = plan.saves(step) or self.accord.owes_save
     if due and step < plan.end and not stop:
       self._write()
       self.records.save(step, self.history)
@@ -140,7 +141,8 @@ class Fit:
       done=int(found.done),
       halted=bool(found.halted),
     )
-    return found, began, time.perf_counter() - clock
+    seconds = self.accord.settle(time.perf_counter() - clock)
+    return found, began, seconds
 
   def _write(self):
     """Hands the rows of the last window on, and the epochs that ended in it."""

@@ -1,26 +1,25 @@
 """TrainLoop: what a user makes, checked and built before step 1."""
 
-import functools
 import threading
 
 from kernels import checks
-from trainloop import data as data_lib
 from trainloop import (
+  agreement,
   durations,
   engine,
   fingerprint,
+  guards,
   make,
+  peers,
   planning,
   preflight,
-  records,
+  shared_records,
 )
-from trainloop.fit import Fit
-from trainloop.history import NonFiniteError
+from trainloop import data as data_lib
 from trainloop.pace import Pace
 from trainloop.parts import Parts
 from trainloop.progress import Progress
-
-_ON_NONFINITE = ("raise", "skip")
+from trainloop.running import Running
 
 
 class TrainLoop:
@@ -34,13 +33,17 @@ class TrainLoop:
     optimizer: a Keras optimizer, its string name, or a callable.
     loss: a Keras loss or its name, one or one an output; None for a model
       with its own `compute_loss`.
-    schedule: a `kernels.Schedule`; None for the optimizer's own rate.
+    schedule: a `kernels.Schedule` or a `Recipe`; None for the optimizer's own
+      rate.
     metrics: Keras metrics or their names, as `Model.compile` takes them.
     loss_weights: weights of several outputs' losses, or None.
     strategy: a `tf.distribute.Strategy` or its name; None for the one in
-      scope.
-    workdir: folder for events and checkpoints; None writes nothing. A run
-      that is there already goes on: the n-th fit of a process is its n-th fit.
+      scope. With several workers all make the same calls; the chief writes.
+    workdir: folder for events and checkpoints; None writes nothing.
+    existing: what to do with a run in the workdir. "continue": the n-th fit
+      of a process is its n-th fit, and must be the same. "replan": likewise,
+      but its last fit may have another schedule and length from here on.
+      "refuse", or "overwrite" it.
     steps_per_loop: updates of a window, int >= 1, or "auto" for about 0.1 s;
       the result does not depend on it.
     compile: "xla" (whole windows), "graph", or "auto" for the faster one by
@@ -52,7 +55,8 @@ class TrainLoop:
     keep: checkpoints that stay, int >= 1; with one, damage to it ends the run.
     on_nonfinite: what follows an update whose loss or gradient is not finite;
       it is not applied. "raise": `NonFiniteError` names its step. "skip":
-      the step advances, its row says skipped, and the run goes on.
+      the step advances, its row says skipped, and the run goes on. "rewind",
+      or a `Rewind`: back to the last checkpoint with smaller learning rates.
     bias_correction: "keras", or "exact" for Adam, AdamW, Adamax and Lamb
       under a moving beta_1: they then divide by 1 - prod beta_1(i).
     log_every: write each row whose step is a multiple of this, int >= 1.
@@ -63,6 +67,7 @@ class TrainLoop:
     ValueError: if an argument breaks its rule.
   """
 
+  @peers.guarded
   def __init__(
     self,
     model,
@@ -74,6 +79,7 @@ class TrainLoop:
     loss_weights=None,
     strategy=None,
     workdir=None,
+    existing="continue",
     steps_per_loop="auto",
     compile="auto",
     early_stopping=None,
@@ -88,17 +94,19 @@ class TrainLoop:
     verbose=True,
   ):
     checks.choice("compile", compile, engine.CHOICES)
-    checks.choice("on_nonfinite", on_nonfinite, _ON_NONFINITE)
     durations.parse("validate_every", validate_every)
     durations.parse("checkpoint_every", checkpoint_every)
     self._pace = Pace(steps_per_loop)
-    self._log_every = checks.integer("log_every", log_every, 1)
-    self._keep = checks.integer("keep", keep, 1)
+    self._kept = {
+      "log_every": checks.integer("log_every", log_every, 1),
+      "keep": checks.integer("keep", keep, 1),
+      "existing": checks.choice("existing", existing, agreement.EXISTING),
+    }
     self._stop = threading.Event()
     self._every = {"validate": validate_every, "checkpoint": checkpoint_every}
-    self._workdir = make.workdir(workdir)
+    workdir = make.workdir(workdir)
+    self._guard = guards.resolve(on_nonfinite, workdir)
     self._given = make.schedule(schedule)
-    self._progress = Progress(quiet=not verbose)
     self._parts = Parts(
       make.strategy(strategy),
       model,
@@ -110,9 +118,12 @@ class TrainLoop:
       seed,
       compile,
       bias_correction,
-      skips=on_nonfinite == "skip",
+      skips=self._guard == "skip",
     )
-    self._extra = {"log_every": log_every, "on_nonfinite": on_nonfinite}
+    workers = self._parts.workers
+    self._workdir = workdir if workers.is_chief else None
+    self._progress = Progress(quiet=not (verbose and workers.is_chief))
+    self._extra = {"log_every": log_every, "on_nonfinite": repr(self._guard)}
     self._records = self._schedule = None
     self.history = None
 
@@ -163,17 +174,24 @@ class TrainLoop:
     """Global steps at which the run in the workdir went on after an end."""
     return [] if self._records is None else list(self._records.resumed_from)
 
+  @peers.guarded
   def fit(
-    self, data, epochs, *, validation=None, schedule=None, steps_per_epoch=None
+    self,
+    data,
+    epochs=None,
+    *,
+    validation=None,
+    schedule=None,
+    steps_per_epoch=None,
   ):
     """Trains `epochs` more epochs from the present state.
 
     Args:
       data: an `ArrayData`, or a batched `tf.data.Dataset` of (x, y[, weight]).
-      epochs: int >= 1.
+      epochs: int >= 1; None for what a `Recipe` brings.
       validation: likewise, evaluated every `validate_every`; or None.
-      schedule: a `kernels.Schedule` that starts at its own step 0 now; None
-        lets the present one go on.
+      schedule: a `kernels.Schedule` or `Recipe` that starts at its own step 0
+        now; None lets the present one go on.
       steps_per_epoch: batches of an epoch, for a dataset without end.
 
     Returns:
@@ -183,12 +201,17 @@ class TrainLoop:
       ValueError: before the first update, if something can't work.
       NonFiniteError: if an update's loss or gradient is not finite.
     """
-    epochs = checks.integer("epochs", epochs, 1)
+    schedule = make.schedule(schedule)
+    epochs = planning.epochs(self._parts, schedule or self._given, epochs)
     source = data_lib.adapt("data", data, steps_per_epoch)
     if validation is not None:
       validation = data_lib.adapt("validation", validation)
-    self._check(source, validation)
-    schedule, begins = self._choose(schedule)
+    planning.check(
+      self._parts, source, validation, self._workdir, self._progress.line
+    )
+    begins = schedule is not None or self._schedule is None
+    known = schedule or self._schedule or self._given
+    schedule = planning.resolve(self._parts, known, source, epochs)
     asked = fingerprint.of(
       self._parts, source, epochs, schedule, self._every, self._extra
     )
@@ -203,12 +226,11 @@ class TrainLoop:
     )
     window = self._parts.window(schedule, limits)
     if self._records is None:
-      self._records = records.open_records(
+      self._records = shared_records.open_records(
+        self._parts,
         self._workdir,
-        self._parts.moved(),
-        self._log_every,
-        self._keep,
-        self._progress.warn,
+        tell=self._progress.warn,
+        **self._kept,
       )
     finished = False
     try:
@@ -217,7 +239,13 @@ class TrainLoop:
         begun = planning.begin(self._parts, asked, schedule, begins)
         entry = self._records.start_fit(begun, asked)
       self._schedule = schedule
-      finished = self._train(entry, window, limits.acts, source, validation)
+      running = self._running()
+      try:
+        finished = running.run(
+          entry, schedule, window, limits.acts, source, validation
+        )
+      finally:
+        self.history = running.history
       return self.history
     finally:
       self._records.close(failed=not finished)
@@ -230,6 +258,7 @@ class TrainLoop:
     """
     self._stop.set()
 
+  @peers.guarded
   def evaluate(self, data):
     """The loss and metrics over all examples of some data.
 
@@ -247,73 +276,18 @@ class TrainLoop:
     self._parts.check("data", source)
     return self._parts.evaluate(source)
 
-  def _train(self, entry, window, acts, source, validation):
-    """Runs a new fit, or the rest of one that the workdir knows.
-
-    Returns:
-      Whether it came to its end; otherwise it goes on another time.
-    """
-    step = self.global_step
-    schedule, parts = self._schedule, self._parts
-    plan = planning.plan(parts, entry["begun"], entry["asked"], schedule, acts)
-    self.history = self._records.history(entry, plan, step)
-    if entry["done"]:
-      self.history.restored = True
-      self._progress.line(f"this fit is done: {self.history.stop_reason}")
-      return True
-    curve = functools.partial(planning.curve, parts, plan, schedule)
-    if self._records.goes_on:
-      self._progress.line(f"goes on at step {step} of {plan.end}")
-    self._records.begin(plan, step, curve, self.history)
-    fit = Fit(
-      plan=plan,
-      window=window,
-      evaluate=parts.evaluate,
-      metrics=parts.evaluation,
-      state=parts.state,
-      history=self.history,
-      strategy=parts.strategy,
+  def _running(self):
+    return Running(
+      parts=self._parts,
+      records=self._records,
       pace=self._pace,
       progress=self._progress,
-      records=self._records,
-      stop_asked=self._stop.is_set,
+      stop=self._stop,
+      guard=self._guard,
     )
-    try:
-      step = fit.run(source, validation)
-    except NonFiniteError as error:
-      self._records.leave(error.step, self.history)
-      raise
-    if self.history.stop_reason == "preempted":
-      self._records.leave(step, self.history)
-      self._stop.clear()
-      return False
-    parts.finish()
-    self._records.finish(step, self.history)
-    return True
-
-  def _check(self, source, validation):
-    """Refuses what can't work; builds model, metrics and state if missing."""
-    preflight.check_batch_size(source)
-    if self._parts.engine is None:
-      self._parts.build(source)
-      found = self._parts.engine
-      self._progress.line(f"engine: {found.name}, {found.reason}")
-    self._parts.check("data", source)
-    if validation is not None:
-      self._parts.check("validation", validation)
-    if self._workdir is not None:
-      preflight.check_workdir(self._workdir)
 
   def coming_schedule(self, source):
     """The `kernels.Schedule` that a fit on a data source would follow."""
-    del source
-    return self._choose(None)[0]
-
-  def _choose(self, schedule):
-    """(schedule, whether it begins now) of the fit that comes."""
-    if schedule is None and self._schedule is not None:
-      return self._schedule, False
-    schedule = make.schedule(schedule) or self._given
-    if schedule is None:
-      schedule = make.own_schedule(self.optimizer)
-    return schedule, True
+    known = self._schedule or self._given
+    epochs = getattr(known, "epochs", None) or 1
+    return planning.resolve(self._parts, known, source, epochs)

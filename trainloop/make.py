@@ -9,6 +9,7 @@ import kernels
 from kernels import checks
 from trainloop import distribution, hyperparameters
 from trainloop.criteria import EarlyStopping, ReduceOnPlateau
+from trainloop.recipes import Recipe
 
 
 def model(given, seed):
@@ -59,6 +60,7 @@ def strategy(given):
   found = tf.distribute.get_strategy() if given is None else given
   if not isinstance(found, tf.distribute.Strategy):
     checks.fail("strategy", found, "a tf.distribute.Strategy or its name")
+  distribution.check(found)
   return found
 
 
@@ -80,13 +82,13 @@ def optimizer(given):
 
 
 def schedule(given):
-  """A `kernels.Schedule`, or None for None."""
-  if given is None or isinstance(given, kernels.Schedule):
+  """A `kernels.Schedule` or a `Recipe`, or None for None."""
+  if given is None or isinstance(given, (kernels.Schedule, Recipe)):
     return given
   if isinstance(given, keras.optimizers.schedules.LearningRateSchedule):
     return kernels.from_keras(given)
   kind = type(given).__name__
-  return checks.fail("schedule", kind, "a kernels.Schedule or None")
+  return checks.fail("schedule", kind, "a kernels.Schedule, a Recipe or None")
 
 
 def own_schedule(keras_optimizer):

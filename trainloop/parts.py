@@ -7,11 +7,14 @@ from trainloop import bias_correction, engine, make, preflight
 from trainloop.evaluation import Evaluation
 from trainloop.hyperparameters import Binding
 from trainloop.judge import Judge
+from trainloop.moving import Moving
+from trainloop.per_replica import PerReplica
 from trainloop.state import TrainState
 from trainloop.step import Step
 from trainloop.update import Update
 from trainloop.watch import Watch
 from trainloop.window import Window
+from trainloop.workers import Workers
 
 _OPTIONS = (
   "momentum",
@@ -41,6 +44,8 @@ class Parts:
     binding: the optimizer's `Binding`.
     engine: the `Engine`; None until `build`, like the next three.
     evaluation, state, metric_names: what they say.
+    workers: the `Workers` of the strategy.
+    per_replica: the metrics' `PerReplica`; None with one worker.
   """
 
   def __init__(
@@ -58,6 +63,7 @@ class Parts:
     skips=False,
   ):
     self.strategy, self.judging = strategy, judging
+    self.workers, self.per_replica = Workers(strategy), None
     self._compile, self._skips = compile, skips
     self._loss, self._windows = loss, {}
     self.engine = self.state = self.evaluation = self.metric_names = None
@@ -71,6 +77,20 @@ class Parts:
         loss_weights=loss_weights,
         auto_scale_loss=False,
       )
+
+  def adopt(self, recipe):
+    """Judges as a `Recipe` says, where nothing else was asked for.
+
+    Raises:
+      ValueError: if the run has its judge already, and it is another.
+    """
+    brought = (recipe.early_stopping, recipe.reduce_on_plateau)
+    pairs = zip(self.judging, brought, strict=True)
+    wanted = tuple(mine or other for mine, other in pairs)
+    if wanted != self.judging and self.state is not None:
+      rule = "the first fit's, or given `epochs`: it brings a judge of its own"
+      checks.fail("schedule", recipe.text, rule)
+    self.judging = wanted
 
   def build(self, source):
     """Builds model, metrics and state from the first data that comes.
@@ -92,7 +112,9 @@ class Parts:
       make.check_scope(self.strategy, model, optimizer)
       monitors = [one.monitor for one in self.judging if one is not None]
       preflight.check_monitors(monitors, self.metric_names)
-      self._step = Step(model, optimizer)
+      self._step = Step(
+        model, optimizer, Moving(self.strategy, model, source.example)
+      )
       self.engine = engine.choose(
         self._compile, self.strategy, source, self._step
       )
@@ -101,6 +123,9 @@ class Parts:
       self.evaluation = Evaluation(self.strategy, self._step, jit)
       judge = Judge(model.weights, *self.judging)
       self.state = TrainState(judge, self._first_product())
+      if self.workers.count > 1:
+        metrics = self._step.metric_variables
+        self.per_replica = PerReplica(self.strategy, metrics)
 
   def _first_product(self):
     binding = self.binding
@@ -227,9 +252,12 @@ class Parts:
   def moved(self):
     """{name: tf.Variables}: everything that training moves."""
     optimizer = self.binding.optimizer
+    metrics = [v.value for v in self._step.metric_variables]
+    if self.per_replica is not None:
+      metrics = self.per_replica.copies
     return {
       "model": [v.value for v in self.model.variables],
       "optimizer": [v.value for v in optimizer.variables],
-      "metrics": [v.value for v in self._step.metric_variables],
+      "metrics": metrics,
       "state": list(self.state.variables),
     }

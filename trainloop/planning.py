@@ -3,10 +3,57 @@
 import numpy as np
 
 import kernels
-from trainloop import preflight
+from kernels import checks
+from trainloop import make, preflight
 from trainloop.fit_plan import FitPlan, window_limits, with_cycles
+from trainloop.recipes import Recipe
 
 _LENGTHS = ("epochs", "steps_per_epoch", "validate_steps", "checkpoint_steps")
+
+
+def check(parts, source, validation, workdir, tell):
+  """Refuses what can't work; builds model, metrics and state if missing.
+
+  Args:
+    parts: the loop's `Parts`.
+    source, validation: data sources; validation may be None.
+    workdir: the run's folder, or None.
+    tell: function that shows a line.
+  """
+  preflight.check_batch_size(source)
+  told = parts.engine is not None
+  parts.build(source)
+  if not told:
+    tell(f"engine: {parts.engine.name}, {parts.engine.reason}")
+  parts.check("data", source)
+  if validation is not None:
+    parts.check("validation", validation)
+  if workdir is not None:
+    preflight.check_workdir(workdir)
+
+
+def epochs(parts, schedule, asked):
+  """The epochs of the fit that comes.
+
+  Args:
+    parts: the loop's `Parts`, which judge as a recipe says if nothing `asked`.
+    schedule: what was given: a `kernels.Schedule`, a `Recipe` or None.
+    asked: the epochs that were given, or None for a recipe's.
+
+  Raises:
+    ValueError: if there are none, or the recipe's judge comes too late.
+  """
+  if asked is not None or not isinstance(schedule, Recipe):
+    return checks.integer("epochs", asked, 1)
+  parts.adopt(schedule)
+  return schedule.epochs_of()
+
+
+def resolve(parts, schedule, source, epochs):
+  """The kernel of a schedule, a recipe, or None: the optimizer's own."""
+  if isinstance(schedule, Recipe):
+    return schedule.schedule_for(source.steps_per_epoch, epochs)
+  return schedule or make.own_schedule(parts.binding.optimizer)
 
 
 def plan(parts, begun, asked, schedule, acts=()):
@@ -18,10 +65,15 @@ def plan(parts, begun, asked, schedule, acts=()):
     asked: the fit's fingerprint.
     schedule: its `kernels.Schedule`.
     acts: see `FitPlan`.
+
+  Raises:
+    ValueError: if the schedule is shorter than the fit and must not be.
   """
   lengths = {name: asked[name] for name in _LENGTHS}
   found = FitPlan(**begun, **lengths, acts=acts)
-  return with_cycles(found, schedule, parts.state.judge)
+  found = with_cycles(found, schedule, parts.state.judge)
+  preflight.check_overrun(schedule, found.end - found.schedule_start)
+  return found
 
 
 def begin(parts, asked, schedule, begins):
@@ -45,8 +97,7 @@ def begin(parts, asked, schedule, begins):
     "first_epoch": state.next_epoch,
     "schedule_start": schedule_start,
   }
-  end = plan(parts, begun, asked, schedule).end
-  preflight.check_overrun(schedule, end - schedule_start)
+  plan(parts, begun, asked, schedule)  # refused before anything changes
   state.begin_fit(schedule_start)
   parts.evaluation.reset()
   return begun

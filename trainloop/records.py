@@ -1,10 +1,9 @@
 """What a run writes: events, row journal, checkpoints; or nothing at all."""
 
-import json
 import time
 
 from kernels import checks
-from trainloop import checkpoints
+from trainloop import agreement, checkpoints
 from trainloop.event_writer import EventWriter
 from trainloop.history import History
 
@@ -12,11 +11,9 @@ from trainloop.history import History
 _TRIES = 3
 
 
-def open_records(workdir, groups, log_every, keep, tell):
+def open_records(workdir, groups, **options):
   """`Records` of a workdir, or `NoRecords` without one."""
-  if workdir is None:
-    return NoRecords()
-  return Records(workdir, groups, log_every, keep, tell)
+  return NoRecords() if workdir is None else Records(workdir, groups, **options)
 
 
 class NoRecords:
@@ -36,7 +33,7 @@ class NoRecords:
     history = History()
     history.handled = begun["start"]
     return {
-      "asked": _plain(asked),
+      "asked": agreement.plain(asked),
       "begun": begun,
       "history": history.to_config(),
       "done": False,
@@ -84,11 +81,13 @@ class Records(NoRecords):
     groups: {name: tf.Variables} that a checkpoint holds.
     log_every: see `EventWriter`.
     keep: how many checkpoints stay.
+    existing: what to do with a run that is there; see `TrainLoop`.
     tell: called with a line when something went wrong that is not fatal.
   """
 
-  def __init__(self, workdir, groups, log_every, keep, tell):
+  def __init__(self, workdir, groups, log_every, keep, existing, tell):
     self._workdir, self._log_every, self._tell = workdir, log_every, tell
+    self._existing, self._note = existing, ""
     self._store = checkpoints.RunStore(workdir, groups, keep, tell)
     self._index, self._writer, self._new = -1, None, True
 
@@ -125,31 +124,37 @@ class Records(NoRecords):
       ValueError: if it differs, naming old and new.
     """
     self._index, self._new = self._index + 1, False
-    if not self._store.is_open and not self._store.exists():
+    there = self._store.exists()
+    if there and self._existing == "refuse":
+      rule = "a folder without a run, because `existing` is 'refuse'"
+      checks.fail("workdir", str(self._workdir), rule)
+    if not there or self._existing == "overwrite":
       return None
-    asked = _plain(asked)
+    asked = agreement.plain(asked)
     self._store.open(lambda fits: self._compare(fits, asked))
-    known = self._store.log["fits"][self._index :]
-    self._compare(self._store.log["fits"], asked)
-    return known[0] if known else None
+    fits = self._store.log["fits"]
+    self._compare(fits, asked)
+    if self._index >= len(fits):
+      return None
+    entry = fits[self._index]
+    if self._existing == "replan":
+      step = self._store.step
+      self._note = agreement.replan(entry, asked, step)
+    return entry
 
   def _compare(self, fits, asked):
     """Refuses to go on with a fit that was another one."""
-    if len(fits) <= self._index:
-      return
-    was = fits[self._index]["asked"]
-    for name in {**was, **asked}:
-      old, new = was.get(name), asked.get(name)
-      if old != new:
-        if isinstance(old, dict) and isinstance(new, dict):
-          keys = [k for k in {**old, **new} if old.get(k) != new.get(k)]
-          old, new = ({k: d.get(k) for k in keys} for d in (old, new))
-        rule = f"{old!r}, as in the run that {self._workdir} holds"
-        checks.fail(name, new, rule + " (another run needs another workdir)")
+    if self._index < len(fits):
+      last = self._index == len(fits) - 1
+      replan = last and self._existing == "replan"
+      was = fits[self._index]["asked"]
+      agreement.check(self._workdir, was, asked, replan)
 
   def start_fit(self, begun, asked):
     if not self._store.is_open:
-      self._store.open(lambda fits: None)
+      clear = self._existing == "overwrite"
+      self._store.open(lambda fits: None, clear)
+    self._existing = "continue"  # the next fit goes on with this run
     entry = super().start_fit(begun, asked)
     self._store.log["fits"].append(entry)
     self._new = True
@@ -158,7 +163,10 @@ class Records(NoRecords):
   def history(self, entry, plan, step):
     step = min(step, plan.end)  # later rows are those of later fits
     rows = self._store.rows(plan.start, step)
-    return History.from_config(entry["history"], plan.start, rows)
+    history = History.from_config(entry["history"], plan.start, rows)
+    if not entry["done"]:
+      history.stop_reason = None
+    return history
 
   def begin(self, plan, step, curve, history):
     self._store.begin(step)
@@ -168,8 +176,32 @@ class Records(NoRecords):
       self._writer.plan(plan.start, *curve())
       # So that a kill before the next one is no loss.
       self._save_for_good(step, history, tries=1)
-    else:
-      self.resumed_from.append(step)
+      return
+    self.resumed_from.append(step)
+    if self._note:
+      self._tell(self._note)
+      self._writer.text("train", step, "replan", self._note)
+      part = slice(step - plan.start, None)
+      rates, momenta = curve()
+      momenta = momenta if momenta is None else momenta[part]
+      self._writer.plan(step, rates[part], momenta, f"plan_from_{step}")
+      self._store.log["replans"].append(self._note)
+      self._note = ""
+      self._save_for_good(step, history, tries=1)
+
+  def rewind(self):
+    """Puts back the newest checkpoint; returns the fit's entry in it."""
+    self._writer.close()
+    self._writer = None
+    self._store.restore_again()
+    return self._store.log["fits"][self._index]
+
+  def begin_again(self, step, history, note):
+    """Goes on after `rewind`, with a note in TensorBoard and on the disk."""
+    self._store.begin(step)
+    self._writer = EventWriter(self._workdir, self._log_every, self._tell)
+    self._writer.text("train", step, "rewind", note)
+    self._save_for_good(step, history)
 
   def rows(self, began, first_step, rows):
     self._store.add_rows(rows)
@@ -213,8 +245,3 @@ class Records(NoRecords):
         self._index -= 1
         self._store.forget()
       self._store.close()
-
-
-def _plain(asked):
-  """As JSON reads it back; what JSON has no type for becomes its repr."""
-  return json.loads(json.dumps(asked, default=repr))

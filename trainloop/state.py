@@ -18,6 +18,8 @@ class TrainState(tf.Module):
     global_step: global batches consumed, the only clock.
     epoch: epochs begun and finished.
     skipped: updates that were refused and passed over, of `global_step`.
+    rewinds, rate_scale: how often this fit went back to a checkpoint, and
+      what its learning rates are multiplied by since.
     schedule_start: the global step at which the current schedule is at 0.
     momentum_product: product of all updates' momenta, float64; None where
       nothing asks for it.
@@ -29,6 +31,8 @@ class TrainState(tf.Module):
     self.judge = judge
     self.global_step = _counter()
     self.skipped = _counter()
+    self.rewinds = _counter()
+    self.rate_scale = tf.Variable(1.0, dtype=tf.float32, trainable=False)
     self.epoch = _counter()
     self.schedule_start = _counter()
     self.loss_sum = _counter(tf.float64)
@@ -75,6 +79,8 @@ class TrainState(tf.Module):
 
   def begin_fit(self, schedule_start):
     """Starts anew what belongs to one fit; on the host."""
+    self.rewinds.assign(0)
+    self.rate_scale.assign(1.0)
     if self.examples.numpy():  # an exception left an epoch half way
       self.end_epoch()
     self.schedule_start.assign(schedule_start)

@@ -13,6 +13,7 @@ class Step:
   Args:
     model: a compiled and built keras.Model.
     optimizer: its Keras optimizer, for the loss scale that it undoes.
+    moving: the model's `Moving` statistics.
 
   Attributes:
     folds: whether the gradients' norm is summed for XLA on a CPU; see `norms`.
@@ -21,8 +22,8 @@ class Step:
     touched: tf.Variables that a forward pass may change.
   """
 
-  def __init__(self, model, optimizer):
-    self.model = model
+  def __init__(self, model, optimizer, moving):
+    self.model, self.moving = model, moving
     self.folds = False
     self.variables = model.trainable_variables
     self._optimizer = optimizer

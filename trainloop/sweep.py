@@ -11,7 +11,7 @@ import numpy as np
 import kernels
 from kernels import checks
 from trainloop import data as data_lib
-from trainloop import durations, preflight, suggestions
+from trainloop import durations, peers, preflight, suggestions
 from trainloop.fit_plan import Limits
 from trainloop.snapshot import Snapshot
 
@@ -81,6 +81,7 @@ class Sweep:
     sweep_output.save(folder, {self.name: self})
 
 
+@peers.guarded
 def sweep_learning_rate(
   loop,
   data,
@@ -202,6 +203,7 @@ def _run(parts, schedule, source, watch):
   state, total = parts.state, schedule.total_steps
   state.schedule_start.assign(state.global_step)
   state.judge.scale.assign(1.0)
+  state.rate_scale.assign(1.0)
   most = min(_MOST, total, source.steps_per_epoch)
   window = parts.new_window(schedule, Limits((), most, 0), False, watch)
   blocks, done, ended = [], 0, False

@@ -6,6 +6,7 @@ TensorBoard's own protos in its own record format.
 
 import contextlib
 import os
+import re
 import socket
 import time
 
@@ -19,6 +20,7 @@ LEARNING_RATE = "hyperparameters/learning_rate"
 MOMENTUM = "hyperparameters/momentum"
 SCALE = "hyperparameters/plateau_scale"
 RUNS = ("train", "validation", "plan")
+_LATER = r"plan_from_\d+"
 TAGS = (LEARNING_RATE, MOMENTUM, "loss", "grad_norm")
 
 
@@ -61,20 +63,24 @@ class EventFile:
     summary = summary_pb2.Summary()
     value = summary.value.add(tag=tag)
     value.metadata.plugin_data.plugin_name = "text"
-    value.tensor.CopyFrom(tf.make_tensor_proto([text.encode()]))
+    tensor = tf.make_tensor_proto([text.encode()])
+    value.tensor.ParseFromString(tensor.SerializeToString())
     event = event_pb2.Event(wall_time=wall_time, step=step, summary=summary)
     self._write(event)
 
   def flush(self):
     """Hands all to the operating system; OpError if it does not take it."""
     self._file.flush()
+
+  def settle(self):
+    """Makes what was flushed the state that `abandon` goes back to."""
     self._good = os.path.getsize(self._path)
 
   def close(self):
     self._file.close()
 
   def abandon(self):
-    """Closes the file as it was at the last good flush, or removes it."""
+    """Closes the file as it was when it settled last, or removes it."""
     with contextlib.suppress(tf.errors.OpError):
       self._file.close()
     with contextlib.suppress(OSError):
@@ -102,12 +108,18 @@ def write_run(folder, times, first_step, tags, table):
 def sizes(workdir):
   """{path below workdir: bytes} of all event files of a run."""
   found = {}
-  for run in RUNS:
+  for run in _runs(workdir):
     folder = os.path.join(workdir, run)
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
       path = os.path.join(folder, name)
       found[os.path.join(run, name)] = os.path.getsize(path)
   return found
+
+
+def _runs(workdir):
+  """`RUNS`, and the plans that took over later."""
+  later = [name for name in os.listdir(workdir) if re.fullmatch(_LATER, name)]
+  return [*RUNS, *later]
 
 
 def cut(workdir, kept):

@@ -44,7 +44,7 @@ class Update:
     if momenta is None:
       own = self._binding.momentum
       momenta = tf.fill([n], float("nan") if own is None else own)
-    return rates * state.judge.scale, momenta
+    return rates * state.judge.scale * state.rate_scale, momenta
 
   def __call__(self, batch, count, i, plan):
     """One update.
@@ -64,7 +64,11 @@ class Update:
     guard = self._select if self._jit else self._branch
     moved = self._moved() if self._jit else step.touched
     before = run(step.read, args=(moved,))
+    moving = step.moving
+    statistics = run(moving.read) if moving.variables else None
     gradients, loss, norm, y_pred = run(step.gradients, args=(batch, count))
+    if moving.variables:
+      run(moving.average, args=(statistics, batch, count))
     loss, norm = distribution.first(self._strategy, (loss, norm))
     finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
 

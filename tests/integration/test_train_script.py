@@ -3,9 +3,6 @@
 import csv
 import hashlib
 import json
-import random
-import signal
-import time
 
 import keras
 import numpy as np
@@ -70,46 +67,6 @@ def test_another_command_there_is_refused(first):
   (line,) = scripts_run.error_lines(done)
   assert "`schedule` must be" in line and "0.2" in line
   assert test_resume.files(folder) == before
-
-
-def test_killed_at_random_it_ends_as_if_it_was_not(tmp_path):
-  flags = ("--epochs=60", "--hidden=32", "--early_stopping=50")
-  whole = scripts_run.train(*flags, "--workdir=whole", cwd=tmp_path)
-  assert whole.returncode == 0, whole.stderr[-2000:]
-  seed = random.randrange(10**6)
-  dice, kills = random.Random(seed), 0
-  while kills < 3:
-    process = scripts_run.start(*flags, "--workdir=cut", cwd=tmp_path)
-    rows = tmp_path / "cut" / "rows.f32"
-    size = rows.stat().st_size if rows.exists() else 0
-    while process.poll() is None and (
-      not rows.exists() or rows.stat().st_size <= size
-    ):
-      time.sleep(0.01)
-    time.sleep(dice.uniform(0, 0.4))
-    if process.poll() is not None:
-      break
-    process.kill()
-    process.wait()
-    kills += 1
-  assert kills >= 1, f"never killed, seed {seed}"
-  last = scripts_run.train(*flags, "--workdir=cut", cwd=tmp_path)
-  assert last.returncode == 0, last.stderr[-2000:]
-  results = [
-    json.loads((tmp_path / name / "result.json").read_text())
-    for name in ("whole", "cut")
-  ]
-  want, found = (
-    {k: v for k, v in result.items() if k not in ("seconds", "resumed_from",
-                                                  "steps_per_second")}
-    for result in results
-  )  # fmt: skip
-  assert found == want, f"seed {seed}"
-  # A resume that was killed before its first checkpoint left no trace.
-  assert 1 <= len(results[1]["resumed_from"]) <= kills
-  assert test_resume.series(tmp_path / "cut") == test_resume.series(
-    tmp_path / "whole"
-  ), f"seed {seed}"
 
 
 BAD_FLAGS = [
@@ -257,16 +214,6 @@ def test_a_run_that_diverges_says_so_in_a_line(tmp_path):
   assert done.returncode == 1
   (line,) = done.stderr.splitlines()
   assert line.startswith("error: update ") and "is not finite" in line
-
-
-def test_ctrl_c_says_how_to_go_on(tmp_path):
-  process = scripts_run.start("--epochs=2000", "--workdir=run", cwd=tmp_path)
-  rows = tmp_path / "run" / "rows.f32"
-  while not rows.exists() or not rows.stat().st_size:
-    assert process.poll() is None
-    time.sleep(0.05)
-  process.send_signal(signal.SIGINT)
-  assert process.wait(timeout=60) == 130
 
 
 def test_a_dry_run_writes_nothing(tmp_path):

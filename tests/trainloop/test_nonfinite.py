@@ -153,3 +153,122 @@ def test_raise_stops_at_the_exact_step():
     trained.fit(poisoned([5]), 2)
   assert hit.value.step == 5 == trained.global_step
   assert trained.history.rows["skipped"].tolist() == [0.0] * 5
+
+
+def diverging(workdir, **options):
+  """A run whose rate is so large that its second update is not finite."""
+  return small.loop(
+    schedule=kernels.Constant(1e20),
+    workdir=workdir,
+    compile="graph",
+    steps_per_loop=5,
+    **options,
+  )
+
+
+def test_the_weights_of_the_step_before_are_saved(tmp_path):
+  first = diverging(tmp_path)
+  with pytest.raises(trainloop.NonFiniteError, match="update 1 is not finite"):
+    first.fit(small.data(), 2)
+  again = diverging(tmp_path)
+  with pytest.raises(trainloop.NonFiniteError, match="update 1 is not finite"):
+    again.fit(small.data(), 2)
+  assert again.resumed_from == [1]
+  assert small.state_of(again) == small.state_of(first)
+  assert all(np.isfinite(v).all() for v in again.model.get_weights())
+
+
+def test_rewind_goes_back_with_a_smaller_rate(tmp_path, capsys):
+  guard = trainloop.Rewind(factor=1e-21, limit=1)
+  loop = diverging(tmp_path / "a", on_nonfinite=guard)
+  history = loop.fit(small.data(), 2)
+  assert history.rows["step"].tolist() == list(range(STEPS))
+  assert (history.rows["learning_rate"] == np.float32(1e20 * 1e-21)).all()
+  assert np.isfinite(history.rows["loss"]).all()
+  told = capsys.readouterr().out
+  assert "back to step 0 with learning rates x 1e-21 (rewind 1 of 1)" in told
+  steps, _ = test_tensorboard.read(tmp_path / "a" / "train")["loss"]
+  assert steps == list(range(STEPS))
+
+
+def test_rewinds_are_counted_over_restarts(tmp_path, capsys):
+  guard = trainloop.Rewind(factor=0.5, limit=2)
+  for rewinds in (2, 0):
+    loop = diverging(tmp_path, on_nonfinite=guard)
+    with pytest.raises(trainloop.NonFiniteError, match="is not finite"):
+      loop.fit(small.data(), 2)
+    assert capsys.readouterr().out.count("back to step 0") == rewinds
+    assert all(np.isfinite(v).all() for v in loop.model.get_weights())
+
+
+def test_rewind_from_the_middle_with_a_dataset(tmp_path):
+  """A poisoned batch that is good the second time: a run like the good one."""
+  import tensorflow as tf
+
+  bad = tf.Variable(True)
+  x, y = small.arrays()
+
+  def poison(i, batch):
+    hit = tf.logical_and(bad.read_value(), i == 8)
+    nan = tf.where(hit, np.float32(np.nan), np.float32(0))
+    bad.assign(tf.logical_and(bad, ~hit))
+    return batch[0] + nan, batch[1]
+
+  data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+  guard = trainloop.Rewind(factor=1.0)
+  options = {
+    "on_nonfinite": guard,
+    "checkpoint_every": "5st",
+    "compile": "graph",
+    "steps_per_loop": 3,
+  }
+  loop = small.loop(small.model(rich=True), workdir=tmp_path / "bad", **options)
+  rows = loop.fit(data.enumerate().map(poison), 2).rows
+  want = small.loop(
+    small.model(rich=True), workdir=tmp_path / "good", **options
+  )
+  want.fit(data, 2)
+  assert rows["step"].tolist() == list(range(STEPS)) and not bad.numpy()
+  assert small.state_of(loop) == small.state_of(want)
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+  """An update with a finite gradient may still overflow the weights."""
+  net = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])
+  x = np.full((8, 1), 1e10, np.float32)
+  data = trainloop.ArrayData(x, x[:, :1], batch_size=8)
+  loop = small.loop(
+    net,
+    keras.optimizers.SGD(1e38),
+    loss="mae",
+    metrics=None,
+    workdir=tmp_path,
+    compile="graph",
+  )
+  with pytest.raises(trainloop.NonFiniteError, match="not finite"):
+    loop.fit(data, 5)
+  assert not np.isfinite(net.get_weights()[0]).all()
+  again = small.loop(
+    net,
+    keras.optimizers.SGD(1e38),
+    loss="mae",
+    metrics=None,
+    workdir=tmp_path,
+    compile="graph",
+  )
+  with pytest.raises(trainloop.NonFiniteError, match="not finite"):
+    again.fit(data, 5)
+  assert again.resumed_from == [0]
+
+
+def test_rewind_needs_checkpoints():
+  with pytest.raises(ValueError, match="`workdir` must be given, because"):
+    small.loop(on_nonfinite="rewind")
+
+
+@pytest.mark.parametrize(
+  "fields", [{"factor": 0}, {"factor": 2}, {"factor": np.nan}, {"limit": 0}]
+)
+def test_bad_rewinds(fields):
+  with pytest.raises(ValueError, match=next(iter(fields))):
+    trainloop.Rewind(**fields)

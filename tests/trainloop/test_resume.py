@@ -236,38 +236,6 @@ def test_other_data_of_the_same_size_is_refused(whole):
     go(make(whole[0]), data)
 
 
-@pytest.mark.parametrize("damage", ["short", "empty", "no data", "flipped"])
-def test_a_damaged_newest_checkpoint_is_passed_over(
-  monkeypatch, tmp_path, whole, capsys, damage
-):
-  cut_off(monkeypatch, tmp_path, 9)
-  newest = sorted((tmp_path / "checkpoints").glob("ckpt-*.data-*"))[-1]
-  content = newest.read_bytes()
-  if damage == "no data":
-    newest.unlink()
-  elif damage == "flipped":
-    half = len(content) // 2
-    flipped = bytes([content[half] ^ 255])
-    newest.write_bytes(content[:half] + flipped + content[half + 1 :])
-  else:
-    newest.write_bytes(content[: len(content) // 2 * (damage == "short")])
-  loop = make(tmp_path)
-  go(loop)
-  assert "warning: checkpoint skipped as damaged" in capsys.readouterr().out
-  assert small.state_of(loop) == small.state_of(whole[1])
-  assert series(tmp_path) == whole[3]
-
-
-def test_nothing_starts_over_where_all_is_damaged(monkeypatch, tmp_path):
-  cut_off(monkeypatch, tmp_path, 9)
-  for path in (tmp_path / "checkpoints").glob("*.index"):
-    path.write_bytes(b"")
-  before = files(tmp_path)
-  with pytest.raises(ValueError, match="whose checkpoints can be read"):
-    go(make(tmp_path))
-  assert files(tmp_path) == before
-
-
 class Own(keras.optimizers.schedules.LearningRateSchedule):
   """A schedule of a user's own, without get_config."""
 

@@ -7,8 +7,8 @@ from tensorboard.backend.event_processing import event_accumulator
 
 import kernels
 import small
-import trainloop
 from trainloop import event_writer, tensorboard
+from trainloop.fit import Fit
 
 STEPS = 36
 
@@ -79,17 +79,17 @@ def test_epoch_metrics_stand_at_the_epochs_last_step(run):
 def test_the_plan_is_complete_before_step_1(tmp_path):
   seen = []
   loop = small.loop(schedule=kernels.Constant(0.1), workdir=tmp_path)
-  run = trainloop.loop.Fit.run
+  run = Fit.run
 
   def spy(self, source, validation):
     seen.append(len(read(tmp_path / "plan")[tensorboard.LEARNING_RATE][0]))
     return run(self, source, validation)
 
-  trainloop.loop.Fit.run = spy
+  Fit.run = spy
   try:
     loop.fit(small.data(), 3)
   finally:
-    trainloop.loop.Fit.run = run
+    Fit.run = run
   assert seen == [STEPS]
 
 

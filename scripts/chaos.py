@@ -1,0 +1,231 @@
+"""Kills the training script again and again; the run must end as if it was not.
+
+  python scripts/chaos.py --kills=100 --seed=1
+
+Forks train.py, kills it at named points, inside saves and at random moments,
+starts it again until it ends, and compares weights, slots, best weights, rows
+and events byte for byte with a run that nobody killed. Prints a tally, and
+exits with 1 if anything differs. 100 kills take about ten minutes on two cores.
+"""
+
+import json
+import os
+import random
+import signal
+import tempfile
+import time
+
+from absl import app, flags
+
+import chaos_points
+import chaos_runs
+import flag_rules
+import quiet
+
+# Of its own: train.py's flags are parsed in the children.
+FLAGS = flags.FlagValues()
+flags.DEFINE_integer("kills", 20, "how many", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_integer("seed", 0, "of the moments", flag_values=FLAGS)
+flags.DEFINE_string("json", None, "file for the tally", flag_values=FLAGS)
+flags.DEFINE_integer(
+  "kills_per_run", 10, "then it ends", lower_bound=1, flag_values=FLAGS
+)
+
+# A run of many small saves that stops early, some seconds long.
+_RUN = (
+  "--epochs=60",
+  "--hidden=256",
+  "--batch_size=64",
+  "--peak_lr=0.5",
+  "--early_stopping=6",
+  "--reduce_on_plateau=3",
+  "--checkpoint_every=5st",
+  "--validate_every=11st",
+)
+
+
+# Ways to kill without a point: in the next save, or whenever it comes.
+_MOMENTS = ("save", "moment")
+
+
+class Chaos:
+  """One session: a reference, and runs that are killed.
+
+  Args:
+    folder: for the runs.
+    seed: of all that is random.
+  """
+
+  def __init__(self, folder, seed):
+    self._folder = folder
+    self._dice = random.Random(seed)
+    self._log = os.path.join(folder, "log.txt")
+    self.tally = {
+      "kills": 0,
+      "inside a save": 0,
+      "at named points": dict.fromkeys(chaos_points.NAMES, 0),
+      "at random": 0,
+      "runs": 0,
+      "equal": 0,
+      "rows lost or doubled": 0,
+      "orphan files": 0,
+    }
+    self._deck = []
+
+  def run(self, kills, kills_per_run):
+    """Kills so often; returns whether all runs ended as the reference."""
+    began = time.monotonic()
+    self._train("reference")
+    self._length = time.monotonic() - began
+    want = self._left("reference")
+    while self.tally["kills"] < kills:
+      left = min(kills_per_run, kills - self.tally["kills"])
+      name = f"run-{self.tally['runs']}"
+      self._killed(name, left)
+      self._compare(name, want)
+    return self.tally["equal"] == self.tally["runs"]
+
+  def _killed(self, name, kills):
+    """One run, killed up to so many times, and brought to its end."""
+    workdir = os.path.join(self._folder, name)
+    for _ in range(kills):
+      if os.path.exists(os.path.join(workdir, "result.json")):
+        return
+      self._kill(workdir)
+    self._train(name)
+
+  def _kill(self, workdir):
+    """Starts the script and kills it in one of the three ways."""
+    way = self._draw(new=not os.path.exists(workdir))
+    point, arm = (None if way in _MOMENTS else way), None
+    if point is not None:
+      often = point not in chaos_points.ONCE
+      hits = self._dice.randint(1, 12) if often else 1
+
+      def arm():
+        chaos_points.arm(point, hits)
+
+    child = self._start(workdir, arm)
+    if point is None:
+      self._wait_and_kill(child, workdir, way)
+    if chaos_runs.wait(child) == -signal.SIGKILL:
+      self._count(workdir, point)
+    else:
+      self._deck.append(way)  # it came to its end first
+
+  def _draw(self, new):
+    """A point or a moment; all come by before one comes again."""
+    if not self._deck:
+      self._deck = [*chaos_points.NAMES, *_MOMENTS * 3]
+      self._dice.shuffle(self._deck)
+    first = chaos_points.FIRST
+    if first in self._deck and (new or len(self._deck) > 1):
+      self._deck.remove(first)  # only a new run comes by there
+      if new:
+        return first
+      self._deck.insert(0, first)
+    return self._deck.pop()
+
+  def _wait_and_kill(self, child, workdir, way):
+    """Kills at a random moment once it trains; for "save", in the next one."""
+    seen = self._newest(workdir)
+    while self._newest(workdir) == seen and not _ended(child):
+      time.sleep(0.001)
+    time.sleep(self._dice.uniform(0, min(1.0, self._length / 3)))
+    while way == "save" and not (_ended(child) or chaos_runs.has_part(workdir)):
+      pass
+    if not _ended(child):
+      os.kill(child, signal.SIGKILL)
+
+  def _count(self, workdir, point):
+    tally = self.tally
+    tally["kills"] += 1
+    if point is None:
+      tally["at random"] += 1
+    else:
+      tally["at named points"][point] += 1
+    inside = point in chaos_points.IN_A_SAVE
+    tally["inside a save"] += inside or chaos_runs.has_part(workdir)
+
+  def _compare(self, name, want):
+    """Compares a run that came to its end with the reference."""
+    tally, found = self.tally, self._left(name)
+    workdir = os.path.join(self._folder, name)
+    tally["runs"] += 1
+    tally["equal"] += found == want
+    tally["orphan files"] += len(chaos_runs.orphans(workdir))
+    for tag, points in want["series"].items():
+      steps = [step for step, _ in found["series"].get(tag, [])]
+      known = [step for step, _ in points]
+      lost = len(set(known) - set(steps))
+      doubled = len(steps) - len(set(steps))
+      tally["rows lost or doubled"] += lost + doubled
+    for part in want:
+      if found[part] != want[part]:
+        print(f"{name}: {part} differ; see {self._folder}", flush=True)
+
+  def _train(self, name):
+    """Runs the script to its end."""
+    child = self._start(os.path.join(self._folder, name), None)
+    code = chaos_runs.wait(child)
+    if code:
+      raise RuntimeError(f"{name} ended with {code}; see {self._log}")
+
+  def _start(self, workdir, arm):
+    arguments = [*_RUN, f"--workdir={workdir}"]
+    return chaos_runs.fork(lambda: chaos_runs.train(arguments, arm), self._log)
+
+  def _left(self, name):
+    workdir = os.path.join(self._folder, name)
+    path = os.path.join(self._folder, f"{name}.json")
+    child = chaos_runs.fork(
+      lambda: chaos_runs.write_left(workdir, path), self._log
+    )
+    if chaos_runs.wait(child):
+      raise RuntimeError(f"{name} cannot be read; see {self._log}")
+    with open(path, encoding="utf-8") as file:
+      return json.load(file)
+
+  def _newest(self, workdir):
+    """Names of the checkpoints that are there."""
+    folder = os.path.join(workdir, "checkpoints")
+    try:
+      return {n for n in os.listdir(folder) if n.endswith(".index")}
+    except OSError:
+      return set()
+
+
+def _ended(child):
+  """Whether a child is dead already; leaves it to be waited for."""
+  done = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+  return done is not None
+
+
+def main(argv):
+  del argv
+  with quiet.startup():  # imported here, once for all the children
+    from sklearn import datasets  # noqa: F401
+
+    import job  # noqa: F401
+    import train  # noqa: F401
+
+  folder = tempfile.mkdtemp(prefix="chaos-")
+  chaos = Chaos(folder, FLAGS.seed)
+  good = chaos.run(FLAGS.kills, FLAGS.kills_per_run)
+  print(json.dumps(chaos.tally, indent=2))
+  if FLAGS.json:
+    with open(FLAGS.json, "w", encoding="utf-8") as file:
+      json.dump(chaos.tally, file)
+  return 0 if good else 1
+
+
+def _parse(argv):
+  try:
+    rest = FLAGS(argv)
+  except flags.Error as error:
+    flag_rules.stop(error)
+  return flags.FLAGS(rest)
+
+
+if __name__ == "__main__":
+  app.run(main, flags_parser=_parse)

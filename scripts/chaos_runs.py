@@ -1,0 +1,147 @@
+"""Runs train.py in forked processes, kills them, and reads what they left."""
+
+import hashlib
+import json
+import os
+import pathlib
+import re
+import signal
+import struct
+import sys
+import time
+
+_OWN = (
+  r"\.lock|rows\.f32|result\.json|model\.keras"
+  r"|checkpoints/ckpt-\d+\.(index|data-00000-of-00001)"
+  r"|(train|validation|plan)/events\.out\.tfevents\..*"
+)
+_TIMES = ("seconds", "steps_per_second", "resumed_from")
+
+
+def fork(function, log):
+  """Runs a function in a forked process; returns its id.
+
+  TensorFlow is imported but not used before: a fork costs no import.
+  """
+  sys.stdout.flush()
+  child = os.fork()
+  if child:
+    return child
+  code = 1
+  try:
+    output = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    code = function() or 0
+  except SystemExit as error:
+    code = error.code or 0
+  except BaseException:
+    import traceback
+
+    traceback.print_exc()
+  finally:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def train(arguments, arm=None):
+  """What a child does: the real script, with a point armed or not."""
+  from absl import flags
+
+  import train as script
+
+  if arm is not None:
+    arm()
+  script.define_flags()
+  argv = ["train.py", *arguments]
+  flags.FLAGS(argv)
+  script.main(argv)
+
+
+def wait(child, timeout=300.0):
+  """The exit code of a child, -9 after SIGKILL; kills it after a time."""
+  end = time.monotonic() + timeout
+  while time.monotonic() < end:
+    done, status = os.waitpid(child, os.WNOHANG)
+    if done:
+      return os.waitstatus_to_exitcode(status)
+    time.sleep(0.002)
+  os.kill(child, signal.SIGKILL)
+  os.waitpid(child, 0)
+  raise TimeoutError(f"a run took more than {timeout:g} s")
+
+
+def has_part(workdir):
+  """Whether a save is being written."""
+  folder = os.path.join(workdir, "checkpoints")
+  try:
+    return any(name.startswith("part") for name in os.listdir(folder))
+  except OSError:
+    return False
+
+
+def events(path):
+  """[(step, tag, value bytes)] of an event file, read without TensorFlow."""
+  from tensorboard.compat.proto import event_pb2
+
+  content, found, at = path.read_bytes(), [], 0
+  while at + 12 <= len(content):
+    (size,) = struct.unpack_from("<Q", content, at)
+    if at + 16 + size > len(content):
+      raise ValueError(f"{path} ends inside a record")
+    event = event_pb2.Event.FromString(content[at + 12 : at + 12 + size])
+    found += [
+      (event.step, value.tag, struct.pack("<f", value.simple_value))
+      for value in event.summary.value
+    ]
+    at += 16 + size
+  return found
+
+
+def series(workdir):
+  """{"run/tag": [[step, hex of the value], ...]} in the order of the files."""
+  found = {}
+  for run in ("train", "validation", "plan"):
+    for path in sorted(pathlib.Path(workdir, run).glob("events.*")):
+      for step, tag, value in events(path):
+        found.setdefault(f"{run}/{tag}", []).append([step, value.hex()])
+  return found
+
+
+def tensors(workdir):
+  """{name: hash} of the newest checkpoint, without its texts; needs a child."""
+  import tensorflow as tf
+
+  folder = pathlib.Path(workdir, "checkpoints")
+  newest = max(int(p.stem[5:]) for p in folder.glob("ckpt-*.index"))
+  reader = tf.train.load_checkpoint(str(folder / f"ckpt-{newest}"))
+  names = set(reader.get_variable_to_dtype_map()) - {"log", "written"}
+  return {
+    name: hashlib.sha256(reader.get_tensor(name).tobytes()).hexdigest()
+    for name in sorted(names)
+  }
+
+
+def orphans(workdir):
+  """Paths in a workdir that no finished run leaves there."""
+  root = pathlib.Path(workdir)
+  paths = [str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()]
+  return [path for path in paths if not re.fullmatch(_OWN, path)]
+
+
+def left_by(workdir):
+  """All that a run left and that must be equal, as JSON types."""
+  root = pathlib.Path(workdir)
+  result = json.loads((root / "result.json").read_text())
+  return {
+    "result": {k: v for k, v in result.items() if k not in _TIMES},
+    "rows": hashlib.sha256((root / "rows.f32").read_bytes()).hexdigest(),
+    "tensors": tensors(workdir),
+    "series": series(workdir),
+  }
+
+
+def write_left(workdir, path):
+  """What a child does: `left_by` into a file."""
+  pathlib.Path(path).write_text(json.dumps(left_by(workdir)))

@@ -1,0 +1,37 @@
+"""The real script, killed 20 times: nothing is lost, nothing is double."""
+
+import json
+import random
+import subprocess
+import sys
+
+import chaos_points
+import scripts_run
+
+
+def test_twenty_kills(tmp_path):
+  seed = random.randrange(10**6)
+  script = scripts_run.ROOT / "scripts" / "chaos.py"
+  done = subprocess.run(
+    [
+      sys.executable,
+      str(script),
+      "--kills=20",
+      f"--seed={seed}",
+      "--json=tally.json",
+    ],
+    cwd=tmp_path,
+    env={**scripts_run.os.environ, "TMPDIR": str(tmp_path)},
+    timeout=900,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  told = f"seed {seed}: {done.stdout[-2000:]} {done.stderr[-2000:]}"
+  assert done.returncode == 0, told
+  tally = json.loads((tmp_path / "tally.json").read_text())
+  assert tally["kills"] == 20 and tally["equal"] == tally["runs"], told
+  assert tally["inside a save"] >= 6, told
+  assert tally["rows lost or doubled"] == tally["orphan files"] == 0, told
+  points = tally["at named points"]
+  assert set(points) == set(chaos_points.NAMES) and min(points.values()), told

@@ -1,0 +1,47 @@
+"""What the host decides between two windows, the same on every worker."""
+
+
+class Accord:
+  """Settles after each window what only one worker may know.
+
+  A signal reaches one worker, a disk fills on the chief, and clocks differ:
+  with several workers the loop acts on what was last settled by all.
+
+  Args:
+    workers: the run's `Workers`.
+    stop_asked: function that says whether this worker was asked to stop.
+    records: what says whether this worker owes a save.
+  """
+
+  def __init__(self, workers, stop_asked, records):
+    self._workers = workers
+    self._stop_asked, self._records = stop_asked, records
+    self._stop = self._owes = False
+
+  def settle(self, seconds):
+    """On all workers after a window, on the thread that waits for it.
+
+    Args:
+      seconds: that the window took here.
+
+    Returns:
+      What it took the chief, from which all reckon the next ones' length.
+    """
+    if self._workers.count == 1:
+      return seconds
+    owes = self._workers.is_chief and self._records.owes_save
+    table = self._workers.gather([seconds, self._stop_asked(), owes])
+    self._stop, self._owes = table[:, 1:].any(axis=0)
+    return float(table[0, 0])
+
+  @property
+  def stop_asked(self):
+    """Whether to leave the run now."""
+    return self._stop_asked() if self._workers.count == 1 else self._stop
+
+  @property
+  def owes_save(self):
+    """Whether a failed save is to be tried again now."""
+    if self._workers.count == 1:
+      return self._records.owes_save
+    return self._owes

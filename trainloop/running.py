@@ -1,0 +1,113 @@
+"""A fit from where it begins or goes on to its end, over rewinds."""
+
+import contextlib
+import dataclasses
+import functools
+import threading
+import typing
+
+from trainloop import guards, planning
+from trainloop.accord import Accord
+from trainloop.fit import Fit
+from trainloop.history import NonFiniteError
+from trainloop.pace import Pace
+from trainloop.parts import Parts
+from trainloop.progress import Progress
+from trainloop.records import NoRecords
+
+
+@dataclasses.dataclass
+class Running:
+  """What the fits of a loop share; `history` is that of the last one."""
+
+  parts: Parts
+  records: NoRecords
+  pace: Pace
+  progress: Progress
+  stop: threading.Event
+  guard: typing.Any
+  history: typing.Any = None
+
+  def run(self, entry, schedule, window, acts, source, validation):
+    """Runs a new fit, or the rest of one that the workdir knows.
+
+    Args:
+      entry: what the records remember of the fit.
+      schedule: its `kernels.Schedule`, `window` its `Window`.
+      acts: see `FitPlan`.
+      source, validation: see `Fit.run`.
+
+    Returns:
+      Whether it came to its end; if not, it goes on another time.
+
+    Raises:
+      NonFiniteError: if an update is not finite and the guard says so.
+    """
+    begun, asked = entry["begun"], entry["asked"]
+    plan = planning.plan(self.parts, begun, asked, schedule, acts)
+    step = int(self.parts.state.global_step.numpy())
+    self.history = self.records.history(entry, plan, step)
+    if entry["done"]:
+      self.history.restored = True
+      self.progress.line(f"this fit is done: {self.history.stop_reason}")
+      return True
+    if self.records.goes_on:
+      self.progress.line(f"goes on at step {step} of {plan.end}")
+    curve = functools.partial(planning.curve, self.parts, plan, schedule)
+    self.records.begin(plan, step, curve, self.history)
+    step = self._fit(plan, window, source, validation)
+    if self.history.stop_reason == "preempted":
+      self.records.leave(step, self.history)
+      self.stop.clear()
+      return False
+    self.parts.finish()
+    self.records.finish(step, self.history)
+    return True
+
+  def _fit(self, plan, window, source, validation):
+    """Runs the plan, from a checkpoint again where the guard says so."""
+    parts = self.parts
+    while True:
+      fit = Fit(
+        plan=plan,
+        window=window,
+        evaluate=parts.evaluate,
+        metrics=parts.evaluation,
+        state=parts.state,
+        history=self.history,
+        strategy=parts.strategy,
+        pace=self.pace,
+        progress=self.progress,
+        records=self.records,
+        accord=Accord(parts.workers, self.stop.is_set, self.records),
+      )
+      try:
+        return fit.run(source, validation)
+      except NonFiniteError as error:
+        if not self._may_rewind():
+          step = int(parts.state.global_step.numpy())
+          with contextlib.suppress(NonFiniteError):
+            self.records.leave(step, self.history)
+          raise
+        self._rewind(plan, error)
+
+  def _may_rewind(self):
+    guard, state = self.guard, self.parts.state
+    if not isinstance(guard, guards.Rewind):
+      return False
+    return int(state.rewinds.numpy()) < guard.limit
+
+  def _rewind(self, plan, error):
+    """Goes back to the last checkpoint, and saves that it was done."""
+    guard, state = self.guard, self.parts.state
+    count = int(state.rewinds.numpy()) + 1
+    entry = self.records.rewind()
+    state.rewinds.assign(count)
+    state.rate_scale.assign(state.rate_scale * guard.factor)
+    step = int(state.global_step.numpy())
+    self.history = self.records.history(entry, plan, step)
+    scale = float(state.rate_scale.numpy())
+    note = f"back to step {step} with learning rates x {scale:g}"
+    note = f"{note} (rewind {count} of {guard.limit}): {error}"
+    self.progress.warn(f"warning: {note}")
+    self.records.begin_again(step, self.history, note)
