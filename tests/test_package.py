@@ -26,6 +26,7 @@ LAYERS = [
     "fit_plan",
     "guards",
     "kept",
+    "norms",
     "pace",
     "plots",
     "progress",
