@@ -259,6 +259,25 @@ class TrainLoop:
     self._stop.set()
 
   @peers.guarded
+  def restore_epoch(self, epoch):
+    """Goes back to the weights and slots at the end of an epoch.
+
+    Steps and rows go on counting. If the run in the workdir has gone on with
+    another fit from there already, nothing is changed.
+
+    Args:
+      epoch: of the run, from 1; `keep` and `checkpoint_every` say which are
+        there. That of the last one holds what the fit ended with.
+
+    Raises:
+      ValueError: if its checkpoint was not kept, or before the first `fit`.
+    """
+    checks.integer("epoch", epoch, 1)
+    if self._records is None:
+      checks.fail("epoch", epoch, "asked for after a `fit`")
+    self._records.restore_epoch(epoch, self._parts.learnt())
+
+  @peers.guarded
   def evaluate(self, data):
     """The loss and metrics over all examples of some data.
 
