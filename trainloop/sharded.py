@@ -13,6 +13,7 @@ loop.fit(trainloop.ShardedData(read, steps_per_epoch=1000), epochs=5)
 """
 
 import copy
+import sys
 
 import tensorflow as tf
 
@@ -42,6 +43,8 @@ class ShardedData:
   """
 
   fixed_batches = False
+  most_steps = sys.maxsize
+  crosses = True  # a window may cross an epoch's end
 
   def __init__(self, read, steps_per_epoch):
     if not callable(read):
@@ -65,7 +68,8 @@ class ShardedData:
 
   def cut(self, first):
     """Steps from step `first` of an epoch that may share a window."""
-    return self.steps_per_epoch - first
+    del first
+    return sys.maxsize
 
   def training(self, strategy, epoch, first, count):
     """As `ArrayData.training`: (distributed iterator, any, n)."""
