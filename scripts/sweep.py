@@ -13,6 +13,7 @@ import sys
 from absl import app, flags, logging
 
 import datasets
+import device_flags
 import flag_rules
 import quiet
 import train
@@ -41,8 +42,7 @@ def define_flags():
     "end at a loss above this times the least smoothed one; 0: never",
   )
   flags.DEFINE_enum("compile", "auto", ("auto", "xla", "graph"), "engine")
-  kinds = ("auto", "one_device", "mirrored")
-  flags.DEFINE_enum("strategy", "auto", kinds, "devices")
+  device_flags.define()
   flag_rules.integer("seed", 0, "of weights and data order", 0, 2**32 - 1)
   flags.DEFINE_string("workdir", None, "folder for the files; unset: none")
   flag_rules.show_in_help()
@@ -51,6 +51,7 @@ def define_flags():
 def check_flags():
   """Rules about several flags, before TensorFlow is imported."""
   train.check_data_and_model()
+  device_flags.check()
   if FLAGS.compare and FLAGS["optimizer"].present:
     flag_rules.stop("--optimizer has no effect with --compare")
   if FLAGS.min_lr >= FLAGS.max_lr:
@@ -66,31 +67,40 @@ def main(argv):
   if not FLAGS["verbosity"].present:
     logging.set_verbosity(logging.WARNING)
   with quiet.startup():
-    import tensorflow as tf
-
+    import trainloop
     from kernels import checks
-    from trainloop import sweep_output
-
-    tf.config.list_logical_devices()
+  names = flag_rules.split(FLAGS.compare) or [FLAGS.optimizer]
   try:
-    sweeps = _sweep(flag_rules.split(FLAGS.compare) or [FLAGS.optimizer])
-    print(_table(sweeps))
-    if FLAGS.workdir is not None:
-      sweep_output.save(FLAGS.workdir, sweeps)
-      print(f"wrote sweep.png, sweep.csv and events to {FLAGS.workdir}")
+    strategy = device_flags.strategy(quiet.startup())
+    with trainloop.peers.watched():
+      sweeps = _sweep(names, strategy)
+    if trainloop.workers.Workers(strategy).is_chief:
+      _show(sweeps)
   except (checks.ArgumentError, datasets.DataError) as error:
     flag_rules.stop(error)
   except ModuleNotFoundError as error:
     extra = "pip install 'trainloop-tf[examples]'"
     flag_rules.stop(f"--workdir needs {error.name}: {extra}")
-  except OSError as error:
+  except trainloop.MissingPeerError as error:
+    flag_rules.stop(error)
+  except (trainloop.PeerError, OSError) as error:
     flag_rules.stop(error, code=1)
   except KeyboardInterrupt:
     print("error: interrupted", file=sys.stderr)
     sys.exit(130)
 
 
-def _sweep(optimizers):
+def _show(sweeps):
+  """Prints the table, and writes the files."""
+  from trainloop import sweep_output
+
+  print(_table(sweeps))
+  if FLAGS.workdir is not None:
+    sweep_output.save(FLAGS.workdir, sweeps)
+    print(f"wrote sweep.png, sweep.csv and events to {FLAGS.workdir}")
+
+
+def _sweep(optimizers, strategy):
   """{optimizer: Sweep}."""
   import job
   import trainloop
@@ -103,7 +113,6 @@ def _sweep(optimizers):
   if FLAGS.on == "validation":
     size = min(FLAGS.batch_size, len(data.x_val))
     valid = trainloop.ArrayData(data.x_val, data.y_val, batch_size=size)
-  strategy = trainloop.strategy_for(FLAGS.strategy)
   loops = {
     name: trainloop.TrainLoop(
       job.model_maker(FLAGS, data),

@@ -13,6 +13,7 @@ import os
 from absl import app, flags, logging
 
 import datasets
+import device_flags
 import flag_rules
 import judging_flags
 import quiet
@@ -112,9 +113,7 @@ def _define_loop_flags():
   flag_rules.integer("epochs", 20, "passes over the training data", 1)
   flags.DEFINE_string("steps_per_loop", "auto", "updates of a call, or auto")
   flags.DEFINE_enum("compile", "auto", ("auto", "xla", "graph"), "engine")
-  flags.DEFINE_enum(
-    "strategy", "auto", ("auto", "one_device", "mirrored"), "devices"
-  )
+  device_flags.define()
   flag_rules.duration("validate_every", "1ep", "time between validations")
   flag_rules.duration("checkpoint_every", "1ep", "time between checkpoints")
   flag_rules.integer("keep", 2, "checkpoints that stay", 1)
@@ -190,6 +189,7 @@ def check_flags():
   _check_run_flags()
   schedule_flags.check()
   judging_flags.check()
+  device_flags.check()
 
 
 def _check_run_flags():
@@ -213,22 +213,22 @@ def main(argv):
   del argv
   check_flags()
   if not FLAGS["verbosity"].present:
-    logging.set_verbosity(logging.WARNING)
+    logging.set_verbosity(logging.ERROR)
   # Imported here: flags are checked in 0.1 s, TensorFlow takes 4.
   with quiet.startup():
-    import tensorflow as tf
-
     import job
     import trainloop
     from kernels import checks
 
-    tf.config.list_logical_devices()
-
   try:
-    job.run(FLAGS, PEAKS)
+    strategy = device_flags.strategy(quiet.startup(), FLAGS.dry_run)
+    with trainloop.peers.watched():
+      job.run(FLAGS, PEAKS, strategy)
   except (checks.ArgumentError, datasets.DataError) as error:
     flag_rules.stop(error)
-  except (trainloop.NonFiniteError, OSError) as error:
+  except trainloop.MissingPeerError as error:
+    flag_rules.stop(error)
+  except (trainloop.PeerError, trainloop.NonFiniteError, OSError) as error:
     flag_rules.stop(error, code=1)
   except KeyboardInterrupt:
     again = "; the same command goes on" if FLAGS.workdir else ""
