@@ -1,5 +1,6 @@
 """Evaluation in graph, and the metrics that training gathers."""
 
+import keras
 import tensorflow as tf
 
 from trainloop import distribution, feed
@@ -31,9 +32,19 @@ class Evaluation:
     return self._feed.call(self._pass, source, *where)
 
   @tf.function(autograph=False)
-  def training_metrics(self, loss):
-    """The metrics of training since `reset`, with `loss` as "loss"."""
-    return self._results(loss)
+  def training_metrics(self, loss, values=None):
+    """The metrics of training since `reset`, with `loss` as "loss".
+
+    Args:
+      loss: float64 scalar.
+      values: what `Step.metric_state` held when they were due; None for what
+        it holds now.
+    """
+    if values is None:
+      values = self._step.read(self._step.metric_state)
+    pairs = zip(self._step.metric_variables, values, strict=True)
+    with keras.StatelessScope(state_mapping=list(pairs)):
+      return self._results(loss)
 
   @tf.function(autograph=False)
   def reset(self):
@@ -42,12 +53,12 @@ class Evaluation:
 
   def _pass(self, fetch, *where):
     step, run = self._step, self._strategy.run
-    kept = run(step.read, args=(step.metric_variables,))
+    kept = run(step.read, args=(step.metric_state,))
     run(step.model.reset_metrics)
     totals = [self._block(fetch, block) for block in where]
     loss_sum, examples = (sum(column) for column in zip(*totals, strict=True))
     results = self._results(loss_sum / tf.cast(examples, tf.float64))
-    run(step.write, args=(step.metric_variables, kept))
+    run(step.write, args=(step.metric_state, kept))
     return results
 
   def _block(self, fetch, where):

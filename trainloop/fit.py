@@ -110,13 +110,15 @@ class Fit:
       if after < self.plan.end:
         self._ready = self._prepare(after, source)
     finally:  # an interrupt must not lose the rows of updates that were done
-      rows, done, halted, began, seconds = running.result()
-      self._unwritten = (step, rows[:done], began)
+      found, began, seconds = running.result()
+      done = found.done
+      ended = [end for end in self.plan.ends_inside(step, n) if end <= done]
+      self._unwritten = (step, began, found, ended)
     self.pace.record(n, seconds)
-    if halted or self.plan.until_event(step) == n:
+    if found.halted or self.plan.until_event(step) == n:
       self._write()
-    if halted:
-      loss, norm = rows[done][2:4]
+    if found.halted:
+      loss, norm = found.rows[done][2:4]
       raise NonFiniteError(step + done, loss, norm)
     return after
 
@@ -125,21 +127,29 @@ class Fit:
     epoch, inside = self.plan.position(step)
     until = self.plan.until_event(step)
     n = min(self.pace.steps, until, source.cut(inside))
-    return n, source.training(self.strategy, epoch, inside, n)
+    n = self.plan.with_ends(step, n, self.window.most_ends)
+    ends = self.plan.ends_inside(step, n)
+    return n, (*source.training(self.strategy, epoch, inside, n), ends)
 
   def _call(self, fed):
     """Runs a window; on the thread that waits for the device."""
     began, clock = time.time(), time.perf_counter()
-    rows, done, halted = self.window(*fed)
-    rows, done, halted = rows.numpy(), int(done), bool(halted)
+    found = self.window(*fed)
+    found = dataclasses.replace(
+      found,
+      rows=found.rows.numpy(),  # waits for the device
+      done=int(found.done),
+      halted=bool(found.halted),
+    )
     seconds = self.accord.settle(time.perf_counter() - clock)
-    return rows, done, halted, began, seconds
+    return found, began, seconds
 
   def _write(self):
-    """Hands the rows of the last window on."""
+    """Hands the rows of the last window on, and the epochs that ended in it."""
     if self._unwritten is None:
       return
-    step, rows, began = self._unwritten
+    step, began, found, ended = self._unwritten
+    rows = found.rows[: found.done]
     self._unwritten = None
     self.history.add_rows(step, rows)
     self.records.rows(began, step, rows)
@@ -148,6 +158,10 @@ class Fit:
     if len(rows):
       last = step + len(rows)
       self.progress.window(self._epoch(last), last, rows[-1])
+    for k, end in enumerate(ended):
+      kept = [values[k] for values in found.metrics]
+      train = self._training(found.losses[k], kept)
+      self._record_epoch(step + end, train)
 
   def _tell_skipped(self, step, rows):
     """Counts the refused updates among the rows from `step`, and says so."""
@@ -166,6 +180,8 @@ class Fit:
 
   def _validate(self, step, validation):
     """Evaluates and judges after `step` updates; returns why to stop."""
+    if validation is None and not self.state.judge.monitors:
+      return None
     found = {}
     if validation is not None:
       found = self.evaluate(validation)
@@ -188,20 +204,25 @@ class Fit:
       self.progress.line(f"plateau: learning rates x {now:g} from step {step}")
 
   def _end_epoch(self, step):
-    """Records the epoch that ends, or is left, after `step` updates."""
-    train = self._training()
+    """Ends the epoch that is over, or left, after `step` updates."""
+    self._record_epoch(step, self._training())
+    self.metrics.reset()
+    self.state.end_epoch()
+
+  def _record_epoch(self, step, train):
+    """Records the epoch that ends after `step` updates, and its metrics."""
     # The tag `loss` of this run is each update's own.
     tags = {"epoch_loss" if k == "loss" else k: v for k, v in train.items()}
     self.records.scalars("train", step - 1, tags)
     values, self.history.validated = {**train, **self.history.validated}, {}
     self.history.add_epoch({"epoch": self._epoch(step), **values})
     self.progress.epoch(self._epoch(step), step, values)
-    self.metrics.reset()
-    self.state.end_epoch()
 
-  def _training(self):
-    """{name: float}: training metrics of the epoch so far."""
-    found = self.metrics.training_metrics(self.state.mean_loss())
+  def _training(self, loss=None, metrics=None):
+    """{name: float}: training metrics of the epoch so far, or of one whose
+    mean loss and metric state were kept."""
+    loss = self.state.mean_loss() if loss is None else loss
+    found = self.metrics.training_metrics(loss, metrics)
     return {name: float(value) for name, value in found.items()}
 
   def _epoch(self, step):

@@ -5,6 +5,8 @@ import dataclasses
 
 from kernels import checks
 
+_MOST_ENDS = 64  # of epochs in a window: each keeps a copy of the metrics
+
 
 @dataclasses.dataclass(frozen=True)
 class FitPlan:
@@ -23,6 +25,8 @@ class FitPlan:
     annealed_from: global step from which the schedule has ended, or None.
     warm_until: global step at which its warmup is over.
     judges_cycles: whether a validation is due at each cycle's end.
+    acts: numbers of updates after each multiple of which the host has
+      something to do; empty for all of the three above.
   """
 
   start: int
@@ -36,6 +40,7 @@ class FitPlan:
   annealed_from: int | None = None
   warm_until: int = 0
   judges_cycles: bool = False
+  acts: tuple = ()
 
   @property
   def end(self):
@@ -75,17 +80,66 @@ class FitPlan:
     return (step - self.start) % self.checkpoint_steps == 0
 
   def until_event(self, step):
-    """Updates from `step` to the next epoch end, validation, checkpoint or
-    cycle end."""
+    """Updates from `step` to where the host has something to do: by default
+    an epoch's end, a validation or checkpoint; and any cycle's end."""
     done = step - self.start
-    cycles = (
+    cycles = self.acts or (
       self.steps_per_epoch,
       self.validate_steps,
       self.checkpoint_steps,
     )
     i = bisect.bisect_right(self.cycle_ends, step)
     ends = [end - step for end in self.cycle_ends[i : i + 1]]
-    return min(*(cycle - done % cycle for cycle in cycles), *ends)
+    return min([*(cycle - done % cycle for cycle in cycles), *ends])
+
+  def ends_inside(self, step, n):
+    """Numbers of updates from `step`, in (0, n), after which an epoch ends."""
+    size = self.steps_per_epoch
+    return list(range(size - (step - self.start) % size, n, size))
+
+  def with_ends(self, step, n, most):
+    """The most updates, up to n, with at most `most` such ends inside."""
+    ends = self.ends_inside(step, n)
+    return n if len(ends) <= most else ends[most]
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+  """How large a window may get.
+
+  Attributes:
+    acts: see `FitPlan`.
+    updates: most updates of a window.
+    ends: most ends of epochs inside one.
+  """
+
+  acts: tuple
+  updates: int
+  ends: int
+
+
+def window_limits(asked, most, validates, saves, crosses):
+  """The `Limits` of a fit's windows.
+
+  Args:
+    asked: {"epochs", "steps_per_epoch", "validate_steps",
+      "checkpoint_steps"}.
+    most: most updates of a window, for other reasons.
+    validates: whether a validation is something to do.
+    saves: whether a checkpoint is.
+    crosses: whether the data lets a window cross an epoch's end.
+  """
+  size = asked["steps_per_epoch"]
+  acts = [
+    *([asked["validate_steps"]] if validates else []),
+    *([asked["checkpoint_steps"]] if saves else []),
+    *([] if crosses else [size]),
+  ]
+  updates = min([most, *acts])
+  acts = acts or [asked["epochs"] * size]
+  apart = any(size % cycle == 0 for cycle in acts)
+  ends = 0 if apart else min(_MOST_ENDS, (updates + size - 2) // size)
+  return Limits(tuple(acts), updates, ends)
 
 
 def with_cycles(plan, schedule, judge):

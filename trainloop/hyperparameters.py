@@ -131,17 +131,20 @@ class Binding:
     with self._set(strategy, learning_rate, momentum, correction):
       strategy.run(self.optimizer.apply, args=(gradients, variables))
 
+  def leave(self, learning_rate):
+    """Leaves a rate in the optimizer, where it can be seen; in graph."""
+    if isinstance(self.optimizer._learning_rate, keras.Variable):
+      self.optimizer._learning_rate.value.assign(learning_rate)
+
   @contextlib.contextmanager
   def _set(self, strategy, learning_rate, momentum, correction):
     """Puts tensors where `optimizer.apply` reads them; then puts all back."""
     optimizer, kept = self.optimizer, {}
-    if isinstance(optimizer.learning_rate, keras.Variable):
-      optimizer.learning_rate.assign(learning_rate)
-    else:
-      # Made with a LearningRateSchedule: not assignable. Reading the property
-      # would evaluate the schedule, so what to put back is read privately.
-      kept["_learning_rate"] = optimizer._learning_rate
-      optimizer.learning_rate = lambda: learning_rate
+    # Not through the public property: its setter would drop the variable that
+    # a checkpoint holds, and its getter would evaluate a schedule. Assigning
+    # the variable an update would carry it around the loop.
+    rate = vars(optimizer)["_learning_rate"]
+    vars(optimizer)["_learning_rate"] = lambda: learning_rate
     if momentum is not None:
       kept[self._attribute] = getattr(optimizer, self._attribute)
       stand_in = self._attribute == "momentum"
@@ -156,6 +159,7 @@ class Binding:
     try:
       yield
     finally:
+      vars(optimizer)["_learning_rate"] = rate
       for name in ("_all_reduce_sum_gradients", "update_step"):
         vars(optimizer).pop(name, None)
       for name, value in kept.items():

@@ -221,9 +221,10 @@ class TrainLoop:
       asked["validate_steps"],
       asked["steps_per_epoch"] * epochs,
     )
-    window = self._parts.window(
-      schedule, planning.capacity(asked, self._pace.most)
+    limits = planning.limits(
+      self._parts, asked, source, validation, self._pace.most, self._workdir
     )
+    window = self._parts.window(schedule, limits)
     if self._records is None:
       self._records = shared_records.open_records(
         self._parts,
@@ -240,7 +241,9 @@ class TrainLoop:
       self._schedule = schedule
       running = self._running()
       try:
-        finished = running.run(entry, schedule, window, source, validation)
+        finished = running.run(
+          entry, schedule, window, limits.acts, source, validation
+        )
       finally:
         self.history = running.history
       return self.history

@@ -4,7 +4,7 @@ from kernels import checks
 
 # Long enough that a call's overhead vanishes, short enough for a live line.
 _TARGET_SECONDS = 0.1
-_FIRST, _MOST, _GROWTH = 16, 1024, 4
+_FIRST, _MOST, _GROWTH = 16, 4096, 4
 
 
 class Pace:

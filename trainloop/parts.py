@@ -1,5 +1,7 @@
 """Model, optimizer and compiled calls of a loop, made under one strategy."""
 
+import tensorflow as tf
+
 from kernels import checks
 from trainloop import bias_correction, engine, make, preflight
 from trainloop.evaluation import Evaluation
@@ -9,6 +11,7 @@ from trainloop.moving import Moving
 from trainloop.per_replica import PerReplica
 from trainloop.state import TrainState
 from trainloop.step import Step
+from trainloop.update import Update
 from trainloop.watch import Watch
 from trainloop.window import Window
 from trainloop.workers import Workers
@@ -116,6 +119,7 @@ class Parts:
         self._compile, self.strategy, source, self._step
       )
       jit = self.engine.name == "xla"
+      self._step.folds = jit and not tf.config.list_logical_devices("GPU")
       self.evaluation = Evaluation(self.strategy, self._step, jit)
       judge = Judge(model.weights, *self.judging)
       self.state = TrainState(judge, self._first_product())
@@ -140,12 +144,12 @@ class Parts:
     values = self.evaluation(*source.evaluation(self.strategy))
     return {name: float(value) for name, value in values.items()}
 
-  def window(self, schedule, capacity):
+  def window(self, schedule, limits):
     """The compiled window of a schedule; a known one traces nothing.
 
     Args:
       schedule: a `kernels.Schedule`.
-      capacity: most updates of a call.
+      limits: a `fit_plan.Limits`.
 
     Returns:
       A `Window`.
@@ -154,10 +158,10 @@ class Parts:
       ValueError: if the optimizer can't follow the schedule.
     """
     self.prepare(schedule)
-    capacity = capacity if self.engine.name == "xla" else None
-    key = (schedule, capacity)
+    capacity = limits.updates if self.engine.name == "xla" else None
+    key = (schedule, capacity, limits.ends)
     if key not in self._windows:
-      self._windows[key] = self.new_window(schedule, capacity, self._skips)
+      self._windows[key] = self.new_window(schedule, limits, self._skips)
     return self._windows[key]
 
   def prepare(self, schedule):
@@ -182,17 +186,21 @@ class Parts:
       )
       self.state.judge.prepare(self._slots)
 
-  def new_window(self, schedule, capacity, skips, watch=None):
-    """A `Window` of its own; see there."""
-    return Window(
+  def new_window(self, schedule, limits, skips, watch=None):
+    """A `Window` of its own; see there, and `window`."""
+    jit = self.engine.name == "xla"
+    update = Update(
       self.strategy,
       self._step,
       self.binding,
       self.state,
       schedule,
-      capacity,
-      skips,
-      watch,
+      jit=jit,
+      skips=skips,
+    )
+    capacity = limits.updates if jit else None
+    return Window(
+      self.strategy, update, self.state, capacity, limits.ends, watch
     )
 
   def watch(self, smoothing, divergence, validation):

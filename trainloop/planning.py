@@ -5,7 +5,7 @@ import numpy as np
 import kernels
 from kernels import checks
 from trainloop import make, preflight
-from trainloop.fit_plan import FitPlan, with_cycles
+from trainloop.fit_plan import FitPlan, window_limits, with_cycles
 from trainloop.recipes import Recipe
 
 _LENGTHS = ("epochs", "steps_per_epoch", "validate_steps", "checkpoint_steps")
@@ -56,7 +56,7 @@ def resolve(parts, schedule, source, epochs):
   return schedule or make.own_schedule(parts.binding.optimizer)
 
 
-def plan(parts, begun, asked, schedule):
+def plan(parts, begun, asked, schedule, acts=()):
   """The `FitPlan` of a fit that begins, or began, at some place.
 
   Args:
@@ -64,11 +64,13 @@ def plan(parts, begun, asked, schedule):
     begun: what `begin` gave.
     asked: the fit's fingerprint.
     schedule: its `kernels.Schedule`.
+    acts: see `FitPlan`.
 
   Raises:
     ValueError: if the schedule is shorter than the fit and must not be.
   """
-  found = FitPlan(**begun, **{name: asked[name] for name in _LENGTHS})
+  lengths = {name: asked[name] for name in _LENGTHS}
+  found = FitPlan(**begun, **lengths, acts=acts)
   found = with_cycles(found, schedule, parts.state.judge)
   preflight.check_overrun(schedule, found.end - found.schedule_start)
   return found
@@ -111,6 +113,19 @@ def curve(parts, found, schedule):
   return rates, momenta
 
 
-def capacity(asked, most):
-  """Most updates of a window: none crosses an event, none is above `most`."""
-  return min(most, *(asked[name] for name in _LENGTHS[1:]))
+def limits(parts, asked, source, validation, most, workdir):
+  """The `Limits` of a fit's windows; see `fit_plan.window_limits`.
+
+  Args:
+    parts, asked: see `plan`.
+    source, validation: data sources, the latter may be None.
+    most: most updates of a window.
+    workdir: where the run saves, or None.
+  """
+  return window_limits(
+    asked,
+    min(most, source.most_steps),
+    validates=validation is not None or bool(parts.state.judge.monitors),
+    saves=workdir is not None,
+    crosses=source.crosses,
+  )

@@ -28,12 +28,13 @@ class Running:
   guard: typing.Any
   history: typing.Any = None
 
-  def run(self, entry, schedule, window, source, validation):
+  def run(self, entry, schedule, window, acts, source, validation):
     """Runs a new fit, or the rest of one that the workdir knows.
 
     Args:
       entry: what the records remember of the fit.
       schedule: its `kernels.Schedule`, `window` its `Window`.
+      acts: see `FitPlan`.
       source, validation: see `Fit.run`.
 
     Returns:
@@ -42,7 +43,8 @@ class Running:
     Raises:
       NonFiniteError: if an update is not finite and the guard says so.
     """
-    plan = planning.plan(self.parts, entry["begun"], entry["asked"], schedule)
+    begun, asked = entry["begun"], entry["asked"]
+    plan = planning.plan(self.parts, begun, asked, schedule, acts)
     step = int(self.parts.state.global_step.numpy())
     self.history = self.records.history(entry, plan, step)
     curve = functools.partial(planning.curve, self.parts, plan, schedule)

@@ -43,11 +43,24 @@ class TrainState(tf.Module):
         momentum_product, dtype=tf.float64, trainable=False
       )
 
-  def count(self, loss, examples):
-    """Adds one update's mean loss over `examples` to the epoch; in graph."""
-    weight = tf.cast(examples, tf.float64)
-    self.loss_sum.assign_add(tf.cast(loss, tf.float64) * weight)
-    self.examples.assign_add(tf.cast(examples, tf.int64))
+  def totals(self):
+    """(loss_sum, examples) as one float64 vector, exact below 2^53."""
+    return tf.stack([self.loss_sum, tf.cast(self.examples, tf.float64)])
+
+  def count(self, steps, skipped, epochs, totals):
+    """Adds what a window did; in graph.
+
+    Args:
+      steps: int32 scalar, how far the clock moves.
+      skipped: int32 scalar, how many of these updates were refused.
+      epochs: int32 scalar, epochs that ended inside the window.
+      totals: see `totals`, of the epoch that goes on.
+    """
+    self.global_step.assign_add(tf.cast(steps, tf.int64))
+    self.skipped.assign_add(tf.cast(skipped, tf.int64))
+    self.epoch.assign_add(tf.cast(epochs, tf.int64))
+    self.loss_sum.assign(totals[0])
+    self.examples.assign(tf.cast(totals[1], tf.int64))
 
   def mean_loss(self):
     """The epoch's mean loss so far, float64 scalar; NaN before an update."""

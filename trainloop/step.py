@@ -4,7 +4,7 @@ import inspect
 
 import tensorflow as tf
 
-from trainloop import structures
+from trainloop import norms, structures
 
 
 class Step:
@@ -14,10 +14,17 @@ class Step:
     model: a compiled and built keras.Model.
     optimizer: its Keras optimizer, for the loss scale that it undoes.
     moving: the model's `Moving` statistics.
+
+  Attributes:
+    folds: whether the gradients' norm is summed for XLA on a CPU; see `norms`.
+    metric_variables: Keras variables of the metrics.
+    metric_state: their tf.Variables.
+    touched: tf.Variables that a forward pass may change.
   """
 
   def __init__(self, model, optimizer, moving):
     self.model, self.moving = model, moving
+    self.folds = False
     self.variables = model.trainable_variables
     self._optimizer = optimizer
     # A model may override compute_loss without the `training` argument.
@@ -26,8 +33,10 @@ class Step:
     # What a forward pass may change: moving statistics, seeds, and metrics
     # that `compute_loss` updates. A refused update puts these back.
     self.metric_variables = [v for m in model.metrics for v in m.variables]
-    both = [*model.non_trainable_variables, *self.metric_variables]
-    self.touched = list({id(v): v for v in both}.values())
+    self.metric_state = [v.value for v in self.metric_variables]
+    self.touched = distinct(
+      [*model.non_trainable_variables, *self.metric_variables]
+    )
 
   def gradients(self, batch, global_count):
     """Forward and backward over this replica's share of the batch.
@@ -48,7 +57,7 @@ class Step:
     dense = [tf.convert_to_tensor(g) for g in found if g is not None]
     context = tf.distribute.get_replica_context()
     *dense, loss = context.all_reduce("sum", [*dense, loss])
-    norm = tf.sqrt(tf.add_n([_sum_of_squares(g) for g in dense]))
+    norm = norms.global_norm(dense, self.folds)
     if self._optimizer.loss_scale_factor is not None:
       norm = norm / self._optimizer.loss_scale_factor
     rest = iter(dense)
@@ -89,24 +98,25 @@ class Step:
     return y_pred, loss
 
   def read(self, variables):
-    """This replica's values of some variables."""
-    return [v.value.read_value() for v in variables]
+    """This replica's values of some tf.Variables."""
+    return [v.read_value() for v in variables]
 
   def write(self, variables, values):
     """Puts this replica's values back."""
     for variable, value in zip(variables, values, strict=True):
-      variable.value.assign(value)
+      variable.assign(value)
+
+  def keep(self, finite, variables, before):
+    """Puts this replica's values back unless the update was `finite`."""
+    for variable, old in zip(variables, before, strict=True):
+      variable.assign(tf.where(finite, variable.read_value(), old))
+
+
+def distinct(variables):
+  """The tf.Variables of some Keras variables, each once."""
+  return list({id(v): v.value for v in variables}.values())
 
 
 def examples_in(batch):
   """int32 scalar: examples in a batch."""
   return tf.shape(structures.leaves(batch)[0])[0]
-
-
-def _sum_of_squares(gradient):
-  """float32 scalar. By columns first: XLA on CPU adds a whole tensor up one
-  number after another (1 us a thousand), but columns side by side."""
-  square = tf.square(tf.cast(gradient, tf.float32))
-  if square.shape.rank > 1:
-    square = tf.reduce_sum(square, axis=list(range(square.shape.rank - 1)))
-  return tf.reduce_sum(square)

@@ -18,6 +18,7 @@ from trainloop import (
   suggestions,
   sweep_output,
 )
+from trainloop.fit_plan import Limits
 from trainloop.snapshot import Snapshot
 
 _ON = ("train", "validation")
@@ -205,18 +206,15 @@ def _run(parts, schedule, source, watch):
   state.schedule_start.assign(state.global_step)
   state.judge.scale.assign(1.0)
   state.rate_scale.assign(1.0)
-  state.rate_scale.assign(1.0)
   most = min(_MOST, total, source.steps_per_epoch)
-  capacity = most if parts.engine.name == "xla" else None
-  window = parts.new_window(schedule, capacity, False, watch)
+  window = parts.new_window(schedule, Limits((), most, 0), False, watch)
   blocks, done, ended = [], 0, False
   while done < total and not ended:
     epoch, inside = divmod(done, source.steps_per_epoch)
     left = source.steps_per_epoch - inside
     n = min(most, left, total - done, source.cut(inside))
     fed = source.training(parts.strategy, epoch, inside, n)
-    rows, count, ended = window(*fed)
-    count, ended = int(count), bool(ended)
-    blocks.append(rows.numpy()[:count])
-    done += count
+    found = window(*fed)
+    blocks.append(found.rows.numpy()[: int(found.done)])
+    done, ended = done + len(blocks[-1]), bool(found.halted)
   return np.concatenate(blocks), ended

@@ -12,8 +12,9 @@ STRATEGY = tf.distribute.get_strategy()
 
 
 def order(data, epoch, first=0, count=None):
-  count = data.cut(first) if count is None else count
-  return data.training(STRATEGY, epoch, first, count)[1].numpy()
+  left = data.steps_per_epoch - first
+  count = min(left, data.cut(first)) if count is None else count
+  return data.training(STRATEGY, epoch, first, count)[1]
 
 
 def test_an_epoch_is_a_permutation_and_epochs_differ():

@@ -1,0 +1,148 @@
+"""One update of the model, in graph, over all replicas."""
+
+import tensorflow as tf
+
+from trainloop import bias_correction, distribution
+from trainloop import step as step_lib
+
+
+class Update:
+  """Forward, backward, the guard, the optimizer, metrics: one row.
+
+  Args:
+    strategy: the `tf.distribute.Strategy` of model and optimizer.
+    step: a `Step`.
+    binding: the optimizer's `Binding`.
+    state: the run's `TrainState`.
+    schedule: a `kernels.Schedule`.
+    jit: whether XLA compiles it.
+    skips: whether a refused update is passed over: the step advances and its
+      row says skipped. Otherwise it ends the window.
+  """
+
+  def __init__(
+    self, strategy, step, binding, state, schedule, jit=False, skips=False
+  ):
+    self._strategy = strategy
+    self._step = step
+    self._binding = binding
+    self._state = state
+    self._schedule = schedule
+    self._jit = jit
+    self.skips = skips
+
+  def plan(self, n):
+    """The next n steps' learning rates and momenta, float32 (n,), in graph.
+
+    One vector call a window: a kernel gives the same bits for a vector as for
+    its elements, and a call a step would cost 30 us of small ops.
+    """
+    state = self._state
+    first = state.global_step - state.schedule_start
+    steps = first + tf.range(tf.cast(n, tf.int64))
+    rates, momenta = self._schedule(steps)
+    if momenta is None:
+      own = self._binding.momentum
+      momenta = tf.fill([n], float("nan") if own is None else own)
+    return rates * state.judge.scale * state.rate_scale, momenta
+
+  def __call__(self, batch, count, i, plan):
+    """One update.
+
+    Args:
+      batch: per-replica (x, y, sample_weight).
+      count: int32 scalar, examples of the global batch.
+      i: int32 scalar, which of the `plan`.
+      plan: what `plan` gave.
+
+    Returns:
+      (row, finite, counted): float32 (5,) of `window.COLUMNS`; whether the
+      update was finite, and so was applied; and float64 (loss x count, count).
+    """
+    step, run = self._step, self._strategy.run
+    learning_rate, momentum = plan[0][i], plan[1][i]
+    guard = self._select if self._jit else self._branch
+    moved = self._moved() if self._jit else step.touched
+    before = run(step.read, args=(moved,))
+    moving = step.moving
+    statistics = run(moving.read) if moving.variables else None
+    gradients, loss, norm, y_pred = run(step.gradients, args=(batch, count))
+    if moving.variables:
+      run(moving.average, args=(statistics, batch, count))
+    loss, norm = distribution.first(self._strategy, (loss, norm))
+    finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
+
+    def apply():
+      self._apply(gradients, learning_rate, momentum)
+      run(step.update_metrics, args=(batch, y_pred))
+
+    guard(finite, apply, moved, before)
+    skipped = tf.cast(~finite, tf.float32)
+    row = tf.stack([learning_rate, momentum, loss, norm, skipped])
+    weight = tf.cast(count, tf.float64)
+    counted = tf.stack([tf.cast(loss, tf.float64) * weight, weight])
+    return row, finite, counted
+
+  def finish(self, plan, done):
+    """Leaves the last of the `done` learning rates in the optimizer."""
+
+    def leave():
+      self._binding.leave(plan[0][done - 1])
+      return done
+
+    tf.cond(done > 0, leave, lambda: done)
+
+  def metrics(self):
+    """What `Step.metric_state` holds, over all replicas."""
+    return self._step.read(self._step.metric_state)
+
+  def reset_metrics(self):
+    """Starts the metrics again from zero."""
+    self._strategy.run(self._step.model.reset_metrics)
+
+  def _branch(self, finite, apply, moved, before):
+    """The graph's guard: a branch costs less than a select a variable."""
+
+    def put_back():
+      self._strategy.run(self._step.write, args=(moved, before))
+      return tf.constant(False)
+
+    def go():
+      apply()
+      return tf.constant(True)
+
+    tf.cond(finite, go, put_back)
+
+  def _select(self, finite, apply, moved, before):
+    """XLA's guard: selects melt into the update's own loops, while a branch
+    would copy every weight and slot around it."""
+    apply()
+    self._strategy.run(self._step.keep, args=(finite, moved, before))
+
+  def _moved(self):
+    """The tf.Variables that an update may change."""
+    model, optimizer = self._step.model, self._binding.optimizer
+    keras = [*model.variables, *optimizer.variables]
+    found = step_lib.distinct([*keras, *self._step.metric_variables])
+    product = self._state.momentum_product
+    return found if product is None else [*found, product]
+
+  def _apply(self, gradients, learning_rate, momentum):
+    """The optimizer's update; traced, cross-replica."""
+    self._binding.apply(
+      self._strategy,
+      gradients,
+      self._step.variables,
+      learning_rate,
+      momentum if self._schedule.moves_momentum else None,
+      self._correction(momentum),
+    )
+
+  def _correction(self, momentum):
+    """Counts an update's momentum; its correction, or None if none is asked."""
+    product = self._state.momentum_product
+    if product is None:
+      return None
+    product.assign(product * tf.cast(momentum, tf.float64))
+    optimizer = self._binding.optimizer
+    return bias_correction.factor(optimizer, momentum, product)
