@@ -18,7 +18,6 @@ LAYERS = [
     "bias_correction",
     "checkpoint_files",
     "cluster",
-    "dataset_data",
     "criteria",
     "durations",
     "events",
@@ -39,6 +38,8 @@ LAYERS = [
   },
   {"rendezvous"},
   {"peers"},
+  {"staging"},
+  {"dataset_data"},
   {"array_data", "distribution", "hyperparameters", "judge", "recipes"},
   {
     "data",

@@ -93,7 +93,7 @@ def _obstacle(strategy, source):
   if strategy.num_replicas_in_sync > 1:
     return "with several replicas"
   if not source.fixed_batches:
-    return "with a dataset whose batch size is not fixed"
+    return "as the dataset's batches may differ in size (see drop_remainder)"
   return ""
 
 

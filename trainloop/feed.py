@@ -12,8 +12,9 @@ class Feed:
   """Compiles bodies that read batches, once for all data of one kind.
 
   A source is the (x, y, sample_weight) tensors of the whole data, read at
-  int32 indices (n, batch); or an iterator of a (distributed) dataset, read
-  int32 n times. Both enter as arguments: no new data, no other n retraces.
+  int32 indices (n, batch); or those of some batches, (steps, batch, ...), read
+  at int32 (n,); or an iterator of a (distributed) dataset, read int32 n times.
+  All enter as arguments: no new data, no other n retraces.
 
   Args:
     strategy: the `tf.distribute.Strategy`.
@@ -74,11 +75,16 @@ class Feed:
     )
 
   def _gather(self, source, flat, indices, i):
-    """Row i's examples, each replica its contiguous share."""
+    """Batch i's examples, each replica its contiguous share."""
     row, arrays = indices[i], structures.pack(source, flat)
+    if indices.shape.rank == 1:  # batches, of which it is one
+      arrays = structures.map_leaves(lambda batches: batches[row], arrays)
+      row = tf.range(tf.shape(flat[0])[1])
     size = row.shape[0] or tf.shape(row)[0]
 
     def gather():
+      if self._replicas == 1 and indices.shape.rank == 1:
+        return arrays
       context = tf.distribute.get_replica_context()
       mine = distribution.share(
         row, context.replica_id_in_sync_group, self._replicas
