@@ -228,8 +228,10 @@ class ArrayData:
 
     def batches():
       for first in range(0, self.num_examples, size):
-        part = slice(first, first + size)
-        yield structures.map_leaves(lambda a: a[part], given)
+        yield cut(slice(first, first + size))
+
+    def cut(part):
+      return structures.map_leaves(lambda array: array[part], given)
 
     given = self.arrays[: 2 if self.arrays[2] is None else 3]
     spec = structures.map_leaves(
