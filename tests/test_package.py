@@ -29,6 +29,7 @@ LAYERS = [
     "pace",
     "plots",
     "progress",
+    "randomness",
     "shuffle",
     "signals",
     "snapshot",

@@ -21,10 +21,6 @@ _SLOW_ON_CPU = (
   "DepthwiseConv2dNative",
   "Conv2DBackpropFilter",
   "Conv3DBackpropFilterV2",
-  # Its random bits come out of one long loop over every element.
-  "StatelessRandomUniformV2",
-  "StatelessRandomNormalV2",
-  "StatelessTruncatedNormalV2",
 )
 # Ops that XLA cannot compile, or only for shapes that never change.
 _NOT_IN_XLA = (

@@ -1,10 +1,11 @@
 """How batches enter a compiled call, and the calls compiled for them."""
 
+import contextlib
 import functools
 
 import tensorflow as tf
 
-from trainloop import distribution, structures
+from trainloop import distribution, randomness, structures
 from trainloop import step as step_lib
 
 
@@ -51,9 +52,14 @@ class Feed:
       kind = spec = tf.type_spec_from_value(source)
     places = [_spec(one, 2, jit) for one in where]
     key = (body, repr(kind), repr(places))
+
+    def traced(flat, *where):
+      with randomness.vectorised() if jit else contextlib.nullcontext():
+        return body(functools.partial(fetch, flat), *where)
+
     if key not in self._compiled:
       self._compiled[key] = tf.function(
-        lambda flat, *where: body(functools.partial(fetch, flat), *where),
+        traced,
         input_signature=[spec, *places],
         autograph=False,
         jit_compile=jit,
