@@ -58,7 +58,7 @@ LAYERS = [
   {"checkpoints"},
   {"parts", "records"},
   {"fingerprint", "fit", "planning", "shared_records"},
-  {"running"},
+  {"measure", "running"},
   {"loop"},
   {"sweep"},
 ]

@@ -277,6 +277,15 @@ class RunStore:
       checks.fail("workdir", str(self._workdir), rule)
 
 
+def newest_fits(workdir):
+  """The list of fits of the newest checkpoint that can be read, or []."""
+  files = CheckpointFiles(os.path.join(workdir, _FOLDER), keep=1)
+  for serial in reversed(files.serials()):
+    with contextlib.suppress(Exception):  # damage has many kinds
+      return json.loads(files.read(serial, _TEXTS)["log"].numpy())["fits"]
+  return []
+
+
 class VanishedError(OSError):
   """The workdir is no longer the folder that the run began in."""
 

@@ -10,6 +10,7 @@ from trainloop import (
   fingerprint,
   guards,
   make,
+  measure,
   peers,
   planning,
   preflight,
@@ -47,8 +48,8 @@ class TrainLoop:
       "refuse", or "overwrite" it.
     steps_per_loop: updates of a window, int >= 1, or "auto" for about 0.1 s;
       the result does not depend on it.
-    compile: "xla" (whole windows), "graph", or "auto" for the faster one by
-      a rule; see `engine`.
+    compile: "xla" (whole windows), "graph", "auto" for the faster one by a
+      rule, see `engine`, or "measure" to try both first.
     early_stopping: an `EarlyStopping` or None.
     reduce_on_plateau: a `ReduceOnPlateau` or None.
     validate_every: duration between validations, as "1ep".
@@ -218,6 +219,11 @@ class TrainLoop:
     begins = schedule is not None or self._schedule is None
     known = schedule or self._schedule or self._given
     schedule = planning.resolve(self._parts, known, source, epochs)
+    anew = self._kept["existing"] == "overwrite"
+    workdir = None if anew else self._workdir
+    measure.once(
+      self._parts, source, schedule, epochs, workdir, self._progress.line
+    )
     asked = fingerprint.of(
       self._parts, source, epochs, schedule, self._every, self._extra
     )
