@@ -134,6 +134,18 @@ def _define_loop_flags():
   flag_rules.integer(
     "seed", 0, "of weights, data order and dropout", 0, 2**32 - 1
   )
+  flag_rules.number(
+    "resident_mb",
+    None,
+    "MB of data that may stand on the device (a quarter of its free memory)",
+    open_low=True,
+  )
+  flag_rules.number(
+    "staging_mb",
+    256.0,
+    "MB for the batches of windows when the data is larger",
+    open_low=True,
+  )
   flag_rules.integer("log_every", 1, "steps between logged rows", 1)
   flags.DEFINE_string(
     "workdir", None, "the run's folder; unset: writes nothing"

@@ -14,6 +14,7 @@ from trainloop import (
   planning,
   preflight,
   shared_records,
+  staging,
 )
 from trainloop import data as data_lib
 from trainloop.pace import Pace
@@ -61,6 +62,8 @@ class TrainLoop:
       under a moving beta_1: they then divide by 1 - prod beta_1(i).
     log_every: write each row whose step is a multiple of this, int >= 1.
     seed: seeds Keras before a callable `model` is called.
+    resident_mb, staging_mb: see `staging.Memory`: how much data may stand on
+      the device, and how much of other data is on its way there.
     verbose: whether to show progress.
 
   Raises:
@@ -91,6 +94,8 @@ class TrainLoop:
     bias_correction="keras",
     log_every=1,
     seed=0,
+    resident_mb=None,
+    staging_mb=256.0,
     verbose=True,
   ):
     checks.choice("compile", compile, engine.CHOICES)
@@ -119,8 +124,9 @@ class TrainLoop:
       compile,
       bias_correction,
       skips=self._guard == "skip",
+      memory=staging.Memory(resident_mb, staging_mb),
     )
-    workers = self._parts.workers
+    workers, self._saves = self._parts.workers, workdir is not None
     self._workdir = workdir if workers.is_chief else None
     self._progress = Progress(quiet=not (verbose and workers.is_chief))
     self._extra = {"log_every": log_every, "on_nonfinite": repr(self._guard)}
@@ -222,7 +228,7 @@ class TrainLoop:
       asked["steps_per_epoch"] * epochs,
     )
     limits = planning.limits(
-      self._parts, asked, source, validation, self._pace.most, self._workdir
+      self._parts, asked, source, validation, self._pace.most, self._saves
     )
     window = self._parts.window(schedule, limits)
     if self._records is None:

@@ -113,19 +113,22 @@ def curve(parts, found, schedule):
   return rates, momenta
 
 
-def limits(parts, asked, source, validation, most, workdir):
+def limits(parts, asked, source, validation, most, saves):
   """The `Limits` of a fit's windows; see `fit_plan.window_limits`.
 
   Args:
     parts, asked: see `plan`.
     source, validation: data sources, the latter may be None.
     most: most updates of a window.
-    workdir: where the run saves, or None.
+    saves: whether the run has a workdir, which all workers know alike.
   """
-  return window_limits(
+  parts.place(source)
+  found = window_limits(
     asked,
     min(most, source.most_steps),
     validates=validation is not None or bool(parts.state.judge.monitors),
-    saves=workdir is not None,
+    saves=saves,
     crosses=source.crosses,
   )
+  source.stage(found.updates)
+  return found
