@@ -63,8 +63,7 @@ class TrainLoop:
       under a moving beta_1: they then divide by 1 - prod beta_1(i).
     log_every: write each row whose step is a multiple of this, int >= 1.
     seed: seeds Keras before a callable `model` is called.
-    resident_mb, staging_mb: see `staging.Memory`: how much data may stand on
-      the device, and how much of other data is on its way there.
+    resident_mb, staging_mb: limits for data; see `staging.Memory`.
     verbose: whether to show progress.
 
   Raises:
@@ -213,17 +212,14 @@ class TrainLoop:
     source = data_lib.adapt("data", data, steps_per_epoch)
     if validation is not None:
       validation = data_lib.adapt("validation", validation)
-    planning.check(
-      self._parts, source, validation, self._workdir, self._progress.line
-    )
+    tell = self._progress.line
+    planning.check(self._parts, source, validation, self._workdir, tell)
     begins = schedule is not None or self._schedule is None
-    known = schedule or self._schedule or self._given
-    schedule = planning.resolve(self._parts, known, source, epochs)
-    anew = self._kept["existing"] == "overwrite"
-    workdir = None if anew else self._workdir
-    measure.once(
-      self._parts, source, schedule, epochs, workdir, self._progress.line
-    )
+    schedule = schedule or self._schedule or self._given
+    schedule = planning.resolve(self._parts, schedule, source, epochs)
+    overwrites = self._kept["existing"] == "overwrite"
+    known = None if overwrites else self._workdir
+    measure.once(self._parts, source, schedule, epochs, known, tell)
     asked = fingerprint.of(
       self._parts, source, epochs, schedule, self._every, self._extra
     )
