@@ -24,6 +24,7 @@ LAYERS = [
     "figures",
     "fit_plan",
     "guards",
+    "iterators",
     "kept",
     "norms",
     "pace",
