@@ -120,6 +120,8 @@ def _loop(flags, data, schedule, peak, strategy):
     on_nonfinite=_guard(flags),
     bias_correction=flags.bias_correction,
     log_every=flags.log_every,
+    resident_mb=flags.resident_mb,
+    staging_mb=flags.staging_mb,
     seed=flags.seed,
   )
 

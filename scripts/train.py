@@ -112,7 +112,8 @@ def define_model_flags():
 def _define_loop_flags():
   flag_rules.integer("epochs", 20, "passes over the training data", 1)
   flags.DEFINE_string("steps_per_loop", "auto", "updates of a call, or auto")
-  flags.DEFINE_enum("compile", "auto", ("auto", "xla", "graph"), "engine")
+  engines = ("auto", "measure", "xla", "graph")
+  flags.DEFINE_enum("compile", "auto", engines, "engine; auto: by a rule")
   device_flags.define()
   flag_rules.duration("validate_every", "1ep", "time between validations")
   flag_rules.duration("checkpoint_every", "1ep", "time between checkpoints")
@@ -133,6 +134,18 @@ def _define_loop_flags():
   flag_rules.integer("rewind_limit", 3, "rewind: how often", 1)
   flag_rules.integer(
     "seed", 0, "of weights, data order and dropout", 0, 2**32 - 1
+  )
+  flag_rules.number(
+    "resident_mb",
+    None,
+    "MB of data that may stand on the device (a quarter of its free memory)",
+    open_low=True,
+  )
+  flag_rules.number(
+    "staging_mb",
+    256.0,
+    "MB for the batches of windows when the data is larger",
+    open_low=True,
   )
   flag_rules.integer("log_every", 1, "steps between logged rows", 1)
   flags.DEFINE_string(

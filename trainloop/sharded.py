@@ -66,6 +66,22 @@ class ShardedData:
     """The first batch's targets, for checks."""
     return self.example[1]
 
+  def place(self, jit, memory):
+    """Batches come one by one, whatever compiles."""
+
+  def stage(self, steps):
+    """See `place`."""
+
+  def begin(self, first_epoch, kept=b""):
+    """Before a fit: the dataset is made anew."""
+    del first_epoch, kept
+    self._iterator = self._next = None
+
+  def position(self, epoch, first):
+    """Nothing: TensorFlow can't save distributed iterators."""
+    del epoch, first
+    return b""
+
   def cut(self, first):
     """Steps from step `first` of an epoch that may share a window."""
     del first

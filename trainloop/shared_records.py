@@ -41,6 +41,15 @@ class SharedRecords:
     return self._own.owes_save
 
   @property
+  def position(self):
+    """Nothing: only the chief could keep a dataset's; see `DatasetData`."""
+    return b""
+
+  @position.setter
+  def position(self, kept):
+    del kept
+
+  @property
   def resumed_from(self):
     """See `Records`."""
     return self._own.resumed_from

@@ -206,7 +206,9 @@ def _run(parts, schedule, source, watch):
   state.schedule_start.assign(state.global_step)
   state.judge.scale.assign(1.0)
   state.rate_scale.assign(1.0)
-  most = min(_MOST, total, source.steps_per_epoch)
+  parts.place(source)
+  most = min(_MOST, total, source.steps_per_epoch, source.most_steps)
+  source.stage(most)
   window = parts.new_window(schedule, Limits((), most, 0), False, watch)
   blocks, done, ended = [], 0, False
   while done < total and not ended:
