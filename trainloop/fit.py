@@ -194,6 +194,10 @@ class Fit:
     if validation is not None:
       found = self.evaluate(validation)
       self.records.scalars("validation", step - 1, found)
+      bad = [name for name, value in found.items() if not np.isfinite(value)]
+      if bad:
+        text = f"warning: validation after update {step - 1}: not finite"
+        self.progress.warn(f"{text}, never better: {', '.join(bad)}")
     self.history.validated = {f"val_{name}": v for name, v in found.items()}
     values = {**self._training(), **self.history.validated}
     judge, used = self.state.judge, float(self.state.judge.scale.numpy())
