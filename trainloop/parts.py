@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from kernels import checks
-from trainloop import bias_correction, engine, make, preflight
+from trainloop import bias_correction, engine, make, preflight, staging
 from trainloop.evaluation import Evaluation
 from trainloop.hyperparameters import Binding
 from trainloop.judge import Judge
@@ -38,10 +38,12 @@ class Parts:
       `TrainLoop`.
     judging: (EarlyStopping or None, ReduceOnPlateau or None).
     bias_correction: see `Binding`.
-    skips: whether refused updates are passed over; see `Window`.
+    skips: whether refused updates are passed over; see `Update`.
+    memory: a `staging.Memory`; None for the default.
 
   Attributes:
     binding: the optimizer's `Binding`.
+    measures: whether the engine is to be measured.
     engine: the `Engine`; None until `build`, like the next three.
     evaluation, state, metric_names: what they say.
     workers: the `Workers` of the strategy.
@@ -61,10 +63,13 @@ class Parts:
     compile,
     bias_correction,
     skips=False,
+    memory=None,
   ):
     self.strategy, self.judging = strategy, judging
     self.workers, self.per_replica = Workers(strategy), None
     self._compile, self._skips = compile, skips
+    self.measures = compile == "measure"
+    self._memory = memory or staging.Memory()
     self._loss, self._windows = loss, {}
     self.engine = self.state = self.evaluation = self.metric_names = None
     with strategy.scope():
@@ -115,17 +120,23 @@ class Parts:
       self._step = Step(
         model, optimizer, Moving(self.strategy, model, source.example)
       )
-      self.engine = engine.choose(
-        self._compile, self.strategy, source, self._step
-      )
-      jit = self.engine.name == "xla"
-      self._step.folds = jit and not tf.config.list_logical_devices("GPU")
-      self.evaluation = Evaluation(self.strategy, self._step, jit)
+      self.use(engine.choose(self._compile, self.strategy, source, self._step))
       judge = Judge(model.weights, *self.judging)
       self.state = TrainState(judge, self._first_product())
       if self.workers.count > 1:
         metrics = self._step.metric_variables
         self.per_replica = PerReplica(self.strategy, metrics)
+
+  def use(self, chosen):
+    """Makes an `Engine` that which compiles from now on."""
+    self.engine, self._windows = chosen, {}
+    jit = chosen.name == "xla"
+    self._step.folds = jit and not tf.config.list_logical_devices("GPU")
+    self.evaluation = Evaluation(self.strategy, self._step, jit)
+
+  def xla_refusal(self, source):
+    """Why XLA can't run the model on some data; "" if it can."""
+    return engine.refusal(self.strategy, self._step, source)
 
   def _first_product(self):
     binding = self.binding
@@ -139,8 +150,13 @@ class Parts:
       preflight.check_like(name, source, self._example)
       preflight.check_targets(source, self._loss, self.model, self._output)
 
+  def place(self, source):
+    """Has a data source decide where its batches stand; see `Memory`."""
+    source.place(self.engine.name == "xla", self._memory)
+
   def evaluate(self, source):
     """{metric name: float} over all examples of a data source."""
+    self.place(source)
     values = self.evaluation(*source.evaluation(self.strategy))
     return {name: float(value) for name, value in values.items()}
 
@@ -158,8 +174,7 @@ class Parts:
       ValueError: if the optimizer can't follow the schedule.
     """
     self.prepare(schedule)
-    capacity = limits.updates if self.engine.name == "xla" else None
-    key = (schedule, capacity, limits.ends)
+    key = (schedule, limits.updates, limits.ends)
     if key not in self._windows:
       self._windows[key] = self.new_window(schedule, limits, self._skips)
     return self._windows[key]
@@ -198,10 +213,7 @@ class Parts:
       jit=jit,
       skips=skips,
     )
-    capacity = limits.updates if jit else None
-    return Window(
-      self.strategy, update, self.state, capacity, limits.ends, watch
-    )
+    return Window(self.strategy, update, self.state, limits, jit, watch)
 
   def watch(self, smoothing, divergence, validation):
     """A sweep's `Watch`; see there."""

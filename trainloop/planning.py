@@ -21,15 +21,20 @@ def check(parts, source, validation, workdir, tell):
     tell: function that shows a line.
   """
   preflight.check_batch_size(source)
-  told = parts.engine is not None
+  told = parts.engine is not None or parts.measures
   parts.build(source)
   if not told:
-    tell(f"engine: {parts.engine.name}, {parts.engine.reason}")
+    tell_engine(parts, tell)
   parts.check("data", source)
   if validation is not None:
     parts.check("validation", validation)
   if workdir is not None:
     preflight.check_workdir(workdir)
+
+
+def tell_engine(parts, tell):
+  """Shows which engine it is, and why."""
+  tell(f"engine: {parts.engine.name}, {parts.engine.reason}")
 
 
 def epochs(parts, schedule, asked):
@@ -113,19 +118,22 @@ def curve(parts, found, schedule):
   return rates, momenta
 
 
-def limits(parts, asked, source, validation, most, workdir):
+def limits(parts, asked, source, validation, most, saves):
   """The `Limits` of a fit's windows; see `fit_plan.window_limits`.
 
   Args:
     parts, asked: see `plan`.
     source, validation: data sources, the latter may be None.
     most: most updates of a window.
-    workdir: where the run saves, or None.
+    saves: whether the run has a workdir, which all workers know alike.
   """
-  return window_limits(
+  parts.place(source)
+  found = window_limits(
     asked,
     min(most, source.most_steps),
     validates=validation is not None or bool(parts.state.judge.monitors),
-    saves=workdir is not None,
+    saves=saves,
     crosses=source.crosses,
   )
+  source.stage(found.updates)
+  return found
