@@ -24,6 +24,7 @@ LAYERS = [
     "figures",
     "fit_plan",
     "guards",
+    "iterators",
     "kept",
     "norms",
     "pace",
@@ -58,7 +59,7 @@ LAYERS = [
   {"checkpoints"},
   {"parts", "records"},
   {"fingerprint", "fit", "planning", "shared_records"},
-  {"running"},
+  {"measure", "running"},
   {"loop"},
   {"sweep"},
 ]

@@ -43,6 +43,7 @@ class Parts:
 
   Attributes:
     binding: the optimizer's `Binding`.
+    measures: whether the engine is to be measured.
     engine: the `Engine`; None until `build`, like the next three.
     evaluation, state, metric_names: what they say.
     workers: the `Workers` of the strategy.
@@ -67,6 +68,7 @@ class Parts:
     self.strategy, self.judging = strategy, judging
     self.workers, self.per_replica = Workers(strategy), None
     self._compile, self._skips = compile, skips
+    self.measures = compile == "measure"
     self._memory = memory or staging.Memory()
     self._loss, self._windows = loss, {}
     self.engine = self.state = self.evaluation = self.metric_names = None
@@ -118,17 +120,23 @@ class Parts:
       self._step = Step(
         model, optimizer, Moving(self.strategy, model, source.example)
       )
-      self.engine = engine.choose(
-        self._compile, self.strategy, source, self._step
-      )
-      jit = self.engine.name == "xla"
-      self._step.folds = jit and not tf.config.list_logical_devices("GPU")
-      self.evaluation = Evaluation(self.strategy, self._step, jit)
+      self.use(engine.choose(self._compile, self.strategy, source, self._step))
       judge = Judge(model.weights, *self.judging)
       self.state = TrainState(judge, self._first_product())
       if self.workers.count > 1:
         metrics = self._step.metric_variables
         self.per_replica = PerReplica(self.strategy, metrics)
+
+  def use(self, chosen):
+    """Makes an `Engine` that which compiles from now on."""
+    self.engine, self._windows = chosen, {}
+    jit = chosen.name == "xla"
+    self._step.folds = jit and not tf.config.list_logical_devices("GPU")
+    self.evaluation = Evaluation(self.strategy, self._step, jit)
+
+  def xla_refusal(self, source):
+    """Why XLA can't run the model on some data; "" if it can."""
+    return engine.refusal(self.strategy, self._step, source)
 
   def _first_product(self):
     binding = self.binding
