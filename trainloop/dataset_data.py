@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from kernels import checks
+from trainloop import structures
 
 
 class DatasetData:
@@ -51,6 +52,11 @@ class DatasetData:
       first = next(iter(self.dataset))
       self._first = (*first, None)[:3]
     return self._first
+
+  @property
+  def batch_size(self):
+    """Examples of the first batch, int."""
+    return len(structures.leaves(self.example)[0])
 
   @property
   def targets(self):

@@ -160,8 +160,9 @@ class Fit:
       self.progress.window(self._epoch(last), last, rows[-1])
     for k, end in enumerate(ended):
       kept = [values[k] for values in found.metrics]
+      scale = kept.pop() if self.state.loss_scale else None
       train = self._training(found.losses[k], kept)
-      self._record_epoch(step + end, train)
+      self._record_epoch(step + end, train, scale)
 
   def _tell_skipped(self, step, rows):
     """Counts the refused updates among the rows from `step`, and says so."""
@@ -176,6 +177,8 @@ class Fit:
     loss, norm = rows[last][2:4]
     which = f"update {step + last} was not finite (loss {loss}, norm {norm})"
     count = f"{len(found)} skipped, {self._skipped} so far"
+    if self.state.loss_scale and np.isfinite(loss):
+      count += "; a loss scale that is too large is halved"
     self.progress.warn(f"warning: {which}: {count}")
 
   def _validate(self, step, validation):
@@ -205,14 +208,18 @@ class Fit:
 
   def _end_epoch(self, step):
     """Ends the epoch that is over, or left, after `step` updates."""
-    self._record_epoch(step, self._training())
+    scale = self.state.loss_scale and self.state.loss_scale.value
+    self._record_epoch(step, self._training(), scale)
     self.metrics.reset()
     self.state.end_epoch()
 
-  def _record_epoch(self, step, train):
-    """Records the epoch that ends after `step` updates, and its metrics."""
+  def _record_epoch(self, step, train, scale):
+    """Records the epoch that ends after `step` updates: its metrics, and the
+    loss scale, None if there is none."""
     # The tag `loss` of this run is each update's own.
     tags = {"epoch_loss" if k == "loss" else k: v for k, v in train.items()}
+    if scale is not None:
+      tags[tensorboard.LOSS_SCALE] = float(scale)
     self.records.scalars("train", step - 1, tags)
     values, self.history.validated = {**train, **self.history.validated}, {}
     self.history.add_epoch({"epoch": self._epoch(step), **values})

@@ -16,6 +16,7 @@ from trainloop import (
   shared_records,
 )
 from trainloop import data as data_lib
+from trainloop.numerics import Numerics
 from trainloop.pace import Pace
 from trainloop.parts import Parts
 from trainloop.progress import Progress
@@ -59,6 +60,11 @@ class TrainLoop:
       or a `Rewind`: back to the last checkpoint with smaller learning rates.
     bias_correction: "keras", or "exact" for Adam, AdamW, Adamax and Lamb
       under a moving beta_1: they then divide by 1 - prod beta_1(i).
+    mixed_precision: None, or "bfloat16" or "float16" for layers that compute
+      in it, with float32 weights; see `Numerics`. A callable `model` is made
+      under that policy. In float16 the loss is scaled, and an update that the
+      scale is too large for is skipped, its row says so.
+    accumulate: micro-batches that an update's batch is computed in, int >= 1.
     log_every: write each row whose step is a multiple of this, int >= 1.
     seed: seeds Keras before a callable `model` is called.
     verbose: whether to show progress.
@@ -89,6 +95,8 @@ class TrainLoop:
     keep=2,
     on_nonfinite="raise",
     bias_correction="keras",
+    mixed_precision=None,
+    accumulate=1,
     log_every=1,
     seed=0,
     verbose=True,
@@ -118,6 +126,7 @@ class TrainLoop:
       seed,
       compile,
       bias_correction,
+      Numerics(mixed_precision, accumulate),
       skips=self._guard == "skip",
     )
     workers = self._parts.workers

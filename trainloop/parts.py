@@ -7,6 +7,8 @@ from trainloop import bias_correction, engine, make, preflight
 from trainloop.evaluation import Evaluation
 from trainloop.hyperparameters import Binding
 from trainloop.judge import Judge
+from trainloop.loss_scale import LossScale
+from trainloop.micro_batches import MicroStep
 from trainloop.moving import Moving
 from trainloop.per_replica import PerReplica
 from trainloop.state import TrainState
@@ -38,6 +40,7 @@ class Parts:
       `TrainLoop`.
     judging: (EarlyStopping or None, ReduceOnPlateau or None).
     bias_correction: see `Binding`.
+    numerics: a `Numerics`.
     skips: whether refused updates are passed over; see `Window`.
 
   Attributes:
@@ -60,16 +63,21 @@ class Parts:
     seed,
     compile,
     bias_correction,
+    numerics,
     skips=False,
   ):
     self.strategy, self.judging = strategy, judging
+    self._numerics = numerics
     self.workers, self.per_replica = Workers(strategy), None
     self._compile, self._skips = compile, skips
     self._loss, self._windows = loss, {}
     self.engine = self.state = self.evaluation = self.metric_names = None
     with strategy.scope():
-      self.model = make.model(model, seed)
+      with numerics.scope():
+        self.model = make.model(model, seed)
+      numerics.check_model(self.model)
       self.binding = Binding(make.optimizer(optimizer), bias_correction)
+      numerics.check_optimizer(self.binding.optimizer)
       self.model.compile(
         optimizer=self.binding.optimizer,
         loss=loss,
@@ -106,15 +114,14 @@ class Parts:
     self._first, self._example = source, source.example
     model, optimizer = self.model, self.binding.optimizer
     with self.strategy.scope():
-      self._output, self.metric_names = preflight.build(
-        model, self.strategy, source, self._loss
-      )
+      with self._numerics.scope():  # layers may make others when built
+        self._output, self.metric_names = preflight.build(
+          model, self.strategy, source, self._loss
+        )
       make.check_scope(self.strategy, model, optimizer)
       monitors = [one.monitor for one in self.judging if one is not None]
       preflight.check_monitors(monitors, self.metric_names)
-      self._step = Step(
-        model, optimizer, Moving(self.strategy, model, source.example)
-      )
+      self._step = self._make_step(source)
       self.engine = engine.choose(
         self._compile, self.strategy, source, self._step
       )
@@ -122,16 +129,32 @@ class Parts:
       self._step.folds = jit and not tf.config.list_logical_devices("GPU")
       self.evaluation = Evaluation(self.strategy, self._step, jit)
       judge = Judge(model.weights, *self.judging)
-      self.state = TrainState(judge, self._first_product())
+      scale = LossScale() if self._numerics.scales_loss else None
+      self.state = TrainState(judge, self._first_product(), scale)
       if self.workers.count > 1:
         metrics = self._step.metric_variables
         self.per_replica = PerReplica(self.strategy, metrics)
+
+  def _make_step(self, source):
+    numerics, replicas = self._numerics, self.strategy.num_replicas_in_sync
+    numerics.check_parts(self.model, self._loss, replicas)
+    moving = Moving(self.strategy, self.model, source.example)
+    common = (self.model, self.binding.optimizer, moving)
+    if numerics.accumulate == 1:
+      return Step(*common)
+    return MicroStep(*common, numerics.accumulate)
 
   def _first_product(self):
     binding = self.binding
     if not binding.exact:
       return None
     return bias_correction.first_product(binding.optimizer)
+
+  def check_batches(self, source):
+    """Refuses training data whose batches make no updates."""
+    preflight.check_batch_size(source)
+    replicas = self.strategy.num_replicas_in_sync
+    self._numerics.check_batches(source, replicas)
 
   def check(self, name, source):
     """Refuses data that does not fit the first; see `preflight`."""
@@ -247,6 +270,7 @@ class Parts:
       "loss": repr(self._loss) if isinstance(self._loss, str) else None,
       "early_stopping": stopping,
       "reduce_on_plateau": plateau,
+      **self._numerics.identity,
     }
 
   def moved(self):

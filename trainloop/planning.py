@@ -20,7 +20,7 @@ def check(parts, source, validation, workdir, tell):
     workdir: the run's folder, or None.
     tell: function that shows a line.
   """
-  preflight.check_batch_size(source)
+  parts.check_batches(source)
   told = parts.engine is not None
   parts.build(source)
   if not told:
