@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import signal
 
 import keras
 
@@ -13,12 +14,14 @@ import schedule_makers
 import trainloop
 
 
-def run(flags, peaks):
+def run(flags, peaks, strategy):
   """Loads, trains, evaluates, and writes the result.
 
   Args:
     flags: the parsed flags of train.py.
     peaks: {optimizer: default peak rate}.
+    strategy: what to run on; of several workers only the chief shows and
+      writes.
 
   Raises:
     ArgumentError, DataError: before the first update, if a flag does not fit.
@@ -41,30 +44,37 @@ def run(flags, peaks):
   if flags["momentum"].present and schedule.moves_momentum:
     text = f"--momentum has no effect: --schedule={flags.schedule} moves it"
     raise datasets.DataError(text)
-  _show(flags, data, train, schedule)
+  chief = trainloop.workers.Workers(strategy).is_chief
+  if chief:
+    _show(flags, data, train, schedule)
   if flags.dry_run:
     for name in ("validate_every", "checkpoint_every"):
       text, total = flags[name].value, steps * flags.epochs
       resolved = trainloop.durations.to_steps(name, text, steps, total)
       print(f"{name}: {text} = {resolved} steps")
     return
-  loop = _loop(flags, data, schedule, peak)
+  loop = _loop(flags, data, schedule, peak, strategy)
   with trainloop.StopOnSignals(loop.stop, flags.grace) as caught:
     history = loop.fit(train, flags.epochs, validation=valid)
   if history.stop_reason == "preempted":
     again = "the same command goes on" if flags.workdir else "nothing is kept"
     text = f"stopped by a signal after {loop.global_step} steps; {again}"
-    flag_rules.stop(text, code=caught.exit_code)
-  if history.restored and os.path.exists(_result_path(flags.workdir)):
-    print(f"nothing to do; see {_result_path(flags.workdir)}")
+    # Another worker may have had the signal.
+    flag_rules.stop(text, code=caught.exit_code or 128 + signal.SIGTERM)
+  if _is_done(flags.workdir, loop, history):
+    if chief:
+      print(f"nothing to do; see {_result_path(flags.workdir)}")
     return
-  result = _result(loop, history, loop.evaluate(valid))
+  metrics = loop.evaluate(valid)
+  if not chief:
+    return
+  result = _result(loop, history, metrics)
   print(json.dumps(result["metrics"]))
   if flags.workdir:
     _write(flags.workdir, loop, result)
 
 
-def _loop(flags, data, schedule, peak):
+def _loop(flags, data, schedule, peak, strategy):
   make_model = models.maker(
     flags.model,
     data,
@@ -84,7 +94,7 @@ def _loop(flags, data, schedule, peak):
     data.loss,
     schedule=schedule,
     metrics=["accuracy"] if data.task == "classification" else ["mae"],
-    strategy=trainloop.strategy_for(flags.strategy),
+    strategy=strategy,
     workdir=flags.workdir,
     steps_per_loop=pace if pace == "auto" else int(pace),
     compile=flags.compile,
@@ -152,6 +162,12 @@ def _result(loop, history, metrics):
     "seconds": round(loop.seconds, 3),
     "steps_per_second": round(steps / loop.seconds, 1),
   }
+
+
+def _is_done(workdir, loop, history):
+  """Whether an earlier process wrote the result; as the chief sees it."""
+  done = history.restored and os.path.exists(_result_path(workdir))
+  return bool(loop.parts.workers.gather([done])[0, 0])
 
 
 def _result_path(workdir):

@@ -13,6 +13,7 @@ import os
 from absl import app, flags, logging
 
 import datasets
+import device_flags
 import flag_rules
 import quiet
 import schedule_flags
@@ -108,9 +109,7 @@ def _define_loop_flags():
   flag_rules.integer("epochs", 20, "passes over the training data", 1)
   flags.DEFINE_string("steps_per_loop", "auto", "updates of a call, or auto")
   flags.DEFINE_enum("compile", "auto", ("auto", "xla", "graph"), "engine")
-  flags.DEFINE_enum(
-    "strategy", "auto", ("auto", "one_device", "mirrored"), "devices"
-  )
+  device_flags.define()
   flag_rules.integer(
     "early_stopping", None, "stop after this many validations not better", 0
   )
@@ -178,6 +177,7 @@ def check_flags():
     flag_rules.stop(f"--model must be {rule}; got {FLAGS.model!r}")
   _check_run_flags()
   schedule_flags.check()
+  device_flags.check()
   flag_rules.refuse_unused("model", _MODEL_USES)
   if FLAGS.bias_correction == "exact" and FLAGS.optimizer not in _EXACT:
     choice = f"--optimizer={FLAGS.optimizer}"
@@ -213,22 +213,22 @@ def main(argv):
   del argv
   check_flags()
   if not FLAGS["verbosity"].present:
-    logging.set_verbosity(logging.WARNING)
+    logging.set_verbosity(logging.ERROR)
   # Imported here: flags are checked in 0.1 s, TensorFlow takes 4.
   with quiet.startup():
-    import tensorflow as tf
-
     import job
     import trainloop
     from kernels import checks
 
-    tf.config.list_logical_devices()
-
   try:
-    job.run(FLAGS, _PEAKS)
+    strategy = device_flags.strategy(quiet.startup(), FLAGS.dry_run)
+    with trainloop.peers.watched():
+      job.run(FLAGS, _PEAKS, strategy)
   except (checks.ArgumentError, datasets.DataError) as error:
     flag_rules.stop(error)
-  except (trainloop.NonFiniteError, OSError) as error:
+  except trainloop.MissingPeerError as error:
+    flag_rules.stop(error)
+  except (trainloop.PeerError, trainloop.NonFiniteError, OSError) as error:
     flag_rules.stop(error, code=1)
   except KeyboardInterrupt:
     again = "; the same command goes on" if FLAGS.workdir else ""

@@ -27,6 +27,7 @@ LAYERS = [
     "guards",
     "kept",
     "loss_scale",
+    "norms",
     "numerics",
     "pace",
     "plots",

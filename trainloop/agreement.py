@@ -46,6 +46,13 @@ def check(workdir, was, asked, replan):
       checks.fail(name, new, rule)
 
 
+def epoch_of(fits, step):
+  """The epoch, from 1, that ends with `step` updates; None within one."""
+  begun, asked = fits[-1]["begun"], fits[-1]["asked"]
+  done, rest = divmod(step - begun["start"], asked["steps_per_epoch"])
+  return None if rest else begun["first_epoch"] + done or None
+
+
 def replan(entry, asked, step):
   """Gives a fit's entry another plan from a step on.
 

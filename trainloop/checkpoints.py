@@ -15,7 +15,7 @@ from concurrent import futures
 import tensorflow as tf
 
 from kernels import checks
-from trainloop import journal, snapshot, tensorboard
+from trainloop import agreement, journal, snapshot, tensorboard
 from trainloop.checkpoint_files import DISK_TROUBLE, CheckpointFiles, reason
 from trainloop.history import NonFiniteError
 
@@ -112,6 +112,29 @@ class RunStore:
       short.append("the row journal")
     for name in short:
       self._tell(f"warning: {name} is not as it was written")
+
+  def restore_epoch(self, epoch, variables):
+    """Puts back variables as a checkpoint at the end of an epoch has them.
+
+    Args:
+      epoch: of the run, counted from 1.
+      variables: tf.Variables out of the groups; others stay.
+
+    Raises:
+      ValueError: if no checkpoint of that epoch was kept, naming those.
+    """
+    kept = {}
+    for serial in self._files.serials():
+      log = json.loads(self._files.read(serial, _TEXTS)["log"].numpy())
+      ended = agreement.epoch_of(log["fits"], log["step"])
+      if ended is not None:
+        kept[ended] = serial
+    if epoch not in kept:
+      rule = "the end of an epoch whose checkpoint was kept"
+      checks.fail("epoch", epoch, f"{rule}: {sorted(kept) or 'none'}")
+    names = self._snapshot.names_of(variables)
+    dtypes = {name: self._snapshot.dtypes[name] for name in names}
+    self._snapshot.put_back(self._files.read(kept[epoch], dtypes))
 
   def restore_again(self):
     """Goes back to the newest checkpoint that was committed."""

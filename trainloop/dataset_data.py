@@ -92,7 +92,7 @@ class DatasetData:
   def again(self):
     """The same data, read from its start, which leaves this one alone."""
     other = copy.copy(self)
-    other._iterator = None
+    other._iterator = other._next = None
     return other
 
   def _pass(self, strategy, skip=0):

@@ -2,7 +2,11 @@
 
 import numpy as np
 
+from kernels import checks
+from trainloop import figures
 from trainloop.window import COLUMNS
+
+_ROWS = ("loss", "learning_rate", "momentum")
 
 
 class NonFiniteError(ArithmeticError):
@@ -30,12 +34,15 @@ class History:
     restored: whether all of it was in the workdir already.
     validated: {"val_...": float} of the epoch that is going on.
     handled: global step up to which validations and epoch ends are done.
+    planned: gives the schedule's (learning rates, momenta or None), NumPy, a
+      value a step of the whole fit; for pictures, as `steps_per_epoch`.
   """
 
   def __init__(self):
     self.stop_reason = None
     self.restored = False
     self.validated, self.handled = {}, 0
+    self.planned = self.steps_per_epoch = None
     self._first, self._blocks, self._epochs = 0, [], []
 
   def add_rows(self, first_step, rows):
@@ -70,6 +77,56 @@ class History:
       name: np.array([epoch.get(name, missing) for epoch in self._epochs])
       for name in names
     }
+
+  def plot(self, what, path):
+    """Draws a part of the history into a PNG.
+
+    Args:
+      what: "loss": of each update, and of each epoch with validation;
+        "learning_rate" or "momentum": as used, over the plan; or another
+        metric's name, a value an epoch, with "val_" beside it.
+      path: file to write.
+
+    Raises:
+      ValueError: if there is no such thing.
+      OSError: if the file can't be written.
+    """
+    rows, epochs = self.rows, self.epochs
+    known = [n for n in epochs if n != "epoch" and not n.startswith("val_")]
+    checks.choice("what", what, list(dict.fromkeys((*_ROWS, *known))))
+    if what in _ROWS[1:]:
+      lines = self._curves(what, rows)
+      figures.save_lines(path, lines, "step", what.replace("_", " "))
+      return
+    lines = {
+      name: (epochs["epoch"], epochs[name])
+      for name in (what, f"val_{what}")
+      if name in epochs
+    }
+    if what != "loss":
+      figures.save_lines(path, lines, "epoch", what)
+      return
+    ends = self._ends(rows, epochs)
+    lines = {f"{n} of an epoch": (ends, y) for n, (_, y) in lines.items()}
+    lines = {"loss of an update": (rows["step"], rows["loss"]), **lines}
+    figures.save_lines(path, lines, "step", "loss")
+
+  def _curves(self, what, rows):
+    """{"planned": ..., "used": ...} of learning rate or momentum."""
+    used = {"used": (rows["step"], rows[what])}
+    if self.planned is None:
+      return used
+    plan = self.planned()[_ROWS[1:].index(what)]
+    if plan is None:
+      checks.fail("what", what, "'loss' or 'learning_rate' (there is none)")
+    return {"planned": (self._first + np.arange(len(plan)), plan), **used}
+
+  def _ends(self, rows, epochs):
+    """Steps at the ends of the epochs: equally long, the last cut short."""
+    count = len(epochs["epoch"])
+    each = self.steps_per_epoch
+    ends = self._first + each * np.arange(1, count + 1) - 1
+    return np.minimum(ends, rows["step"][-1])
 
   def to_config(self):
     """All but the rows, as a dict of JSON types."""

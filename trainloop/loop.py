@@ -60,10 +60,8 @@ class TrainLoop:
       or a `Rewind`: back to the last checkpoint with smaller learning rates.
     bias_correction: "keras", or "exact" for Adam, AdamW, Adamax and Lamb
       under a moving beta_1: they then divide by 1 - prod beta_1(i).
-    mixed_precision: None, or "bfloat16" or "float16" for layers that compute
-      in it, with float32 weights; see `Numerics`. A callable `model` is made
-      under that policy. In float16 the loss is scaled, and an update that the
-      scale is too large for is skipped, its row says so.
+    mixed_precision: None, "bfloat16" or "float16"; see `Numerics`. A callable
+      `model` is made under that policy.
     accumulate: micro-batches that an update's batch is computed in, int >= 1.
     log_every: write each row whose step is a multiple of this, int >= 1.
     seed: seeds Keras before a callable `model` is called.
@@ -266,6 +264,25 @@ class TrainLoop:
     of the same workdir goes on from there.
     """
     self._stop.set()
+
+  @peers.guarded
+  def restore_epoch(self, epoch):
+    """Goes back to the weights and slots at the end of an epoch.
+
+    Steps and rows go on counting. If the run in the workdir has gone on with
+    another fit from there already, nothing is changed.
+
+    Args:
+      epoch: of the run, from 1; `keep` and `checkpoint_every` say which are
+        there. That of the last one holds what the fit ended with.
+
+    Raises:
+      ValueError: if its checkpoint was not kept, or before the first `fit`.
+    """
+    checks.integer("epoch", epoch, 1)
+    if self._records is None:
+      checks.fail("epoch", epoch, "asked for after a `fit`")
+    self._records.restore_epoch(epoch, self._parts.learnt())
 
   @peers.guarded
   def evaluate(self, data):

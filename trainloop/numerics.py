@@ -18,9 +18,11 @@ class Numerics:
 
   Args:
     mixed_precision: None for what the model's layers say, or "bfloat16" or
-      "float16": layers compute in it, weights stay float32. Micikevicius et
-      al. 2018, "Mixed Precision Training".
-    accumulate: micro-batches of an update, int >= 1.
+      "float16": layers compute in it, weights stay float32. In float16 the
+      loss is scaled; an update that the scale is too large for is skipped
+      whatever `on_nonfinite` says, and its row says so. Micikevicius et al.
+      2018, "Mixed Precision Training".
+    accumulate: micro-batches of an update, int >= 1; see `MicroStep`.
 
   Raises:
     ValueError: if a field breaks its rule.

@@ -239,6 +239,10 @@ class Parts:
       *([] if product is None else [product]),
     ]
 
+  def learnt(self):
+    """The tf.Variables of weights and optimizer; counters stay out."""
+    return [*(v.value for v in self.model.variables), *self._slots()]
+
   def finish(self):
     """What a finished fit leaves in the model: averages, or best weights."""
     optimizer, judge = self.binding.optimizer, self.state.judge

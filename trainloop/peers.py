@@ -200,6 +200,11 @@ def guarded(method):
   return watched
 
 
+def watched():
+  """`Peers.guarded` of this process, for `with` around a whole run."""
+  return current().guarded()
+
+
 _NONE = NoPeers()
 _current = _NONE
 

@@ -8,6 +8,7 @@ import numpy as np
 
 import kernels
 from kernels import checks
+from trainloop import figures
 
 _POINTS = 4000
 # More cycles than this are not marked: the marks would hide the curve.
@@ -56,38 +57,14 @@ def save(path, schedules, steps, axis="linear"):
   checks.choice("axis", axis, _AXES)
   drawn = curves(schedules, steps)
   both = any(momenta is not None for _, _, momenta, _ in drawn.values())
-  figure, axes = _figure(both)
+  labels = ["learning rate", "momentum"][: 1 + both]
+  figure, axes = figures.blank(labels, "step", [2, 1] if both else None)
   for i, (name, curve) in enumerate(drawn.items()):
     # Earlier ones are wider: what lies exactly over them leaves an edge.
     wide = 1.4 + 0.6 * (len(drawn) - 1 - i)
     _draw(axes, {"color": f"C{i}"}, wide, name, *curve)
   axes[0].set_yscale(axis)
-  figure.legend(
-    *axes[0].get_legend_handles_labels(),
-    loc="outside upper center",
-    ncols=4,
-    frameon=False,
-  )
-  figure.savefig(path, dpi=120, format="png")
-
-
-def _figure(both):
-  """(figure, axes): learning rate, and momentum below it if `both`."""
-  # Imported here: matplotlib is an extra, and pyplot would choose a display.
-  from matplotlib.backends.backend_agg import FigureCanvasAgg
-  from matplotlib.figure import Figure
-
-  figure = Figure((8, 5.5 if both else 4), layout="constrained")
-  FigureCanvasAgg(figure)
-  ratios = {"height_ratios": [2, 1]} if both else {}
-  axes = figure.subplots(1 + both, sharex=True, squeeze=False, **ratios)[:, 0]
-  for each, label in zip(axes, ("learning rate", "momentum"), strict=False):
-    each.set_ylabel(label)
-    each.margins(x=0.01)
-    each.grid(alpha=0.25)
-    each.spines[["top", "right"]].set_visible(False)
-  axes[-1].set_xlabel("step")
-  return figure, axes
+  figures.save(figure, path)
 
 
 def _draw(axes, color, wide, name, steps, rates, momenta, starts):

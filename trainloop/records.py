@@ -44,6 +44,11 @@ class NoRecords:
     del plan, step
     return History.from_config(entry["history"])
 
+  def restore_epoch(self, epoch, variables):
+    """Puts back variables from the checkpoint at an epoch's end."""
+    del variables
+    checks.fail("epoch", epoch, "of a loop with a workdir, which keeps them")
+
   def begin(self, plan, step, curve, history):
     """Before the first update; `curve()` is the planned (rates, momenta)."""
     self._clock = time.monotonic()
@@ -167,6 +172,15 @@ class Records(NoRecords):
     if not entry["done"]:
       history.stop_reason = None
     return history
+
+  def restore_epoch(self, epoch, variables):
+    if self._index + 1 < len(self._store.log["fits"]):
+      return  # the run went on from there in an earlier process
+    self._store.open(lambda fits: None)
+    try:
+      self._store.restore_epoch(epoch, variables)
+    finally:
+      self._store.close()
 
   def begin(self, plan, step, curve, history):
     self._store.begin(step)

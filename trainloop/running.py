@@ -47,13 +47,14 @@ class Running:
     plan = planning.plan(self.parts, begun, asked, schedule, acts)
     step = int(self.parts.state.global_step.numpy())
     self.history = self.records.history(entry, plan, step)
+    curve = functools.partial(planning.curve, self.parts, plan, schedule)
+    self._for_pictures(plan, curve)
     if entry["done"]:
       self.history.restored = True
       self.progress.line(f"this fit is done: {self.history.stop_reason}")
       return True
     if self.records.goes_on:
       self.progress.line(f"goes on at step {step} of {plan.end}")
-    curve = functools.partial(planning.curve, self.parts, plan, schedule)
     self.records.begin(plan, step, curve, self.history)
     step = self._fit(plan, window, source, validation)
     if self.history.stop_reason == "preempted":
@@ -91,6 +92,10 @@ class Running:
           raise
         self._rewind(plan, error)
 
+  def _for_pictures(self, plan, curve):
+    self.history.planned = curve
+    self.history.steps_per_epoch = plan.steps_per_epoch
+
   def _may_rewind(self):
     guard, state = self.guard, self.parts.state
     if not isinstance(guard, guards.Rewind):
@@ -101,11 +106,12 @@ class Running:
     """Goes back to the last checkpoint, and saves that it was done."""
     guard, state = self.guard, self.parts.state
     count = int(state.rewinds.numpy()) + 1
-    entry = self.records.rewind()
+    entry, curve = self.records.rewind(), self.history.planned
     state.rewinds.assign(count)
     state.rate_scale.assign(state.rate_scale * guard.factor)
     step = int(state.global_step.numpy())
     self.history = self.records.history(entry, plan, step)
+    self._for_pictures(plan, curve)
     scale = float(state.rate_scale.numpy())
     note = f"back to step {step} with learning rates x {scale:g}"
     note = f"{note} (rewind {count} of {guard.limit}): {error}"

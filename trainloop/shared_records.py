@@ -59,6 +59,13 @@ class SharedRecords:
     """See `Records`; only with a workdir."""
     return self._restored(self._own.rewind() if self._chief else None)
 
+  def restore_epoch(self, epoch, variables):
+    """See `Records`; the chief reads, and all have it."""
+    if self._chief:
+      self._own.restore_epoch(epoch, variables)
+    self._workers.copy_from_chief(self._moved)
+    self._per_replica.scatter()
+
   def begin_again(self, step, history, note):
     """See `Records`."""
     self._per_replica.gather()

@@ -40,6 +40,13 @@ class Snapshot:
       for i, parts in enumerate(group)
     ]
 
+  def names_of(self, variables):
+    """Names of the tensors that hold some of the variables, a list."""
+    wanted = {
+      id(one) for v in variables for parts in _parts(v) for one in parts
+    }
+    return [name for name, parts in self._named() if id(parts[0]) in wanted]
+
   def take(self):
     """{name: tensor}; later updates of the variables leave them alone.
 
@@ -49,9 +56,9 @@ class Snapshot:
     return {name: v.read_value() for name, (v, *_) in self._named()}
 
   def put_back(self, tensors):
-    """Sets the variables to what `take` gave."""
+    """Sets variables to what `take` gave, or to a part of that."""
     for name, parts in self._named():
-      for variable in parts:
+      for variable in parts if name in tensors else ():
         variable.assign(tensors[name])
 
   def check(self, shapes):

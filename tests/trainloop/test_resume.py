@@ -82,7 +82,7 @@ def cut_off(monkeypatch, workdir, windows, data=None, epochs=4, **options):
       go(make(workdir, **options), data, epochs)
 
 
-@pytest.mark.parametrize("windows", [1, 3, 4, 9, 12, 16])
+@pytest.mark.parametrize("windows", [1, 3, 4, 9, 12, 14])
 def test_equal_to_the_run_nobody_cut(monkeypatch, tmp_path, whole, windows):
   cut_off(monkeypatch, tmp_path, windows)
   loop = make(tmp_path)
