@@ -160,7 +160,7 @@ class Fit:
       self.progress.window(self._epoch(last), last, rows[-1])
     for k, end in enumerate(ended):
       kept = [values[k] for values in found.metrics]
-      scale = kept.pop() if self.state.loss_scale else None
+      scale = None if self.state.loss_scale is None else kept.pop()
       train = self._training(found.losses[k], kept)
       self._record_epoch(step + end, train, scale)
 
@@ -177,7 +177,7 @@ class Fit:
     loss, norm = rows[last][2:4]
     which = f"update {step + last} was not finite (loss {loss}, norm {norm})"
     count = f"{len(found)} skipped, {self._skipped} so far"
-    if self.state.loss_scale and np.isfinite(loss):
+    if self.state.loss_scale is not None and np.isfinite(loss):
       count += "; a loss scale that is too large is halved"
     self.progress.warn(f"warning: {which}: {count}")
 
@@ -208,7 +208,8 @@ class Fit:
 
   def _end_epoch(self, step):
     """Ends the epoch that is over, or left, after `step` updates."""
-    scale = self.state.loss_scale and self.state.loss_scale.value
+    scale = self.state.loss_scale
+    scale = None if scale is None else scale.value.numpy()
     self._record_epoch(step, self._training(), scale)
     self.metrics.reset()
     self.state.end_epoch()

@@ -181,7 +181,7 @@ class Parts:
       ValueError: if the optimizer can't follow the schedule.
     """
     self.prepare(schedule)
-    capacity = limits.updates if self.engine.name == "xla" else None
+    capacity = self._capacity(limits)
     key = (schedule, capacity, limits.ends)
     if key not in self._windows:
       self._windows[key] = self.new_window(schedule, limits, self._skips)
@@ -221,10 +221,22 @@ class Parts:
       jit=jit,
       skips=skips,
     )
-    capacity = limits.updates if jit else None
     return Window(
-      self.strategy, update, self.state, capacity, limits.ends, watch
+      self.strategy,
+      update,
+      self.state,
+      self._capacity(limits),
+      limits.ends,
+      watch,
     )
+
+  def _capacity(self, limits):
+    """Most updates of a window's XLA program; None in the graph.
+
+    At least 2: out of arrays with one row XLA makes another program, whose
+    loss may differ in the last bit.
+    """
+    return max(2, limits.updates) if self.engine.name == "xla" else None
 
   def watch(self, smoothing, divergence, validation):
     """A sweep's `Watch`; see there."""

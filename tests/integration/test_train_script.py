@@ -130,6 +130,8 @@ BAD_FLAGS = [
   (["--max_length=9"], "--max_length has no effect"),
   (["--model=a.b:c", "--hidden=9"], "--hidden has no effect"),
   (["--batch_size=1e3"], "must be an integer; got '1e3'"),
+  (["--accumulate=3"], "--batch_size must be a multiple of --accumulate=3"),
+  (["--mixed_precision=half"], "--mixed_precision"),
   (["--lr=1"], "'lr'"),
   (["extra"], "unexpected argument 'extra'"),
 ]
