@@ -9,6 +9,7 @@ import keras
 
 import datasets
 import flag_rules
+import judging_flags
 import models
 import schedule_makers
 import trainloop
@@ -26,14 +27,7 @@ def run(flags, peaks, strategy):
   Raises:
     ArgumentError, DataError: before the first update, if a flag does not fit.
   """
-  data = datasets.load(
-    flags.dataset,
-    flags.data_path,
-    flags.validation_fraction,
-    flags.num_words,
-    flags.max_length,
-    flags.task,
-  )
+  data = load(flags)
   train = trainloop.ArrayData(
     data.x_train, data.y_train, batch_size=flags.batch_size, seed=flags.seed
   )
@@ -65,17 +59,30 @@ def run(flags, peaks, strategy):
     if chief:
       print(f"nothing to do; see {_result_path(flags.workdir)}")
     return
-  metrics = loop.evaluate(valid)
+  found = loop.evaluate(valid)
   if not chief:
     return
-  result = _result(loop, history, metrics)
+  result = _result(loop, history, found)
   print(json.dumps(result["metrics"]))
   if flags.workdir:
     _write(flags.workdir, loop, result)
 
 
-def _loop(flags, data, schedule, peak, strategy):
-  make_model = models.maker(
+def load(flags):
+  """The `datasets.Data` that the flags name."""
+  return datasets.load(
+    flags.dataset,
+    flags.data_path,
+    flags.validation_fraction,
+    flags.num_words,
+    flags.max_length,
+    flags.task,
+  )
+
+
+def model_maker(flags, data):
+  """A callable that makes the model that the flags describe."""
+  return models.maker(
     flags.model,
     data,
     flag_rules.read_numbers(flags.hidden, int),
@@ -84,26 +91,28 @@ def _loop(flags, data, schedule, peak, strategy):
     flags.num_words,
     flags.embedding_dim,
   )
+
+
+def metrics(data):
+  """Names of the metrics for a `datasets.Data`."""
+  return ["accuracy"] if data.task == "classification" else ["mae"]
+
+
+def _loop(flags, data, schedule, peak, strategy):
   pace = flags.steps_per_loop
-  stopping = flags.early_stopping
-  plateau = flags.reduce_on_plateau
-  monitor = flags.monitor
+  stopping, plateau = judging_flags.make()
   return trainloop.TrainLoop(
-    make_model,
-    lambda: _optimizer(flags, peak),
+    model_maker(flags, data),
+    lambda: optimizer(flags, flags.optimizer, peak),
     data.loss,
     schedule=schedule,
-    metrics=["accuracy"] if data.task == "classification" else ["mae"],
+    metrics=metrics(data),
     strategy=strategy,
     workdir=flags.workdir,
     steps_per_loop=pace if pace == "auto" else int(pace),
     compile=flags.compile,
-    early_stopping=None
-    if stopping is None
-    else trainloop.EarlyStopping(monitor, stopping),
-    reduce_on_plateau=None
-    if plateau is None
-    else trainloop.ReduceOnPlateau(monitor, patience=plateau),
+    early_stopping=stopping,
+    reduce_on_plateau=plateau,
     validate_every=flags.validate_every,
     checkpoint_every=flags.checkpoint_every,
     keep=flags.keep,
@@ -113,6 +122,8 @@ def _loop(flags, data, schedule, peak, strategy):
     mixed_precision=_precision(flags),
     accumulate=flags.accumulate,
     log_every=flags.log_every,
+    resident_mb=flags.resident_mb,
+    staging_mb=flags.staging_mb,
     seed=flags.seed,
   )
 
@@ -133,11 +144,12 @@ def _existing(flags):
   return "replan" if flags.replan else "continue"
 
 
-def _optimizer(flags, peak):
-  kind = type(keras.optimizers.get(flags.optimizer))
-  if flags.optimizer in ("sgd", "rmsprop"):
+def optimizer(flags, name, peak):
+  """A Keras optimizer by its name, with a learning rate."""
+  kind = type(keras.optimizers.get(name))
+  if name in ("sgd", "rmsprop"):
     momentum = 0.9 if flags.momentum is None else flags.momentum
-    extra = {"nesterov": flags.nesterov} if flags.optimizer == "sgd" else {}
+    extra = {"nesterov": flags.nesterov} if name == "sgd" else {}
     return kind(peak, momentum=momentum, **extra)
   return kind(peak)
 

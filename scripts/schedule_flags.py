@@ -46,12 +46,27 @@ USES = {
   "warmup_stable_decay": ("length", "decay_len", "decay", "floor_lr"),
   "range_sweep": ("length", "spacing", "floor_lr"),
   "join": ("parts", "boundaries"),
+  # Recipes, which count in epochs; one_cycle and warmup_cosine are above.
+  "sgdr": (
+    "cycle_len",
+    "cycle_mult",
+    "peak_decay",
+    "floor_lr",
+    "cycles",
+    "momentum_range",
+  ),
+  "autofit": ("momentum_range",),
+  "time_based": ("decay_rate", "per"),
+  "step_drop": ("drop", "drop_every"),
+  "function": ("function",),
 }
 # Their warmup is part of them; others get one in front when it is asked for.
 OWN_WARMUP = ("warmup_cosine", "warmup_stable_decay")
 PRESETS = ("torch", "fastai", "ktrain", "optax")
 PARTS = tuple(
-  name for name in USES if name not in ("join", "piecewise_constant")
+  name
+  for name in USES
+  if name not in ("join", "piecewise_constant", "function")
 )
 
 
@@ -101,18 +116,20 @@ def _define_cycles():
   flags.DEFINE_enum("anneal", None, ("cosine", "linear"), "one_cycle: shape")
   flags.DEFINE_bool("three_phase", None, "one_cycle: fall back, then decay")
   flag_rules.duration(
-    "cycle_len", "1ep", "cosine_restarts, triangular: first cycle"
+    "cycle_len", "1ep", "cosine_restarts, sgdr, triangular: first cycle"
   )
   flag_rules.number(
-    "cycle_mult", 1.0, "cosine_restarts: growth of a cycle", open_low=True
+    "cycle_mult", 1.0, "cosine_restarts, sgdr: growth of a cycle", open_low=True
   )
   flag_rules.number(
     "peak_decay",
     1.0,
-    "cosine_restarts: factor on the peak at a restart",
+    "cosine_restarts, sgdr: factor on the peak at a restart",
     open_low=True,
   )
-  flag_rules.integer("cycles", None, "cosine_restarts: how many; unset: all", 1)
+  flag_rules.integer(
+    "cycles", None, "cosine_restarts, sgdr: how many; unset: all", 1
+  )
   flag_rules.duration("down_len", None, "triangular: leg down; unset: half")
   modes = ("triangular", "triangular2", "exp_range")
   flags.DEFINE_enum("mode", "triangular", modes, "triangular: how peaks fall")
@@ -129,11 +146,24 @@ def _define_decays():
     "decay_every", "1ep", "exponential, inverse_time: time of one decay_rate"
   )
   flag_rules.number(
-    "decay_rate", 0.5, "exponential: factor; inverse_time: slope", open_low=True
+    "decay_rate",
+    0.5,
+    "exponential: factor; inverse_time, time_based: slope",
+    open_low=True,
   )
   flags.DEFINE_bool("staircase", False, "exponential, inverse_time: in steps")
-  flag_rules.number("drop", 0.1, "step_decay: factor", open_low=True)
-  flag_rules.duration("drop_every", "30%", "step_decay: time between drops")
+  flag_rules.number("drop", 0.1, "step_decay, step_drop: factor", open_low=True)
+  flag_rules.duration(
+    "drop_every", "30%", "step_decay, step_drop: time between drops"
+  )
+  pers = ("update", "epoch")
+  flags.DEFINE_enum("per", "update", pers, "time_based: what decay_rate is of")
+  flags.DEFINE_string(
+    "function",
+    None,
+    "function: package.module:name, a function of the epoch that gives the "
+    "rate, or of (epoch, lr)",
+  )
   flag_rules.durations(
     "boundaries", "50%,75%", "piecewise_constant, join: where parts begin"
   )
@@ -189,6 +219,9 @@ def _check_one(name):
   if name == "join" and len(parts) != len(boundaries()) + 1:
     rule = "name one schedule more than --boundaries has steps"
     flag_rules.stop(f"--parts must {rule}; got {FLAGS.parts!r}")
+  if name == "function" and ":" not in (FLAGS.function or ""):
+    rule = "be package.module:name with --schedule=function"
+    flag_rules.stop(f"--function must {rule}; got {FLAGS.function!r}")
   count = len(flag_rules.read_numbers(FLAGS.values))
   if name == "piecewise_constant" and count != len(boundaries()) + 1:
     rule = "have one number more than --boundaries has steps"

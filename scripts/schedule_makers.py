@@ -1,13 +1,17 @@
 """The kernels that the flags of `schedule_flags` describe."""
 
 import dataclasses
+import importlib
+import os
+import sys
 
 from absl import flags
 
 import flag_rules
 import kernels
 import schedule_flags
-from trainloop import durations
+from kernels import checks
+from trainloop import durations, recipes
 
 FLAGS = flags.FLAGS
 
@@ -57,6 +61,10 @@ class _Asked:
     return durations.to_steps(
       name, text, self.steps_per_epoch, self.total_steps, minimum
     )
+
+  def epochs(self, name):
+    """A duration in whole epochs, rounded up."""
+    return -(-self.steps(name, 1) // self.steps_per_epoch)
 
   @property
   def floor(self):
@@ -182,6 +190,53 @@ def _sweep(asked):
   return kernels.RangeSweep(low, asked.peak, asked.length, FLAGS.spacing)
 
 
+def _recipe(make):
+  """A maker that asks a recipe for its kernel."""
+
+  def found(asked):
+    epochs = -(-asked.length // asked.steps_per_epoch)
+    return make(asked).schedule_for(asked.steps_per_epoch, epochs)
+
+  return found
+
+
+def _sgdr(asked):
+  return recipes.sgdr(
+    asked.peak,
+    asked.epochs("cycle_len"),
+    FLAGS.cycle_mult,
+    FLAGS.peak_decay,
+    asked.floor,
+    FLAGS.cycles,
+    asked.momentum,
+  )
+
+
+def _autofit(asked):
+  given = {"momentum": asked.momentum} if asked.momentum else {}
+  return recipes.autofit(asked.peak, **given)
+
+
+def _time_based(asked):
+  return recipes.time_based(asked.peak, FLAGS.decay_rate, FLAGS.per)
+
+
+def _step_drop(asked):
+  return recipes.step_drop(asked.peak, FLAGS.drop, asked.epochs("drop_every"))
+
+
+def _function(asked):
+  module, _, name = FLAGS.function.partition(":")
+  sys.path.insert(0, os.getcwd())
+  try:
+    found = getattr(importlib.import_module(module), name)
+  except Exception as error:  # whatever a user's module may raise
+    reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    rule = f"a function that can be imported ({reason})"
+    checks.fail("function", FLAGS.function, rule)
+  return recipes.function(found, asked.peak)
+
+
 def _join(asked):
   ends = [*asked.boundaries, asked.length]
   starts = [0, *asked.boundaries]
@@ -210,4 +265,9 @@ _MAKERS = {
   "warmup_stable_decay": _stable,
   "range_sweep": _sweep,
   "join": _join,
+  "sgdr": _recipe(_sgdr),
+  "autofit": _recipe(_autofit),
+  "time_based": _recipe(_time_based),
+  "step_drop": _recipe(_step_drop),
+  "function": _recipe(_function),
 }

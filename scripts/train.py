@@ -15,13 +15,14 @@ from absl import app, flags, logging
 import datasets
 import device_flags
 import flag_rules
+import judging_flags
 import quiet
 import schedule_flags
 
 FLAGS = flags.FLAGS
 
 # The rate that suits an optimizer as the peak of a schedule.
-_PEAKS = {
+PEAKS = {
   "sgd": 0.1,
   "rmsprop": 1e-3,
   "adam": 3e-3,
@@ -45,14 +46,16 @@ _MODEL_USES = {
 
 def define_flags():
   """Defines all flags of the script."""
-  _define_data_flags()
-  _define_model_flags()
+  define_data_flags()
+  define_model_flags()
   schedule_flags.define()
   _define_loop_flags()
+  judging_flags.define()
   flag_rules.show_in_help()
 
 
-def _define_data_flags():
+def define_data_flags():
+  """Defines the flags of the data."""
   flags.DEFINE_enum("dataset", "digits", datasets.NAMES, "what to train on")
   flags.DEFINE_string(
     "data_path", None, "file to read: .npz (x_train, y_train, x_val ...), .csv"
@@ -74,7 +77,8 @@ def _define_data_flags():
   flag_rules.integer("batch_size", 32, "examples of one update", 1)
 
 
-def _define_model_flags():
+def define_model_flags():
+  """Defines the flags of model and optimizer."""
   flags.DEFINE_string(
     "model",
     "mlp",
@@ -92,7 +96,7 @@ def _define_model_flags():
   flag_rules.number("dropout", 0.0, "dropout before the last layer", high=0.9)
   flag_rules.integer("num_words", 20000, "imdb: words that are kept", 4)
   flag_rules.integer("embedding_dim", 50, "embedding_bag: size of a word", 1)
-  flags.DEFINE_enum("optimizer", "sgd", tuple(_PEAKS), "Keras optimizer")
+  flags.DEFINE_enum("optimizer", "sgd", tuple(PEAKS), "Keras optimizer")
   flag_rules.number(
     "momentum", None, "sgd, rmsprop: own momentum, unset: 0.9", high=0.999
   )
@@ -119,13 +123,6 @@ def _define_loop_flags():
   flag_rules.integer(
     "accumulate", 1, "micro-batches that --batch_size is computed in", 1
   )
-  flag_rules.integer(
-    "early_stopping", None, "stop after this many validations not better", 0
-  )
-  flag_rules.integer(
-    "reduce_on_plateau", None, "lr x 0.1 after this many not better", 1
-  )
-  flags.DEFINE_string("monitor", "val_loss", "metric that those two watch")
   flag_rules.duration("validate_every", "1ep", "time between validations")
   flag_rules.duration("checkpoint_every", "1ep", "time between checkpoints")
   flag_rules.integer("keep", 2, "checkpoints that stay", 1)
@@ -145,6 +142,18 @@ def _define_loop_flags():
   flag_rules.integer("rewind_limit", 3, "rewind: how often", 1)
   flag_rules.integer(
     "seed", 0, "of weights, data order and dropout", 0, 2**32 - 1
+  )
+  flag_rules.number(
+    "resident_mb",
+    None,
+    "MB of data that may stand on the device (a quarter of its free memory)",
+    open_low=True,
+  )
+  flag_rules.number(
+    "staging_mb",
+    256.0,
+    "MB for the batches of windows when the data is larger",
+    open_low=True,
   )
   flag_rules.integer("log_every", 1, "steps between logged rows", 1)
   flags.DEFINE_string(
@@ -166,16 +175,14 @@ def _define_loop_flags():
   flags.register_validator("steps_per_loop", accept)
 
 
-def check_flags():
-  """Rules about several flags, before TensorFlow is imported."""
+def check_data_and_model():
+  """Rules about the flags of data, model and optimizer."""
   if FLAGS.dataset in datasets.NEED_PATH and not FLAGS.data_path:
     flag_rules.stop(f"--dataset={FLAGS.dataset} needs --data_path=FILE")
   if FLAGS.dataset == "digits" and FLAGS.data_path:
     flag_rules.stop("--data_path has no effect with --dataset=digits")
   if FLAGS.data_path and not os.path.isfile(FLAGS.data_path):
     flag_rules.stop(f"--data_path={FLAGS.data_path} is not a file")
-  if FLAGS.workdir == "":
-    flag_rules.stop("--workdir must be a folder's path; got ''")
   if FLAGS["max_length"].present and FLAGS.dataset != "imdb":
     flag_rules.stop(
       f"--max_length has no effect with --dataset={FLAGS.dataset}"
@@ -184,9 +191,6 @@ def check_flags():
   if FLAGS.model not in _MODEL_USES and ":" not in FLAGS.model:
     rule = f"one of {known}, or package.module:function"
     flag_rules.stop(f"--model must be {rule}; got {FLAGS.model!r}")
-  _check_run_flags()
-  schedule_flags.check()
-  device_flags.check()
   flag_rules.refuse_unused("model", _MODEL_USES)
   if FLAGS.bias_correction == "exact" and FLAGS.optimizer not in _EXACT:
     choice = f"--optimizer={FLAGS.optimizer}"
@@ -196,9 +200,17 @@ def check_flags():
     if FLAGS[name].present and FLAGS.optimizer not in able:
       choice = f"--optimizer={FLAGS.optimizer}"
       flag_rules.stop(f"--{name} has no effect with {choice}")
-  watched = (FLAGS.early_stopping, FLAGS.reduce_on_plateau) != (None, None)
-  if FLAGS["monitor"].present and not watched:
-    flag_rules.stop("--monitor needs --early_stopping or --reduce_on_plateau")
+
+
+def check_flags():
+  """Rules about several flags, before TensorFlow is imported."""
+  check_data_and_model()
+  if FLAGS.workdir == "":
+    flag_rules.stop("--workdir must be a folder's path; got ''")
+  _check_run_flags()
+  schedule_flags.check()
+  judging_flags.check()
+  device_flags.check()
 
 
 def _check_run_flags():
@@ -235,7 +247,7 @@ def main(argv):
   try:
     strategy = device_flags.strategy(quiet.startup(), FLAGS.dry_run)
     with trainloop.peers.watched():
-      job.run(FLAGS, _PEAKS, strategy)
+      job.run(FLAGS, PEAKS, strategy)
   except (checks.ArgumentError, datasets.DataError) as error:
     flag_rules.stop(error)
   except trainloop.MissingPeerError as error:

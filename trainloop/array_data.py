@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from kernels import checks
-from trainloop import shuffle, structures
+from trainloop import shuffle, staging, structures
+from trainloop.dataset_data import DatasetData
 
 
 class ArrayData:
@@ -57,7 +58,8 @@ class ArrayData:
       structures.arrays("sample_weight", sample_weight),
     )
     self.num_examples = self._check_lengths()
-    self._resident = self._crc32 = None
+    self._resident = self._crc32 = self._memory = None
+    self._stretch, self._fixed = 1, False
 
   def _check_lengths(self):
     found = structures.leaves(self.arrays[0])
@@ -120,10 +122,31 @@ class ArrayData:
     """All targets, for checks; None without."""
     return self.arrays[1]
 
+  def place(self, jit, memory):
+    """Decides whether the arrays go to the device, or batch by batch.
+
+    Args:
+      jit: whether XLA compiles, and a stretch of batches has a fixed length.
+      memory: a `staging.Memory`.
+    """
+    self._fixed = jit
+    streams = not memory.holds(staging.size_of(self.arrays))
+    self._memory = memory if streams else None
+    self._resident = None if streams else self._resident
+
   @property
   def most_steps(self):
-    """Most steps of a window: its indices take at most 16 MB."""
-    return max(1, 2**22 // self.batch_size)
+    """Most steps of a window: its indices take at most 16 MB, and its batches
+    what may be staged if they are not on the device."""
+    steps = max(1, 2**22 // self.batch_size)
+    if self._memory is None:
+      return steps
+    one = staging.size_of(self.example) / 2 * self.batch_size
+    return min(steps, self._memory.steps(one))
+
+  def stage(self, steps):
+    """Takes the most steps of a window, for batches that are staged."""
+    self._stretch = steps
 
   @property
   def crosses(self):
@@ -153,7 +176,9 @@ class ArrayData:
       count: steps, at most `cut(first)`; they may go on into later epochs.
 
     Returns:
-      (tensors of the whole data, int32 indices (count, batch), count).
+      (tensors of the whole data, int32 indices (count, batch), count); or, of
+      arrays that are not on the device, the window's batches, and where they
+      stand among them, int32 (count,).
     """
     del strategy
     blocks, done = [], 0
@@ -161,7 +186,13 @@ class ArrayData:
       n = min(count - done, self.steps_per_epoch - first)
       blocks.append(self._indices(epoch, first, n))
       epoch, first, done = epoch + 1, 0, done + n
-    return self._tensors(), np.concatenate(blocks), count
+    indices = np.concatenate(blocks)
+    if self._memory is None:
+      return self._tensors(), indices, count
+    whole = self._fixed and indices.shape[1] == self.batch_size
+    steps = self._stretch if whole else count
+    staged = staging.stretch(self.arrays, indices, steps)
+    return staged, np.arange(count, dtype=np.int32), count
 
   def _indices(self, epoch, first, count):
     """int32 (count, batch): examples of some steps of an epoch."""
@@ -177,9 +208,11 @@ class ArrayData:
 
     Returns:
       (tensors of the whole data, indices (n, batch), indices (1, rest)), all
-      examples in the order of the arrays, without an empty block.
+      examples in the order of the arrays, without an empty block. Of arrays
+      that are not on the device, as `DatasetData.evaluation`.
     """
-    del strategy
+    if self._memory is not None:
+      return self._dataset().evaluation(strategy)
     whole = self.num_examples // self.batch_size * self.batch_size
     index = tf.range(self.num_examples, dtype=tf.int32)
     blocks = []
@@ -188,6 +221,26 @@ class ArrayData:
     if whole < self.num_examples:
       blocks.append(index[None, whole:])
     return self._tensors(), *blocks
+
+  def _dataset(self):
+    """The batches in the order of the arrays, as they are read."""
+    size = self.batch_size
+
+    def batches():
+      for first in range(0, self.num_examples, size):
+        yield cut(slice(first, first + size))
+
+    def cut(part):
+      return structures.map_leaves(lambda array: array[part], given)
+
+    given = self.arrays[: 2 if self.arrays[2] is None else 3]
+    spec = structures.map_leaves(
+      lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype), given
+    )
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=spec)
+    steps = -(-self.num_examples // size)
+    known = tf.data.experimental.assert_cardinality(steps)
+    return DatasetData(dataset.apply(known))
 
   def _tensors(self):
     """(x, y, sample_weight) as tensors on the device, copied once."""

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from kernels import checks
-from trainloop import structures
+from trainloop import staging, structures
 
 
 class DatasetData:
@@ -28,8 +28,6 @@ class DatasetData:
   """
 
   identity = {"num_examples": None}
-  fixed_batches = False
-  most_steps = sys.maxsize
 
   def __init__(self, dataset, steps_per_epoch=None, name="data"):
     spec = dataset.element_spec
@@ -43,7 +41,9 @@ class DatasetData:
       steps = _count(name, dataset)
     self.steps_per_epoch = steps
     self.dataset = dataset
-    self._first = self._iterator = self._next = None
+    self._first = self._memory = None
+    self._stretch = self._left = 0
+    self._iterator = self._next = self._staged = None
 
   @property
   def example(self):
@@ -54,14 +54,45 @@ class DatasetData:
     return self._first
 
   @property
-  def batch_size(self):
-    """Examples of the first batch, int."""
-    return len(structures.leaves(self.example)[0])
-
-  @property
   def targets(self):
     """The first batch's targets, for checks."""
     return self.example[1]
+
+  @property
+  def fixed_batches(self):
+    """Whether all batches are known to have one shape."""
+    leaves = structures.leaves(self.dataset.element_spec)
+    return all(
+      isinstance(leaf, tf.TensorSpec) and leaf.shape.is_fully_defined()
+      for leaf in leaves
+    )
+
+  @property
+  def batch_size(self):
+    """Examples of the first batch; with `fixed_batches`, of every one."""
+    known = structures.leaves(self.dataset.element_spec)[0].shape[0]
+    return known or len(structures.leaves(self.example)[0])
+
+  def place(self, jit, memory):
+    """Decides whether batches go to the device one by one or as a stretch.
+
+    Args:
+      jit: whether XLA compiles: it takes stretches.
+      memory: a `staging.Memory`.
+    """
+    self._memory = memory if jit and self.fixed_batches else None
+
+  @property
+  def most_steps(self):
+    """Most steps of a window."""
+    if self._memory is None:
+      return sys.maxsize
+    return self._memory.steps(staging.size_of(self.dataset.element_spec))
+
+  def stage(self, steps):
+    """Takes the most steps of a window, for batches that are staged."""
+    if steps != self._stretch:
+      self._stretch, self._next = steps, None
 
   @property
   def crosses(self):
@@ -70,24 +101,44 @@ class DatasetData:
 
   def cut(self, first):
     """Steps from step `first` of an epoch that may share a window."""
-    return sys.maxsize if self.endless else self.steps_per_epoch - first
+    rest = self.steps_per_epoch - first
+    if self._memory is None:
+      return sys.maxsize if self.endless else rest
+    known = self._next is not None and self._next % self.steps_per_epoch
+    goes_on = known == first and (self.endless or first)
+    within = (goes_on and self._left) or self._stretch
+    return within if self.endless else min(rest, within)
 
   def training(self, strategy, epoch, first, count):
     """As `ArrayData.training`: (iterator, any, n); a new pass at step 0.
 
+    For XLA, (batches of some steps, int32 (count,) where in them, count).
     A fit that goes on inside an epoch skips the batches before, one by one.
     """
     at = epoch * self.steps_per_epoch + first
     if self.endless:
       first = at
     if at != self._next or (first == 0 and not self.endless):
-      self._iterator = self._pass(strategy, skip=first)
+      self._iterator, self._left = self._pass(strategy, skip=first), 0
     self._next = at + count
-    return self._iterator, tf.zeros([1, 1], tf.int32), count
+    if self._memory is None:
+      return self._iterator, tf.zeros([1, 1], tf.int32), count
+    return (*self._staged_at(count), count)
+
+  def _staged_at(self, count):
+    """The stretch that the next `count` batches stand in, and where."""
+    if not self._left:
+      batches = (*next(self._iterator), None)[:3]
+      self._length = self._left = structures.leaves(batches)[0].shape[0]
+      self._staged = staging.padded(batches, self._stretch)
+    first = self._length - self._left
+    self._left -= count
+    return self._staged, np.arange(first, first + count, dtype=np.int32)
 
   def evaluation(self, strategy):
     """As `ArrayData.evaluation`: (iterator of a fresh pass, int32 n)."""
-    return self._pass(strategy), tf.constant(self.steps_per_epoch)
+    dataset = self._shared(strategy, self.dataset)
+    return iter(dataset), tf.constant(self.steps_per_epoch)
 
   def again(self):
     """The same data, read from its start, which leaves this one alone."""
@@ -95,11 +146,16 @@ class DatasetData:
     other._iterator = other._next = None
     return other
 
-  def _pass(self, strategy, skip=0):
+  def _pass(self, strategy, skip):
     dataset = self.dataset.skip(skip) if skip else self.dataset
+    if self._memory is None:
+      return iter(self._shared(strategy, dataset))
+    return iter(dataset.batch(self._stretch).prefetch(1))
+
+  def _shared(self, strategy, dataset):
     if strategy.num_replicas_in_sync > 1:
-      dataset = strategy.experimental_distribute_dataset(dataset)
-    return iter(dataset)
+      return strategy.experimental_distribute_dataset(dataset)
+    return dataset
 
 
 def _count(name, dataset):

@@ -21,10 +21,6 @@ _SLOW_ON_CPU = (
   "DepthwiseConv2dNative",
   "Conv2DBackpropFilter",
   "Conv3DBackpropFilterV2",
-  # Its random bits come out of one long loop over every element.
-  "StatelessRandomUniformV2",
-  "StatelessRandomNormalV2",
-  "StatelessTruncatedNormalV2",
 )
 # Ops that XLA cannot compile, or only for shapes that never change.
 _NOT_IN_XLA = (
@@ -93,7 +89,7 @@ def _obstacle(strategy, source):
   if strategy.num_replicas_in_sync > 1:
     return "with several replicas"
   if not source.fixed_batches:
-    return "with a dataset whose batch size is not fixed"
+    return "as the dataset's batches may differ in size (see drop_remainder)"
   return ""
 
 

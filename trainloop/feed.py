@@ -1,10 +1,11 @@
 """How batches enter a compiled call, and the calls compiled for them."""
 
+import contextlib
 import functools
 
 import tensorflow as tf
 
-from trainloop import distribution, structures
+from trainloop import distribution, randomness, structures
 from trainloop import step as step_lib
 
 
@@ -12,8 +13,9 @@ class Feed:
   """Compiles bodies that read batches, once for all data of one kind.
 
   A source is the (x, y, sample_weight) tensors of the whole data, read at
-  int32 indices (n, batch); or an iterator of a (distributed) dataset, read
-  int32 n times. Both enter as arguments: no new data, no other n retraces.
+  int32 indices (n, batch); or those of some batches, (steps, batch, ...), read
+  at int32 (n,); or an iterator of a (distributed) dataset, read int32 n times.
+  All enter as arguments: no new data, no other n retraces.
 
   Args:
     strategy: the `tf.distribute.Strategy`.
@@ -50,9 +52,14 @@ class Feed:
       kind = spec = tf.type_spec_from_value(source)
     places = [_spec(one, 2, jit) for one in where]
     key = (body, repr(kind), repr(places))
+
+    def traced(flat, *where):
+      with randomness.vectorised() if jit else contextlib.nullcontext():
+        return body(functools.partial(fetch, flat), *where)
+
     if key not in self._compiled:
       self._compiled[key] = tf.function(
-        lambda flat, *where: body(functools.partial(fetch, flat), *where),
+        traced,
         input_signature=[spec, *places],
         autograph=False,
         jit_compile=jit,
@@ -74,11 +81,16 @@ class Feed:
     )
 
   def _gather(self, source, flat, indices, i):
-    """Row i's examples, each replica its contiguous share."""
+    """Batch i's examples, each replica its contiguous share."""
     row, arrays = indices[i], structures.pack(source, flat)
+    if indices.shape.rank == 1:  # batches, of which it is one
+      arrays = structures.map_leaves(lambda batches: batches[row], arrays)
+      row = tf.range(tf.shape(flat[0])[1])
     size = row.shape[0] or tf.shape(row)[0]
 
     def gather():
+      if self._replicas == 1 and indices.shape.rank == 1:
+        return arrays
       context = tf.distribute.get_replica_context()
       mine = distribution.share(
         row, context.replica_id_in_sync_group, self._replicas

@@ -126,8 +126,9 @@ class Fit:
     """(updates of the window from `step`, what it takes)."""
     epoch, inside = self.plan.position(step)
     until = self.plan.until_event(step)
-    n = min(self.pace.steps, until, source.cut(inside))
-    n = self.plan.with_ends(step, n, self.window.most_ends)
+    limits = self.window.limits
+    n = min(self.pace.steps, limits.updates, until, source.cut(inside))
+    n = self.plan.with_ends(step, n, limits.ends)
     ends = self.plan.ends_inside(step, n)
     return n, (*source.training(self.strategy, epoch, inside, n), ends)
 

@@ -12,8 +12,8 @@ from trainloop import (
   make,
   peers,
   planning,
-  preflight,
   shared_records,
+  staging,
 )
 from trainloop import data as data_lib
 from trainloop.numerics import Numerics
@@ -65,6 +65,8 @@ class TrainLoop:
     accumulate: micro-batches that an update's batch is computed in, int >= 1.
     log_every: write each row whose step is a multiple of this, int >= 1.
     seed: seeds Keras before a callable `model` is called.
+    resident_mb, staging_mb: see `staging.Memory`: how much data may stand on
+      the device, and how much of other data is on its way there.
     verbose: whether to show progress.
 
   Raises:
@@ -97,6 +99,8 @@ class TrainLoop:
     accumulate=1,
     log_every=1,
     seed=0,
+    resident_mb=None,
+    staging_mb=256.0,
     verbose=True,
   ):
     checks.choice("compile", compile, engine.CHOICES)
@@ -117,17 +121,16 @@ class TrainLoop:
       make.strategy(strategy),
       model,
       optimizer,
-      loss,
-      metrics,
-      loss_weights,
+      (loss, metrics, loss_weights),
       make.judging(early_stopping, reduce_on_plateau),
       seed,
       compile,
       bias_correction,
       Numerics(mixed_precision, accumulate),
       skips=self._guard == "skip",
+      memory=staging.Memory(resident_mb, staging_mb),
     )
-    workers = self._parts.workers
+    workers, self._saves = self._parts.workers, workdir is not None
     self._workdir = workdir if workers.is_chief else None
     self._progress = Progress(quiet=not (verbose and workers.is_chief))
     self._extra = {"log_every": log_every, "on_nonfinite": repr(self._guard)}
@@ -222,14 +225,8 @@ class TrainLoop:
     asked = fingerprint.of(
       self._parts, source, epochs, schedule, self._every, self._extra
     )
-    preflight.check_validation(
-      self._parts.state.judge.monitors,
-      validation,
-      asked["validate_steps"],
-      asked["steps_per_epoch"] * epochs,
-    )
     limits = planning.limits(
-      self._parts, asked, source, validation, self._pace.most, self._workdir
+      self._parts, asked, source, validation, self._pace.most, self._saves
     )
     window = self._parts.window(schedule, limits)
     if self._records is None:
@@ -246,7 +243,14 @@ class TrainLoop:
         begun = planning.begin(self._parts, asked, schedule, begins)
         entry = self._records.start_fit(begun, asked)
       self._schedule = schedule
-      running = self._running()
+      running = Running(
+        parts=self._parts,
+        records=self._records,
+        pace=self._pace,
+        progress=self._progress,
+        stop=self._stop,
+        guard=self._guard,
+      )
       try:
         finished = running.run(
           entry, schedule, window, limits.acts, source, validation
@@ -301,16 +305,6 @@ class TrainLoop:
     self._parts.build(source)
     self._parts.check("data", source)
     return self._parts.evaluate(source)
-
-  def _running(self):
-    return Running(
-      parts=self._parts,
-      records=self._records,
-      pace=self._pace,
-      progress=self._progress,
-      stop=self._stop,
-      guard=self._guard,
-    )
 
   def coming_schedule(self, source):
     """The `kernels.Schedule` that a fit on a data source would follow."""

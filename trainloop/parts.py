@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from kernels import checks
-from trainloop import bias_correction, engine, make, preflight
+from trainloop import bias_correction, engine, make, preflight, staging
 from trainloop.evaluation import Evaluation
 from trainloop.hyperparameters import Binding
 from trainloop.judge import Judge
@@ -18,32 +18,22 @@ from trainloop.watch import Watch
 from trainloop.window import Window
 from trainloop.workers import Workers
 
-_OPTIONS = (
-  "momentum",
-  "nesterov",
-  "beta_1",
-  "beta_2",
-  "weight_decay",
-  "clipnorm",
-  "clipvalue",
-  "global_clipnorm",
-  "use_ema",
-)
-
 
 class Parts:
   """What a loop is made of; some of it only once the first data comes.
 
   Args:
     strategy: the `tf.distribute.Strategy`.
-    model, optimizer, loss, metrics, loss_weights, seed, compile: see
-      `TrainLoop`.
+    model, optimizer, seed, compile: see `TrainLoop`.
+    objective: (loss, metrics, loss_weights), as there.
     judging: (EarlyStopping or None, ReduceOnPlateau or None).
     bias_correction: see `Binding`.
     numerics: a `Numerics`.
-    skips: whether refused updates are passed over; see `Window`.
+    skips: whether refused updates are passed over; see `Update`.
+    memory: a `staging.Memory`; None for the default.
 
   Attributes:
+    loss, judging, numerics: as they were given.
     binding: the optimizer's `Binding`.
     engine: the `Engine`; None until `build`, like the next three.
     evaluation, state, metric_names: what they say.
@@ -56,21 +46,22 @@ class Parts:
     strategy,
     model,
     optimizer,
-    loss,
-    metrics,
-    loss_weights,
+    objective,
     judging,
     seed,
     compile,
     bias_correction,
     numerics,
     skips=False,
+    memory=None,
   ):
     self.strategy, self.judging = strategy, judging
-    self._numerics = numerics
+    self.numerics = numerics
     self.workers, self.per_replica = Workers(strategy), None
     self._compile, self._skips = compile, skips
-    self._loss, self._windows = loss, {}
+    self._memory = memory or staging.Memory()
+    self.loss, metrics, loss_weights = objective
+    self._windows = {}
     self.engine = self.state = self.evaluation = self.metric_names = None
     with strategy.scope():
       with numerics.scope():
@@ -80,7 +71,7 @@ class Parts:
       numerics.check_optimizer(self.binding.optimizer)
       self.model.compile(
         optimizer=self.binding.optimizer,
-        loss=loss,
+        loss=self.loss,
         metrics=metrics,
         loss_weights=loss_weights,
         auto_scale_loss=False,
@@ -114,9 +105,9 @@ class Parts:
     self._first, self._example = source, source.example
     model, optimizer = self.model, self.binding.optimizer
     with self.strategy.scope():
-      with self._numerics.scope():  # layers may make others when built
+      with self.numerics.scope():  # layers may make others when built
         self._output, self.metric_names = preflight.build(
-          model, self.strategy, source, self._loss
+          model, self.strategy, source, self.loss
         )
       make.check_scope(self.strategy, model, optimizer)
       monitors = [one.monitor for one in self.judging if one is not None]
@@ -129,15 +120,15 @@ class Parts:
       self._step.folds = jit and not tf.config.list_logical_devices("GPU")
       self.evaluation = Evaluation(self.strategy, self._step, jit)
       judge = Judge(model.weights, *self.judging)
-      scale = LossScale() if self._numerics.scales_loss else None
+      scale = LossScale() if self.numerics.scales_loss else None
       self.state = TrainState(judge, self._first_product(), scale)
       if self.workers.count > 1:
         metrics = self._step.metric_variables
         self.per_replica = PerReplica(self.strategy, metrics)
 
   def _make_step(self, source):
-    numerics, replicas = self._numerics, self.strategy.num_replicas_in_sync
-    numerics.check_parts(self.model, self._loss, replicas)
+    numerics, replicas = self.numerics, self.strategy.num_replicas_in_sync
+    numerics.check_parts(self.model, self.loss, replicas)
     moving = Moving(self.strategy, self.model, source.example)
     common = (self.model, self.binding.optimizer, moving)
     if numerics.accumulate == 1:
@@ -154,16 +145,21 @@ class Parts:
     """Refuses training data whose batches make no updates."""
     preflight.check_batch_size(source)
     replicas = self.strategy.num_replicas_in_sync
-    self._numerics.check_batches(source, replicas)
+    self.numerics.check_batches(source, replicas)
 
   def check(self, name, source):
     """Refuses data that does not fit the first; see `preflight`."""
     if source is not self._first:
       preflight.check_like(name, source, self._example)
-      preflight.check_targets(source, self._loss, self.model, self._output)
+      preflight.check_targets(source, self.loss, self.model, self._output)
+
+  def place(self, source):
+    """Has a data source decide where its batches stand; see `Memory`."""
+    source.place(self.engine.name == "xla", self._memory)
 
   def evaluate(self, source):
     """{metric name: float} over all examples of a data source."""
+    self.place(source)
     values = self.evaluation(*source.evaluation(self.strategy))
     return {name: float(value) for name, value in values.items()}
 
@@ -181,8 +177,7 @@ class Parts:
       ValueError: if the optimizer can't follow the schedule.
     """
     self.prepare(schedule)
-    capacity = self._capacity(limits)
-    key = (schedule, capacity, limits.ends)
+    key = (schedule, limits.updates, limits.ends)
     if key not in self._windows:
       self._windows[key] = self.new_window(schedule, limits, self._skips)
     return self._windows[key]
@@ -221,22 +216,7 @@ class Parts:
       jit=jit,
       skips=skips,
     )
-    return Window(
-      self.strategy,
-      update,
-      self.state,
-      self._capacity(limits),
-      limits.ends,
-      watch,
-    )
-
-  def _capacity(self, limits):
-    """Most updates of a window's XLA program; None in the graph.
-
-    At least 2: out of arrays with one row XLA makes another program, whose
-    loss may differ in the last bit.
-    """
-    return max(2, limits.updates) if self.engine.name == "xla" else None
+    return Window(self.strategy, update, self.state, limits, jit, watch)
 
   def watch(self, smoothing, divergence, validation):
     """A sweep's `Watch`; see there."""
@@ -267,27 +247,6 @@ class Parts:
   def traces(self):
     """How often a training window was traced."""
     return sum(window.traces for window in self._windows.values())
-
-  def identity(self):
-    """What training depends on besides data and schedule, as JSON types."""
-    optimizer = self.binding.optimizer
-    try:
-      config = optimizer.get_config()
-    except NotImplementedError:  # made with a schedule that has no config
-      config = {k: getattr(optimizer, k) for k in _OPTIONS
-                if hasattr(optimizer, k)}  # fmt: skip
-    # The schedule is compared on its own; names count objects of a process.
-    config = {
-      k: v for k, v in config.items() if k not in ("learning_rate", "name")
-    }
-    stopping, plateau = (None if o is None else repr(o) for o in self.judging)
-    return {
-      "optimizer": {"kind": type(optimizer).__name__, **config},
-      "loss": repr(self._loss) if isinstance(self._loss, str) else None,
-      "early_stopping": stopping,
-      "reduce_on_plateau": plateau,
-      **self._numerics.identity,
-    }
 
   def moved(self):
     """{name: tf.Variables}: everything that training moves."""

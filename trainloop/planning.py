@@ -113,19 +113,31 @@ def curve(parts, found, schedule):
   return rates, momenta
 
 
-def limits(parts, asked, source, validation, most, workdir):
+def limits(parts, asked, source, validation, most, saves):
   """The `Limits` of a fit's windows; see `fit_plan.window_limits`.
 
   Args:
     parts, asked: see `plan`.
     source, validation: data sources, the latter may be None.
     most: most updates of a window.
-    workdir: where the run saves, or None.
+    saves: whether the run has a workdir, which all workers know alike.
+
+  Raises:
+    ValueError: if the run would never see a validation that it needs.
   """
-  return window_limits(
+  preflight.check_validation(
+    parts.state.judge.monitors,
+    validation,
+    asked["validate_steps"],
+    asked["steps_per_epoch"] * asked["epochs"],
+  )
+  parts.place(source)
+  found = window_limits(
     asked,
     min(most, source.most_steps),
     validates=validation is not None or bool(parts.state.judge.monitors),
-    saves=workdir is not None,
+    saves=saves,
     crosses=source.crosses,
   )
+  source.stage(found.updates)
+  return found

@@ -11,7 +11,7 @@ import numpy as np
 import kernels
 from kernels import checks
 from trainloop import data as data_lib
-from trainloop import durations, peers, suggestions
+from trainloop import durations, peers, suggestions, sweep_output
 from trainloop.fit_plan import Limits
 from trainloop.snapshot import Snapshot
 
@@ -70,14 +70,10 @@ class Sweep:
 
   def plot(self, path):
     """Draws losses and their change over the learning rate; see `plots`."""
-    from trainloop import sweep_output
-
     sweep_output.save_png(path, {self.name: self})
 
   def save(self, folder):
     """Writes PNG, CSV and a TensorBoard run; see `sweep_output.save`."""
-    from trainloop import sweep_output
-
     sweep_output.save(folder, {self.name: self})
 
 
@@ -204,7 +200,9 @@ def _run(parts, schedule, source, watch):
   state.schedule_start.assign(state.global_step)
   state.judge.scale.assign(1.0)
   state.rate_scale.assign(1.0)
-  most = min(_MOST, total, source.steps_per_epoch)
+  parts.place(source)
+  most = min(_MOST, total, source.steps_per_epoch, source.most_steps)
+  source.stage(most)
   window = parts.new_window(schedule, Limits((), most, 0), False, watch)
   blocks, done, ended = [], 0, False
   while done < total and not ended:

@@ -41,34 +41,34 @@ class Window:
     strategy: the `tf.distribute.Strategy` of model and optimizer.
     update: the `Update` that it repeats.
     state: the run's `TrainState`.
-    capacity: most updates of a call of the XLA engine, one program for all
-      up to it; None for the graph engine, which takes any number.
-    most_ends: most ends of epochs inside a window.
+    limits: the `Limits` of its calls.
+    jit: whether XLA compiles it: then one program serves calls of up to
+      `limits.updates`.
     watch: looks at each row in graph, gives the row to keep and whether it
       ends the window; None for training.
   """
 
-  def __init__(
-    self, strategy, update, state, capacity=None, most_ends=0, watch=None
-  ):
+  def __init__(self, strategy, update, state, limits, jit=False, watch=None):
     self._strategy = strategy
     self._update = update
     self._state = state
-    self._capacity = capacity
-    self.most_ends = most_ends
+    self.limits = limits
+    # Out of arrays with one row XLA makes another program, whose loss may
+    # differ in the last bit.
+    self._capacity = max(2, limits.updates) if jit else None
     self._watch = watch
-    self._feed = feed.Feed(strategy, jit=capacity is not None)
+    self._feed = feed.Feed(strategy, jit=jit)
 
   def __call__(self, source, indices, n, ends=()):
     """Does n updates, one a batch; one that is not finite is not applied.
 
     Args:
       source: see `Feed`.
-      indices: int32 (n, batch), the examples of each update; for an iterator
-        anything.
+      indices: int32 (n, batch), the examples of each update, or (n,), where
+        its batch stands; for an iterator anything.
       n: int.
       ends: ints in (0, n), rising: numbers of updates after which an epoch
-        ends; at most `most_ends`. One that ends with the window is left to
+        ends; at most `limits.ends`. One that ends with the window is left to
         the caller.
 
     Returns:
@@ -77,9 +77,9 @@ class Window:
     if self._capacity is not None:
       # A short window shares the program of a full one. The partial last
       # batch of an epoch has a shape, and so a program, of its own.
-      missing = self._capacity - n
-      indices = np.pad(indices, [(0, missing), (0, 0)]) if missing else indices
-    ends = [*ends, *[n] * (1 + self.most_ends - len(ends))]
+      missing = [(0, self._capacity - n), *[(0, 0)] * (indices.ndim - 1)]
+      indices = np.pad(indices, missing)
+    ends = [*ends, *[n] * (1 + self.limits.ends - len(ends))]
     found = self._feed.call(
       self._train,
       source,
@@ -119,7 +119,7 @@ class Window:
 
     rows = tf.TensorArray(tf.float32, size, element_shape=[len(COLUMNS)])
     loop = (tf.constant(0), tf.constant(False), state.totals(), rows)
-    if self.most_ends:
+    if self.limits.ends:
       loop, epochs, kept = self._epochs(until, loop, n, ends)
     else:
       loop, epochs, kept = until(n, *loop), tf.constant(0), None
@@ -139,7 +139,7 @@ class Window:
     """
     first = [tf.zeros([], tf.float64), *self._update.metrics()]
     kept = tuple(
-      tf.TensorArray(v.dtype, self.most_ends, element_shape=v.shape)
+      tf.TensorArray(v.dtype, self.limits.ends, element_shape=v.shape)
       for v in first
     )
 

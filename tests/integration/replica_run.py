@@ -158,6 +158,62 @@ def statistics(found, strategy):
   )
 
 
+def judging(found, strategy):
+  """Cuts, a stop judged by cycles and a sweep, all from reduced values."""
+
+  def make(rich):
+    return small.loop(
+      lambda: small.model(rich=rich),
+      OPTIMIZERS["sgd"],
+      strategy=strategy,
+      schedule=kernels.CosineRestarts(0.1, 9),
+      early_stopping=trainloop.EarlyStopping(
+        "val_loss", 2, min_delta=1.0, unit="cycle", restore="all"
+      ),
+      reduce_on_plateau=trainloop.ReduceOnPlateau(
+        "val_loss",
+        patience=2,
+        factor=0.5,
+        min_delta=1.0,
+        restore_best_first=True,
+      ),
+    )
+
+  data, valid = small.data(47, 10, drop_remainder=False), small.data(33, 16)
+  options = {"max_lr": 100.0, "steps": 60}
+  loop = make(rich=False)
+  sweep = trainloop.sweep_learning_rate(loop, data, **options)
+  history = loop.fit(data, 20, validation=valid)
+  found["judging/rates"] = history.rows["learning_rate"]
+  found["judging/weights"] = np.concatenate(
+    [w.numpy().ravel() for w in loop.model.trainable_variables]
+  )
+  found["judging/stop"] = f"{history.stop_reason} {loop.best['epoch']}"
+  found["sweep/rates"], found["sweep/losses"] = (
+    sweep.learning_rates,
+    sweep.losses,
+  )
+  found["sweep/diverged"] = sweep.diverged
+  rich = make(rich=True)
+  rich.fit(data, 2, validation=valid)
+  before = local_bytes(rich, strategy)
+  trainloop.sweep_learning_rate(rich, data, **options)
+  trainloop.sweep_learning_rate(
+    rich, data, on="validation", validation=small.data(32, 8), **options
+  )
+  found["sweep/untouched"] = local_bytes(rich, strategy) == before
+
+
+def local_bytes(loop, strategy):
+  """Hash of all that training moves, on every replica of this process."""
+  return small.digest(
+    part
+    for group in loop.parts.moved().values()
+    for variable in group
+    for part in strategy.experimental_local_results(variable)
+  )
+
+
 def windows(found, strategy):
   """Bytes of a run in windows of 1, 7 and 100 updates."""
   for length in (1, 7, 100):
@@ -179,6 +235,7 @@ def main(kind, count, folder):
     train(found, strategy, name)
   uneven(found, strategy)
   statistics(found, strategy)
+  judging(found, strategy)
   if kind == "mirrored" and count == "2":
     windows(found, strategy)
   index = trainloop.workers.Workers(strategy).index

@@ -1,5 +1,6 @@
 """plot_schedule.py as its users run it."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 import kernels
 import schedule_flags
 import scripts_run
+from trainloop import recipes
 
 
 def plot(*flags, cwd, options=()):
@@ -72,7 +74,13 @@ def test_every_kernel_has_a_flag(tmp_path):
     if isinstance(kind, type) and issubclass(kind, kernels.Schedule)
   }
   # Warmup and Scaled are --warmup and --scale, on any of them.
-  assert set(schedule_flags.USES) == every - {"schedule", "warmup", "scaled"}
+  kinds = every - {"schedule", "warmup", "scaled"}
+  made = {
+    name
+    for name, make in vars(recipes).items()
+    if inspect.isfunction(make) and make.__module__ == recipes.__name__
+  }
+  assert set(schedule_flags.USES) == kinds | made
 
 
 BAD = [

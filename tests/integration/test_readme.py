@@ -16,7 +16,7 @@ def blocks(language):
 
 
 def test_the_script_runs_from_another_folder(tmp_path):
-  (script,) = blocks("python")
+  script, _ = blocks("python")
   assert len([line for line in script.splitlines() if line.strip()]) <= 20
   (tmp_path / "mine.py").write_text(script)
   done = subprocess.run(
@@ -35,6 +35,22 @@ def test_the_script_runs_from_another_folder(tmp_path):
   assert found, last
   assert float(found[1]) > 0.8
   assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
+
+
+def test_the_sweep_goes_on_from_the_script(tmp_path):
+  pytest.importorskip("matplotlib")
+  (tmp_path / "mine.py").write_text("".join(blocks("python")))
+  done = subprocess.run(
+    [sys.executable, "mine.py"],
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+    timeout=120,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  assert "{'valley': " in done.stdout.strip().splitlines()[-1]
+  assert (tmp_path / "runs" / "sweep" / "sweep.png").is_file()
 
 
 def commands():

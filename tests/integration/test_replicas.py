@@ -102,6 +102,27 @@ def test_synchronized_statistics(runs, name):
     )
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_cuts_stop_and_sweep_are_the_same_everywhere(runs, name):
+  want, found = runs["device1_0"], runs[name]
+  assert found["judging/stop"] == want["judging/stop"]
+  assert str(want["judging/stop"]).startswith("early_stopping")
+  rates = want["judging/rates"]
+  assert found["judging/rates"].tobytes() == rates.tobytes()
+  assert rates[9] == np.float32(0.1) and rates[18] < np.float32(0.06)
+  weights = [one["judging/weights"] for one in (found, want)]
+  np.testing.assert_allclose(*weights, rtol=1e-4, atol=1e-5)
+  assert found["sweep/rates"].tobytes() == want["sweep/rates"].tobytes()
+  assert want["sweep/diverged"] and 20 < len(want["sweep/rates"]) < 60
+  losses = [one["sweep/losses"] for one in (found, want)]
+  np.testing.assert_allclose(*losses, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["device1_0", *FILES])
+def test_a_sweep_restores_every_replica(runs, name):
+  assert runs[name]["sweep/untouched"]
+
+
 def test_windows_do_not_matter_under_mirrored(runs):
   found = {str(runs["mirrored2_0"][f"windows/{n}"]) for n in (1, 7, 100)}
   assert len(found) == 1

@@ -41,12 +41,6 @@ def test_convolutions_go_to_the_graph():
   assert chosen(layers, IMAGES, "xla").name == "xla"
 
 
-def test_dropout_goes_to_the_graph():
-  engine = chosen([keras.layers.Dropout(0.3), dense()])
-  assert engine.name == "graph"
-  assert "XLA is slow at StatelessRandomUniform" in engine.reason
-
-
 class Eigen(keras.layers.Layer):
   """An op that XLA has no kernel for, and that no list names."""
 

@@ -1,0 +1,90 @@
+"""Runs published experiments again and compares the figures.
+
+  python scripts/reproduce.py --experiment=imdb_sgdr --data_dir=../shared/data
+
+Runs several seeds of an experiment, prints a table of published against
+measured figures (mean and spread), and writes it as Markdown, JSON and PNG
+below --output. Seeds that the JSON there holds already are not run again.
+--quick takes a small part of the data: whether it runs, not what it reaches.
+"""
+
+import os
+
+from absl import app, flags
+
+import flag_rules
+import quiet
+
+FLAGS = flags.FLAGS
+# Known here so that a wrong name is refused before TensorFlow is imported.
+NAMES = (
+  "imdb_constant",
+  "imdb_sgdr_2x2",
+  "imdb_sgdr_1x2",
+  "imdb_autofit",
+  "imdb_one_cycle",
+  "ionosphere_time_based_update",
+  "ionosphere_time_based_epoch",
+  "ionosphere_step_drop",
+  "mnist_constant",
+  "mnist_sgdr",
+  "mnist_range_test",
+)
+
+
+def define_flags():
+  """Defines all flags of the script."""
+  flags.DEFINE_enum("experiment", None, (*NAMES, "all"), "which to run")
+  flags.mark_flag_as_required("experiment")
+  flags.DEFINE_string("data_dir", "../shared/data", "folder of the data files")
+  flag_rules.integer("seeds", None, "runs; unset: the experiment's own", 1)
+  flag_rules.integer("first_seed", 0, "seed of the first run", 0, 2**31)
+  flags.DEFINE_bool("quick", False, "a small part of the data, two epochs")
+  flags.DEFINE_string("output", "runs/reproduce", "folder for the results")
+  flag_rules.show_in_help()
+
+
+def main(argv):
+  del argv
+  if not os.path.isdir(FLAGS.data_dir):
+    flag_rules.stop(f"--data_dir={FLAGS.data_dir} is not a folder")
+  with quiet.startup():
+    import tensorflow as tf
+
+    import experiments
+
+    tf.config.list_logical_devices()
+  names = NAMES if FLAGS.experiment == "all" else (FLAGS.experiment,)
+  try:
+    os.makedirs(FLAGS.output, exist_ok=True)
+    for name in names:
+      _run(name, experiments.EXPERIMENTS[name])
+  except OSError as error:
+    flag_rules.stop(error, code=1)
+  except KeyboardInterrupt:
+    flag_rules.stop("interrupted; the same command goes on", code=130)
+
+
+def _run(name, experiment):
+  """Runs the seeds that are missing, and writes the experiment's files."""
+  import reproduce_report
+
+  path = os.path.join(FLAGS.output, name + ("_quick" * FLAGS.quick) + ".json")
+  report = reproduce_report.read(path, name, experiment, FLAGS.quick)
+  seeds = experiment.seeds if FLAGS.seeds is None else FLAGS.seeds
+  for seed in range(FLAGS.first_seed, FLAGS.first_seed + seeds):
+    if str(seed) not in report["runs"]:
+      print(f"{name}, seed {seed}", flush=True)
+      report["runs"][str(seed)] = reproduce_report.run(
+        experiment, seed, FLAGS.data_dir, FLAGS.quick
+      )
+      reproduce_report.write_json(path, report)
+  text = reproduce_report.markdown(report)
+  print(text)
+  reproduce_report.write(path, report, text)
+  print(f"wrote {path} and the same as .md and .png")
+
+
+if __name__ == "__main__":
+  define_flags()
+  app.run(main, flags_parser=flag_rules.parse)

@@ -1,0 +1,132 @@
+"""The results of an experiment: JSON that grows by a run, Markdown, PNG."""
+
+import dataclasses
+import datetime
+import json
+import math
+import os
+import platform
+import statistics
+import time
+
+import tensorflow as tf
+
+from trainloop import figures
+
+
+def read(path, name, experiment, quick):
+  """The report at `path`, or a new one without runs."""
+  report = {
+    "experiment": name,
+    "title": experiment.title,
+    "published": experiment.published,
+    "remark": experiment.remark,
+    "figure": experiment.figure,
+    "quick": quick,
+    "runs": {},
+  }
+  if os.path.isfile(path):
+    with open(path, encoding="utf-8") as file:
+      report["runs"] = json.load(file)["runs"]
+  return report
+
+
+def run(experiment, seed, folder, quick):
+  """One seed's entry: measures, curves, notes, time, machine and date."""
+  began = time.monotonic()
+  outcome = experiment.run(seed, folder, quick)
+  return {
+    **_plain(dataclasses.asdict(outcome)),
+    "seconds": round(time.monotonic() - began, 1),
+    "date": datetime.date.today().isoformat(),
+    "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    "tensorflow": tf.__version__,
+  }
+
+
+def markdown(report):
+  """The table of published against measured figures."""
+  runs = report["runs"].values()
+  lines = [
+    f"### {report['experiment']}: {report['title']}",
+    "",
+    "| measure | published | measured, mean | spread | each | n |",
+    "|---|---|---|---|---|---|",
+  ]
+  names = dict.fromkeys(name for one in runs for name in one["measures"])
+  for name in names:
+    values = [one["measures"][name] for one in runs]
+    known_values = [value for value in values if value is not None]
+    known = report["published"].get(name)
+    several = len(known_values) > 1
+    spread = statistics.stdev(known_values) if several else None
+    mean = statistics.mean(known_values) if known_values else None
+    each = ", ".join(map(_figure, values))
+    cells = (name, _figure(known), _figure(mean),
+             _figure(spread), each, len(values))  # fmt: skip
+    lines.append("| " + " | ".join(map(str, cells)) + " |")
+  seconds = sum(one["seconds"] for one in runs)
+  places = {f"{r['machine']}, TensorFlow {r['tensorflow']}" for r in runs}
+  dates = sorted({one["date"] for one in runs})
+  facts = f"{', '.join(sorted(places))}; {' to '.join(dates)}"
+  lines += ["", f"Spread: standard deviation. {facts}; {seconds:.0f} s in all."]
+  if report["remark"]:
+    remark = report["remark"]
+    lines.append(f"{remark[0].upper()}{remark[1:]}.")
+  if report["quick"]:
+    lines.append("A quick run on a part of the data: no measurement.")
+  return "\n".join(lines) + "\n"
+
+
+def _figure(value):
+  return "-" if value is None else f"{value:.4g}"
+
+
+def write_json(path, report):
+  """Writes the JSON, whole or not at all."""
+  with open(path + ".part", "w", encoding="utf-8") as file:
+    json.dump(_plain(report), file, indent=1, allow_nan=False)
+    file.write("\n")
+  os.replace(path + ".part", path)
+
+
+def _plain(value):
+  """As JSON has it: what is not finite becomes null."""
+  if isinstance(value, dict):
+    return {name: _plain(one) for name, one in value.items()}
+  if isinstance(value, (list, tuple)):
+    return [_plain(one) for one in value]
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
+  return value
+
+
+def write(path, report, text):
+  """Writes JSON, Markdown and PNG beside each other."""
+  write_json(path, report)
+  base = path.removesuffix(".json")
+  with open(base + ".md", "w", encoding="utf-8") as file:
+    file.write(text)
+  _draw(base + ".png", report)
+
+
+def _draw(path, report):
+  """A line a seed; of a range test the first seed's sweeps."""
+  runs = report["runs"]
+  if report["figure"]:
+    lines = {
+      f"seed {seed}": run["curves"][report["figure"]]
+      for seed, run in runs.items()
+    }
+    figures.save_lines(path, lines, "epoch", report["figure"])
+    return
+  curves = next(iter(runs.values()))["curves"]
+  names = [key.removesuffix(" loss") for key in curves if key.endswith(" loss")]
+  panels = {
+    label: {
+      name: (curves[f"{name} learning_rate"], curves[f"{name} {what}"])
+      for name in names
+    }
+    for label, what in (("loss", "loss"), ("loss change", "loss_change"))
+  }
+  figures.save_panels(path, panels, "learning rate", "log")

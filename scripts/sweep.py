@@ -1,0 +1,162 @@
+"""Learning-rate range sweep: what rates a model can be trained with.
+
+  python scripts/sweep.py --dataset=mnist --data_path=mnist.npz --model=cnn \\
+      --batch_size=250 --compare=sgd,adam --min_lr=1e-4 --max_lr=1 --steps=1ep
+
+Prints fastai's four suggestions, the rate of the fastest fall, and the range
+for a cyclical schedule; writes sweep.png, sweep.csv and a TensorBoard run an
+optimizer into --workdir. Takes the data and model flags of train.py.
+"""
+
+import sys
+
+from absl import app, flags, logging
+
+import datasets
+import device_flags
+import flag_rules
+import quiet
+import train
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+  """Defines all flags of the script."""
+  train.define_data_flags()
+  train.define_model_flags()
+  flag_rules.names(
+    "compare", "", "optimizers to sweep in place of --optimizer", train.PEAKS
+  )
+  flag_rules.number("min_lr", 1e-7, "first learning rate", open_low=True)
+  flag_rules.number("max_lr", 10.0, "last learning rate", open_low=True)
+  flag_rules.duration("steps", "100st", "length, as 100st or 1ep")
+  spacings = ("exponential", "linear")
+  flags.DEFINE_enum("spacing", "exponential", spacings, "how the rate rises")
+  places = ("train", "validation")
+  flags.DEFINE_enum("on", "train", places, "whose loss counts")
+  flag_rules.number("smoothing", 0.98, "of the smoothed losses", high=0.9999)
+  flag_rules.number(
+    "divergence",
+    4.0,
+    "end at a loss above this times the least smoothed one; 0: never",
+  )
+  flags.DEFINE_enum("compile", "auto", ("auto", "xla", "graph"), "engine")
+  device_flags.define()
+  flag_rules.integer("seed", 0, "of weights and data order", 0, 2**32 - 1)
+  flags.DEFINE_string("workdir", None, "folder for the files; unset: none")
+  flag_rules.show_in_help()
+
+
+def check_flags():
+  """Rules about several flags, before TensorFlow is imported."""
+  train.check_data_and_model()
+  device_flags.check()
+  if FLAGS.compare and FLAGS["optimizer"].present:
+    flag_rules.stop("--optimizer has no effect with --compare")
+  if FLAGS.min_lr >= FLAGS.max_lr:
+    rule = f"be above --min_lr={FLAGS.min_lr}"
+    flag_rules.stop(f"--max_lr must {rule}; got {FLAGS.max_lr}")
+  if 0 < FLAGS.divergence <= 1:
+    flag_rules.stop(f"--divergence must be 0 or > 1; got {FLAGS.divergence}")
+
+
+def main(argv):
+  del argv
+  check_flags()
+  if not FLAGS["verbosity"].present:
+    logging.set_verbosity(logging.WARNING)
+  with quiet.startup():
+    import trainloop
+    from kernels import checks
+  names = flag_rules.split(FLAGS.compare) or [FLAGS.optimizer]
+  try:
+    strategy = device_flags.strategy(quiet.startup())
+    with trainloop.peers.watched():
+      sweeps = _sweep(names, strategy)
+    if trainloop.workers.Workers(strategy).is_chief:
+      _show(sweeps)
+  except (checks.ArgumentError, datasets.DataError) as error:
+    flag_rules.stop(error)
+  except ModuleNotFoundError as error:
+    extra = "pip install 'trainloop-tf[examples]'"
+    flag_rules.stop(f"--workdir needs {error.name}: {extra}")
+  except trainloop.MissingPeerError as error:
+    flag_rules.stop(error)
+  except (trainloop.PeerError, OSError) as error:
+    flag_rules.stop(error, code=1)
+  except KeyboardInterrupt:
+    print("error: interrupted", file=sys.stderr)
+    sys.exit(130)
+
+
+def _show(sweeps):
+  """Prints the table, and writes the files."""
+  from trainloop import sweep_output
+
+  print(_table(sweeps))
+  if FLAGS.workdir is not None:
+    sweep_output.save(FLAGS.workdir, sweeps)
+    print(f"wrote sweep.png, sweep.csv and events to {FLAGS.workdir}")
+
+
+def _sweep(optimizers, strategy):
+  """{optimizer: Sweep}."""
+  import job
+  import trainloop
+
+  data = job.load(FLAGS)
+  source = trainloop.ArrayData(
+    data.x_train, data.y_train, batch_size=FLAGS.batch_size, seed=FLAGS.seed
+  )
+  valid = None
+  if FLAGS.on == "validation":
+    size = min(FLAGS.batch_size, len(data.x_val))
+    valid = trainloop.ArrayData(data.x_val, data.y_val, batch_size=size)
+  loops = {
+    name: trainloop.TrainLoop(
+      job.model_maker(FLAGS, data),
+      lambda name=name: job.optimizer(FLAGS, name, train.PEAKS[name]),
+      data.loss,
+      metrics=job.metrics(data),
+      strategy=strategy,
+      compile=FLAGS.compile,
+      bias_correction=FLAGS.bias_correction,
+      seed=FLAGS.seed,
+    )
+    for name in optimizers
+  }
+  return trainloop.compare_learning_rates(
+    loops,
+    source,
+    min_lr=FLAGS.min_lr,
+    max_lr=FLAGS.max_lr,
+    steps=FLAGS.steps,
+    spacing=FLAGS.spacing,
+    on=FLAGS.on,
+    validation=valid,
+    smoothing=FLAGS.smoothing,
+    divergence=FLAGS.divergence or None,
+  )
+
+
+def _table(sweeps):
+  """The suggestions, a line a sweep."""
+  names = ("valley", "slide", "steep", "minimum")
+  head = ("", "updates", *names, "fastest", "range from", "to")
+  lines = ["".join(f"{cell:>11}" for cell in head)]
+  for name, sweep in sweeps.items():
+    found = sweep.suggestions
+    rates = [*(found[n] for n in names), sweep.best_lr, *sweep.lr_range]
+    end = "!" if sweep.diverged else " "
+    count = f"{len(sweep.losses)}{end}"
+    cells = "".join(f"{rate:>11.3g}" for rate in rates)
+    lines.append(f"{name:>11}{count:>11}{cells}")
+  if any(sweep.diverged for sweep in sweeps.values()):
+    lines.append(f"{'':>11}! ended where the loss diverged")
+  return "\n".join(lines)
+
+
+if __name__ == "__main__":
+  define_flags()
+  app.run(main, flags_parser=flag_rules.parse)

@@ -1,0 +1,94 @@
+"""reproduce.py: every experiment runs, and its files say what was measured."""
+
+import json
+import statistics
+import subprocess
+import sys
+
+import pytest
+
+import experiments
+import reproduce
+import scripts_run
+
+FILES = {"imdb": "imdb.npz", "ionosphere": "ionosphere.csv"}
+
+
+def run(*flags, cwd):
+  script = scripts_run.ROOT / "scripts" / "reproduce.py"
+  return subprocess.run(
+    [sys.executable, str(script), *flags],
+    cwd=cwd,
+    timeout=600,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+def quick(name, folder, tmp_path, seeds=1):
+  done = run(
+    f"--experiment={name}",
+    f"--data_dir={folder}",
+    "--quick",
+    f"--seeds={seeds}",
+    "--output=out",
+    cwd=tmp_path,
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  path = tmp_path / "out" / f"{name}_quick.json"
+  report = json.loads(path.read_text())
+  table = path.with_suffix(".md").read_text()
+  assert table in done.stdout
+  png = path.with_suffix(".png").read_bytes()
+  assert png.startswith(b"\x89PNG") and len(png) > 5_000
+  return done, report, table
+
+
+def test_names_are_known_without_tensorflow():
+  assert set(reproduce.NAMES) == set(experiments.EXPERIMENTS)
+  for one in experiments.EXPERIMENTS.values():
+    assert one.published and one.seeds >= 3 and one.title
+
+
+def test_published_beside_measured(data_file, tmp_path):
+  pytest.importorskip("matplotlib")
+  folder = data_file("ionosphere.csv").removesuffix("/ionosphere.csv")
+  name = "ionosphere_step_drop"
+  _, report, table = quick(name, folder, tmp_path, seeds=2)
+  values = [
+    run["measures"]["val acc %, last"] for run in report["runs"].values()
+  ]
+  assert len(values) == 2 and report["quick"]
+  mean = f"{statistics.mean(values):.4g}"
+  cells = table.splitlines()[4].strip("| ").split(" | ")
+  assert cells[:3] == ["val acc %, last", "99.14", mean] and cells[-1] == "2"
+  assert "no measurement" in table
+  # Seeds that are there are not run again.
+  done, again, _ = quick(name, folder, tmp_path, seeds=3)
+  assert "seed 2" in done.stdout and "seed 1\n" not in done.stdout
+  assert again["runs"]["0"] == report["runs"]["0"] and len(again["runs"]) == 3
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", reproduce.NAMES)
+def test_every_experiment_runs(data_file, tmp_path, name):
+  pytest.importorskip("matplotlib")
+  path = data_file(FILES.get(name.split("_")[0], "mnist.npz"))
+  _, report, _ = quick(name, path.rpartition("/")[0], tmp_path)
+  experiment = experiments.EXPERIMENTS[name]
+  measures = report["runs"]["0"]["measures"]
+  assert set(experiment.published) <= set(measures)
+
+
+def test_what_is_not_there(tmp_path):
+  done = run("--experiment=none", cwd=tmp_path)
+  assert done.returncode == 2
+  done = run("--experiment=all", "--data_dir=missing", cwd=tmp_path)
+  assert done.returncode == 2
+  (line,) = scripts_run.error_lines(done)
+  assert "--data_dir=missing is not a folder" in line
+  empty = tmp_path / "empty"
+  empty.mkdir()
+  done = run("--experiment=imdb_autofit", f"--data_dir={empty}", cwd=tmp_path)
+  assert done.returncode == 1 and "Traceback" not in done.stderr

@@ -1,0 +1,60 @@
+"""sweep.py as its users run it."""
+
+import subprocess
+import sys
+
+import pytest
+
+import scripts_run
+
+
+def sweep(*flags, cwd, options=()):
+  script = scripts_run.ROOT / "scripts" / "sweep.py"
+  return subprocess.run(
+    [sys.executable, *options, str(script), *flags],
+    cwd=cwd,
+    timeout=240,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+def test_two_optimizers_compared(tmp_path):
+  pytest.importorskip("matplotlib")
+  done = sweep(
+    "--compare=sgd,adam", "--steps=2ep", "--workdir=out", cwd=tmp_path
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  lines = done.stdout.splitlines()
+  head = next(line for line in lines if "valley" in line).split()
+  assert head[:5] == ["updates", "valley", "slide", "steep", "minimum"]
+  rows = {line.split()[0]: line.split() for line in lines if line.strip()}
+  assert {"sgd", "adam"} <= set(rows)
+  assert all(float(rate) > 0 for rate in rows["sgd"][2:])
+  names = sorted(path.name for path in (tmp_path / "out").iterdir())
+  assert names == ["adam", "sgd", "sweep.csv", "sweep.png"]
+
+
+BAD = [
+  (["--min_lr=0"], "min_lr=0"),
+  (["--min_lr=2", "--max_lr=1"], "--max_lr must be above --min_lr=2.0"),
+  (["--steps=100"], "steps=100"),
+  (["--divergence=0.5"], "--divergence must be 0 or > 1"),
+  (["--compare=sgd,none"], "compare=sgd,none"),
+  (["--compare=sgd", "--optimizer=adam"], "--optimizer has no effect"),
+  (["--on=test"], "on=test"),
+  (["--smoothing=1"], "smoothing=1"),
+  (["--dataset=csv"], "--dataset=csv needs --data_path"),
+]
+
+
+@pytest.mark.parametrize(
+  ("flags", "names"), BAD, ids=[" ".join(c[0]) for c in BAD]
+)
+def test_bad_flags_are_refused_before_tensorflow(tmp_path, flags, names):
+  done = sweep(*flags, cwd=tmp_path, options=["-X", "importtime"])
+  assert done.returncode == 2 and " tensorflow" not in done.stderr
+  (line,) = scripts_run.error_lines(done)
+  assert names in line and "Traceback" not in done.stderr
+  assert not list(tmp_path.iterdir())
