@@ -74,7 +74,7 @@ class Numerics:
       return
     policy = f"mixed_{self.mixed_precision}"
     if low != [policy]:
-      rule = f"a callable, or of layers of the policy {policy!r}"
+      rule = f"of layers of the policy {policy!r}, as a callable makes them"
       checks.fail("model", ", ".join(sorted(found)), rule)
 
   def check_optimizer(self, optimizer):

@@ -171,6 +171,10 @@ BAD_RUNS = [
   (["--momentum=0.5"], "--momentum has no effect"),
   (["--model=own:broken"], "cannot be made (ZeroDivisionError"),
   (["--model=own:nothing"], "gave a NoneType, no keras.Model"),
+  (
+    ["--mixed_precision=float16", "--model=own:single"],
+    "`model` must be of layers of the policy 'mixed_float16'",
+  ),
   (["--model=missing.module:make"], "cannot be made (ModuleNotFoundError"),
   (["--schedule=warmup_cosine", "--warmup=30ep"], "`warmup_steps` must be"),
   (["--dataset=csv", "--data_path=empty.csv"], "has no rows"),
@@ -187,6 +191,9 @@ def test_what_needs_the_data_is_refused_before_step_1(tmp_path, flags, names):
   (tmp_path / "own.py").write_text(
     "def broken(shape, outputs):\n  1 / 0\n"
     "def nothing(shape, outputs):\n  pass\n"
+    "def single(shape, outputs):\n"
+    "  import keras\n"
+    "  return keras.Sequential([keras.layers.Dense(2, dtype='float32')])\n"
   )
   (tmp_path / "empty.csv").write_text("")
   objects = np.array([{"a": 1}] * 4, object)
@@ -280,6 +287,7 @@ def test_a_model_and_a_csv_of_ones_own(tmp_path):
     ("--optimizer=adagrad", "--schedule=constant", "--strategy=one_device"),
     ("--optimizer=adamw", "--bias_correction=exact", "--warmup=1ep"),
     ("--schedule=join", "--parts=linear,step_decay", "--boundaries=50%"),
+    ("--mixed_precision=float16", "--accumulate=4"),
   ],
   ids=lambda flags: flags[-2],
 )

@@ -35,8 +35,9 @@ def train(accumulate, engine, optimizer="sgd", net=None, data=None, **options):
   return loop, loop.fit(weighted() if data is None else data, 9)
 
 
-@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+  ("engine", "optimizer"), [("graph", "sgd"), ("graph", "adam"), ("xla", "sgd")]
+)
 def test_it_is_the_update_of_the_whole_batch(engine, optimizer):
   whole, want = train(1, engine, optimizer)
   loop, history = train(4, engine, optimizer)

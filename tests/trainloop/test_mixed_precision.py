@@ -94,10 +94,9 @@ def test_weights_and_gradients_are_float32(run):
   assert loop.traces == 1
 
 
-@pytest.mark.parametrize("steps_per_loop", [1, 100])
-def test_the_window_does_not_matter(run, steps_per_loop):
+def test_the_window_does_not_matter(run):
   engine, _, loop, history = run
-  other = make(engine, steps_per_loop)
+  other = make(engine, steps_per_loop=1)
   again = fit(other)
   assert small.state_of(other) == small.state_of(loop)
   for name, values in history.rows.items():
@@ -241,7 +240,7 @@ def test_ready_models_of_the_policy_are_taken():
     (
       "float32",
       "float16",
-      "`model` must be a callable, or of .*'mixed_float16'",
+      "`model` must be of layers of .*'mixed_float16'",
     ),
     ("float32", "bfloat16", "`model` must be .* 'mixed_bfloat16'.*'float32'"),
     ("mixed_float16", "bfloat16", "`model` must be .*; got 'mixed_float16'"),
