@@ -1,15 +1,23 @@
-"""What an update costs in each engine, model by model.
+"""How fast this loop is, beside others and beside itself.
 
-  python scripts/benchmark.py --engines --seconds=1 --repeats=5
+  python scripts/benchmark.py --compare --output=compare.json
+  python scripts/benchmark.py --engines --seconds=0.3 --repeats=3
+  python scripts/benchmark.py --logging --validation --short_epochs --dispatch \
+      --streamed --startup --steps --seconds=3
 
-Both engines run in one process and take turns; a row gives the medians, their
-ratio, and which engine the rule of `compile="auto"` chooses and why. A busy
-machine moves the times by a factor of up to two, the ratios less.
+Runners of one table take turns in one process (start-up and memory: in
+processes of their own), and each figure is the median of `--repeats` turns,
+its least and greatest beside it. A ratio is one of medians, with the 95 %
+bootstrap interval over the turns. A busy machine moves the times by a factor
+of up to two, the ratios less.
+
+"this loop" has everything on: OneCycle moving rate and momentum, the accuracy,
+rows with the gradient's norm, and the guard. "bare loop" is the same model in
+a hand-written compiled loop with a constant rate and nothing else. "fit,
+fastest" is Keras' fit with the best of steps_per_execution 1 and 100 and
+jit_compile on and off, found by a short trial. JAX, PyTorch and Orbit take
+part where they can be imported. The data are random.
 """
-
-import json
-import statistics
-import time
 
 from absl import app, flags
 
@@ -17,99 +25,94 @@ import flag_rules
 import quiet
 
 FLAGS = flags.FLAGS
+_MODES = {
+  "compare": "this loop, the bare one, Keras' fit, JAX, PyTorch and Orbit",
+  "engines": "both engines on every model, and what auto takes",
+  "steps": "fits of several lengths: time of an update, and memory",
+  "startup": "from the start of a process to its first update",
+  "logging": "without a workdir, and with one at log_every 1 and 100",
+  "validation": "with and without validation; evaluation alone",
+  "short_epochs": "10 updates an epoch, a validation each 10 epochs",
+  "dispatch": "what a window costs the host",
+  "streamed": "from a tf.data.Dataset",
+}
+_SMALL = "mlp_64_64_10"
 
 
 def define_flags():
   """Defines all flags of the script."""
-  flags.DEFINE_bool("engines", True, "compare the engines on every model")
+  for mode, text in _MODES.items():
+    flags.DEFINE_bool(mode, False, text)
   flags.DEFINE_string("only", "", "only models whose name contains this")
-  flag_rules.number("seconds", 0.5, "length of one timed fit", open_low=True)
-  flag_rules.integer("repeats", 5, "timed fits of each engine", 1)
+  flag_rules.number("seconds", 0.5, "length of one timed run", open_low=True)
+  flag_rules.integer("repeats", 5, "timed runs of each runner", 1)
+  flag_rules.number(
+    "patience", 30, "a runner whose shortest run takes more s is timed once"
+  )
+  flag_rules.integer(
+    "steps_per_epoch", 0, "updates of an epoch; 0: as many as suit the model", 0
+  )
+  flag_rules.numbers(
+    "step_counts",
+    "1000,10000,100000,1000000",
+    "with --steps: updates of the fits",
+    kind=int,
+    accept=lambda count: count > 0,
+    rule="integers > 0 separated by commas",
+  )
   flags.DEFINE_string("output", None, "JSON file to write")
   flag_rules.show_in_help()
 
 
-class Runner:
-  """One model in one engine, compiled, with a timed fit of a known length.
+def names(mode):
+  """The models of a mode: those asked for, or the mode's own."""
+  import benchmark_models
 
-  Args:
-    name: of the model.
-    compile: "graph", "xla" or "auto".
-  """
+  every = list(benchmark_models.MODELS)
+  if FLAGS.only:
+    return [name for name in every if FLAGS.only in name]
+  own = {"compare": benchmark_models.COMPARED, "engines": every}
+  return own.get(mode, [_SMALL])
 
-  def __init__(self, name, compile):
-    import keras
 
-    import benchmark_models
-    import trainloop
+def tables(mode, name):
+  """The tables of one mode on one model."""
+  import benchmark_measure
+  import benchmark_models
+  import benchmark_modes
+  import benchmark_processes
 
-    x, y, batch_size = benchmark_models.data(name)
-    keras.utils.set_random_seed(0)
-    self._data = trainloop.ArrayData(x, y, batch_size=batch_size)
-    self._loop = trainloop.TrainLoop(
-      benchmark_models.MODELS[name][-1](),
-      keras.optimizers.SGD(0.01, momentum=0.9),
-      "sparse_categorical_crossentropy",
-      metrics=["accuracy"],
-      compile=compile,
-      verbose=False,
+  if mode == "startup":
+    return benchmark_processes.startup(name, FLAGS.repeats)
+  if mode == "steps":
+    counts = flag_rules.read_numbers(FLAGS.step_counts, int)
+    return benchmark_processes.steps(
+      name, counts, FLAGS.repeats, FLAGS.seconds, FLAGS.steps_per_epoch
     )
-    began = time.perf_counter()
-    self._loop.fit(self._data, 1)
-    self.compile_seconds = time.perf_counter() - began
-    self._epochs = max(1, round(FLAGS.seconds / self._time(1)))
-
-  @property
-  def engine(self):
-    """The `Engine` the loop runs in."""
-    return self._loop.engine
-
-  def microseconds(self):
-    """Time of an update in one fit."""
-    updates = self._epochs * self._data.steps_per_epoch
-    return 1e6 * self._time(self._epochs) / updates
-
-  def _time(self, epochs):
-    began = time.perf_counter()
-    self._loop.fit(self._data, epochs)
-    return time.perf_counter() - began
-
-
-def compare(name):
-  """{"model", "graph_us", "xla_us", ...} of one model."""
-  runners = {kind: Runner(name, kind) for kind in ("graph", "xla")}
-  times = {kind: [] for kind in runners}
-  for _ in range(FLAGS.repeats):
-    for kind, runner in runners.items():
-      times[kind].append(runner.microseconds())
-  chosen = Runner(name, "auto").engine
-  graph, xla = (statistics.median(times[kind]) for kind in ("graph", "xla"))
-  return {
-    "model": name,
-    "graph_us": round(graph, 1),
-    "xla_us": round(xla, 1),
-    "xla_over_graph": round(xla / graph, 2),
-    "xla_compile_s": round(runners["xla"].compile_seconds, 1),
-    "auto": chosen.name,
-    "reason": chosen.reason,
-    "n": FLAGS.repeats,
-  }
+  task = benchmark_models.task(name, FLAGS.steps_per_epoch)
+  options = benchmark_measure.Options(
+    FLAGS.seconds, FLAGS.repeats, FLAGS.patience
+  )
+  return getattr(benchmark_modes, mode)(task, options)
 
 
 def main(argv):
   del argv
+  asked = [mode for mode in _MODES if FLAGS[mode].value]
+  if not asked:
+    flag_rules.stop(f"one of --{', --'.join(_MODES)} must be given")
   with quiet.startup():
     import benchmark_models
+  if not any(FLAGS.only in name for name in benchmark_models.MODELS):
+    known = ", ".join(benchmark_models.MODELS)
+    flag_rules.stop(f"--only={FLAGS.only} is in none of {known}")
+  import benchmark_report
 
-  rows = []
-  for name in benchmark_models.MODELS:
-    if FLAGS.only in name:
-      rows.append(compare(name))
-      shown = [str(value) for value in rows[-1].values()]
-      print(" | ".join(shown), flush=True)
-  if FLAGS.output:
-    with open(FLAGS.output, "w", encoding="utf-8") as file:
-      json.dump(rows, file, indent=2)
+  report = benchmark_report.Report(FLAGS.output, FLAGS.repeats)
+  for mode in asked:
+    for name in names(mode):
+      for table in tables(mode, name):
+        report.add(table)
 
 
 if __name__ == "__main__":

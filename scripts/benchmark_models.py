@@ -1,4 +1,7 @@
-"""Models for benchmarks: each a name, its data, and a maker."""
+"""Models for benchmarks: each a name, its random data, and a maker."""
+
+import dataclasses
+import typing
 
 import keras
 import numpy as np
@@ -29,6 +32,25 @@ def _attention(shape, embed=None):
   wide = L.Dense(128, activation="relu")(x)
   x = L.LayerNormalization()(x + L.Dense(64)(wide))
   return keras.Model(given, _classes()(L.GlobalAveragePooling1D()(x)))
+
+
+def _embedding_bag():
+  bag = [L.Embedding(20000, 50), L.GlobalAveragePooling1D()]
+  return _net((400,), *bag, _classes(), dtype="int32")
+
+
+def _mnist_cnn():
+  return _net(
+    (28, 28, 1),
+    L.Conv2D(32, 3, activation="relu"),
+    L.Conv2D(64, 3, activation="relu"),
+    L.MaxPooling2D(),
+    L.Dropout(0.25),
+    L.Flatten(),
+    *_mlp(128),
+    L.Dropout(0.5),
+    _classes(),
+  )
 
 
 # name: (batch size, shape of an example, words or None, maker)
@@ -75,18 +97,8 @@ MODELS = {
       _classes(),
     ),
   ),
-  "embedding_bag": (
-    128,
-    (400,),
-    20000,
-    lambda: _net(
-      (400,),
-      L.Embedding(20000, 50),
-      L.GlobalAveragePooling1D(),
-      _classes(),
-      dtype="int32",
-    ),
-  ),
+  "embedding_bag": (128, (400,), 20000, _embedding_bag),
+  "embedding_bag_32": (32, (400,), 20000, _embedding_bag),
   "embedding_attention": (
     32,
     (40,),
@@ -111,6 +123,7 @@ MODELS = {
       L.MaxPooling2D(),
     ),
   ),
+  "mnist_cnn": (128, (28, 28, 1), None, _mnist_cnn),
   "depthwise": (
     64,
     (28, 28, 1),
@@ -126,15 +139,83 @@ MODELS = {
 }
 
 
-def data(name):
-  """(x, y, batch size) of random data for a model: 10 to 400 batches."""
-  batch_size, shape, words, _ = MODELS[name]
-  batches = 10 if len(shape) == 3 else 400
+# Those that are compared with other ways to train, see `benchmark.py`.
+COMPARED = (
+  "mlp_64_64_10",
+  "mlp_dropout",
+  "embedding_bag_32",
+  "embedding_bag",
+  "mnist_cnn",
+  "mlp_784_1024_1024_10",
+)
+_MOST_BYTES = 64 << 20
+_MOST_STEPS, _IMAGE_STEPS, _FEW_STEPS = 400, 40, 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """One model with the data of one epoch.
+
+  Attributes:
+    name: of the model.
+    x, y: NumPy arrays, whole batches of random examples of ten classes.
+    batch_size: examples of an update.
+    make: makes the keras.Model.
+  """
+
+  name: str
+  x: np.ndarray
+  y: np.ndarray
+  batch_size: int
+  make: typing.Callable
+
+  @property
+  def steps(self):
+    """Updates of an epoch."""
+    return len(self.y) // self.batch_size
+
+  @property
+  def few(self):
+    """The same with a short epoch, where XLA takes seconds for an update:
+    for images, because of convolutions."""
+    return self.first(_FEW_STEPS) if self.x.ndim == 4 else self
+
+  @property
+  def many(self):
+    """Updates that one compiled call may do without taking long."""
+    return 1000 if self.x.nbytes // self.steps < 1 << 16 else 100
+
+  def first(self, steps):
+    """The same with at most the first `steps` batches."""
+    count = min(steps, self.steps) * self.batch_size
+    return dataclasses.replace(self, x=self.x[:count], y=self.y[:count])
+
+  def order(self, steps):
+    """int32 (steps, batch): shuffled epochs of the examples' numbers."""
+    rng = np.random.default_rng(0)
+    epochs = -(-steps // self.steps)
+    found = [rng.permutation(len(self.y)) for _ in range(epochs)]
+    order = np.concatenate(found).astype(np.int32)
+    return order.reshape(-1, self.batch_size)[:steps]
+
+
+def task(name, steps=0):
+  """The `Task` of a model.
+
+  Args:
+    name: a key of `MODELS`.
+    steps: updates of an epoch; 0 for as many as are sensible.
+  """
+  batch_size, shape, words, make = MODELS[name]
+  if not steps:
+    most = _IMAGE_STEPS if len(shape) == 3 else _MOST_STEPS
+    batch_bytes = 4 * batch_size * int(np.prod(shape))
+    steps = min(most, _MOST_BYTES // batch_bytes)
   rng = np.random.default_rng(0)
-  count = batches * batch_size
-  y = rng.integers(0, 10, count)
+  count = steps * batch_size
+  y = rng.integers(0, 10, count).astype(np.int32)
   if words:
-    x = rng.integers(0, words, (count, *shape)).astype(np.int32)
+    x = rng.integers(0, words, (count, *shape), np.int32)
   else:
     x = rng.random((count, *shape), np.float32)
-  return x, y, batch_size
+  return Task(name, x, y, batch_size, make)

@@ -116,7 +116,7 @@ def tensors(workdir):
   folder = pathlib.Path(workdir, "checkpoints")
   newest = max(int(p.stem[5:]) for p in folder.glob("ckpt-*.index"))
   reader = tf.train.load_checkpoint(str(folder / f"ckpt-{newest}"))
-  names = set(reader.get_variable_to_dtype_map()) - {"log", "written"}
+  names = set(reader.get_variable_to_dtype_map()) - {"log", "written", "data"}
   return {
     name: hashlib.sha256(reader.get_tensor(name).tobytes()).hexdigest()
     for name in sorted(names)

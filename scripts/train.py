@@ -112,7 +112,8 @@ def define_model_flags():
 def _define_loop_flags():
   flag_rules.integer("epochs", 20, "passes over the training data", 1)
   flags.DEFINE_string("steps_per_loop", "auto", "updates of a call, or auto")
-  flags.DEFINE_enum("compile", "auto", ("auto", "xla", "graph"), "engine")
+  engines = ("auto", "measure", "xla", "graph")
+  flags.DEFINE_enum("compile", "auto", engines, "engine; auto: by a rule")
   device_flags.define()
   flags.DEFINE_enum(
     "mixed_precision",

@@ -24,6 +24,7 @@ LAYERS = [
     "figures",
     "fit_plan",
     "guards",
+    "iterators",
     "kept",
     "loss_scale",
     "norms",
@@ -60,7 +61,7 @@ LAYERS = [
   {"checkpoints"},
   {"parts", "records"},
   {"fingerprint", "fit", "planning", "shared_records"},
-  {"running"},
+  {"measure", "running"},
   {"loop"},
   {"sweep"},
 ]

@@ -163,6 +163,14 @@ class ArrayData:
     whole = self.num_examples // self.batch_size
     return whole - first if first < whole else 1
 
+  def begin(self, first_epoch, kept=b""):
+    """Before a fit; the order is a function of the step alone."""
+
+  def position(self, epoch, first):
+    """Nothing: any step can be begun at."""
+    del epoch, first
+    return b""
+
   # Every batch but an epoch's last has the same shape.
   fixed_batches = True
 

@@ -23,7 +23,7 @@ _FOLDER, _LOCK = "checkpoints", ".lock"
 # What a run leaves beside its records.
 _RESULTS = ("result.json", "model.keras", "model.weights.h5")
 _VERSION = 2
-_TEXTS = {"log": tf.string, "written": tf.string}
+_TEXTS = {"log": tf.string, "written": tf.string, "data": tf.string}
 _RETRY_SECONDS = 10.0
 
 
@@ -40,6 +40,7 @@ class RunStore:
     log: {"fits": [...], "resumed_from": [steps], "replans": [texts],
       "seconds": float}, JSON types that are saved with the variables.
     step: global step of the newest checkpoint.
+    data: bytes that say where the data was then.
   """
 
   def __init__(self, workdir, groups, keep=2, tell=print):
@@ -51,7 +52,7 @@ class RunStore:
     self.log = {"fits": [], "resumed_from": [], "replans": [], "seconds": 0.0}
     self._written = {"events": {}, "journal_crc": 0}
     self._lock = self._known = self._saving = None
-    self.step = 0
+    self.step, self.data = 0, b""
     self._serial, self._retry_at, self._forgotten = 0, None, False
     self._thread = None
 
@@ -179,7 +180,7 @@ class RunStore:
     """Whether a save failed a while ago, and it is time to try again."""
     return self._retry_at is not None and time.monotonic() > self._retry_at
 
-  def save(self, step, events):
+  def save(self, step, events, data=b""):
     """Commits all variables and the log, in the background.
 
     Returns once the variables are copied; waits for the save before.
@@ -187,10 +188,11 @@ class RunStore:
     Args:
       step: global step of the variables.
       events: a Future of `tensorboard.sizes` up to that step.
+      data: where the data is, bytes.
     """
     self.wait()
     log = {"version": _VERSION, "shapes": self._snapshot.shapes, **self.log}
-    texts = {"log": json.dumps({**log, "step": step})}
+    texts = {"log": json.dumps({**log, "step": step}), "data": data}
     tensors, blocks = self._snapshot.take(), self._journal.waiting
     self._saving = self._thread.submit(
       self._commit, step, texts, tensors, blocks, events
@@ -215,8 +217,8 @@ class RunStore:
       crc = self._journal.crc
       written = {"events": events.result(), "journal_crc": crc}
       self._refuse_nonfinite(step, tensors)
-      texts = {k: tf.constant(json.dumps(v) if k == "written" else v)
-               for k, v in {**texts, "written": written}.items()}  # fmt: skip
+      texts = {**texts, "written": json.dumps(written)}
+      texts = {name: tf.constant(text) for name, text in texts.items()}
       self._files.write(self._serial + 1, {**texts, **tensors})
     except DISK_TROUBLE as error:
       self._refuse_vanished()
@@ -249,7 +251,9 @@ class RunStore:
     for serial in reversed(self._files.serials()):
       try:
         texts = self._files.read(serial, _TEXTS)
-        log, written = (json.loads(texts[k].numpy()) for k in _TEXTS)
+        log, written = (
+          json.loads(texts[name].numpy()) for name in ("log", "written")
+        )
         if log["version"] != _VERSION:
           checks.fail("checkpoint version", log["version"], str(_VERSION))
         check_fits(log["fits"])
@@ -263,7 +267,7 @@ class RunStore:
       self._snapshot.put_back(tensors)
       self.log = {name: log[name] for name in self.log}
       self._written, self._serial = written, serial
-      self.step = log["step"]
+      self.step, self.data = log["step"], texts["data"].numpy()
       for failure in failures:
         self._tell(f"warning: checkpoint skipped as damaged: {failure}")
       return
@@ -275,6 +279,15 @@ class RunStore:
     if foreign and not self._journal.exists():
       rule = f"a folder without another program's events ({foreign[0]})"
       checks.fail("workdir", str(self._workdir), rule)
+
+
+def newest_fits(workdir):
+  """The list of fits of the newest checkpoint that can be read, or []."""
+  files = CheckpointFiles(os.path.join(workdir, _FOLDER), keep=1)
+  for serial in reversed(files.serials()):
+    with contextlib.suppress(Exception):  # damage has many kinds
+      return json.loads(files.read(serial, _TEXTS)["log"].numpy())["fits"]
+  return []
 
 
 class VanishedError(OSError):

@@ -7,15 +7,23 @@ import numpy as np
 import tensorflow as tf
 
 from kernels import checks
-from trainloop import staging, structures
+from trainloop import iterators, staging, structures
 
 
 class DatasetData:
   """A user's batched `tf.data.Dataset` as the loop sees it.
 
-  Each epoch is a fresh pass over the dataset. A dataset of unknown length is
-  counted in one pass before step 1, unless `steps_per_epoch` is given; then
-  the dataset is repeated and an epoch is that many batches.
+  Batch by batch, in the graph engine, one iterator reads the dataset over and
+  over; a checkpoint holds it where TensorFlow can save it (on one device; not
+  with a generator, a Python function or a stateful random op in it). Elsewhere
+  a fit that goes on skips the batches before, one by one from its first epoch.
+  An order without a seed is exact to the end of the present epoch.
+
+  In XLA, stretches of batches are read ahead, and each epoch is a fresh pass:
+  a fit that goes on inside an epoch skips the epoch's batches before.
+
+  A dataset of unknown length is counted in one pass before step 1, unless
+  `steps_per_epoch` is given; then an epoch is that many batches.
 
   Args:
     dataset: yields (x, y) or (x, y, sample_weight), batched.
@@ -44,6 +52,7 @@ class DatasetData:
     self._first = self._memory = None
     self._stretch = self._left = 0
     self._iterator = self._next = self._staged = None
+    self._origin, self._kept, self._opaque = 0, b"", False
 
   @property
   def example(self):
@@ -109,21 +118,53 @@ class DatasetData:
     within = (goes_on and self._left) or self._stretch
     return within if self.endless else min(rest, within)
 
+  def begin(self, first_epoch, kept=b""):
+    """Before a fit: passes begin at its first epoch.
+
+    Args:
+      first_epoch: epochs of the run before the fit.
+      kept: what `position` gave when the fit was left.
+    """
+    self._origin = 0 if self.endless else first_epoch * self.steps_per_epoch
+    self._kept, self._iterator, self._next = kept, None, None
+
   def training(self, strategy, epoch, first, count):
-    """As `ArrayData.training`: (iterator, any, n); a new pass at step 0.
+    """As `ArrayData.training`: (iterator, any, n).
 
     For XLA, (batches of some steps, int32 (count,) where in them, count).
-    A fit that goes on inside an epoch skips the batches before, one by one.
     """
     at = epoch * self.steps_per_epoch + first
-    if self.endless:
-      first = at
-    if at != self._next or (first == 0 and not self.endless):
-      self._iterator, self._left = self._pass(strategy, skip=first), 0
+    known = self._iterator is not None and at == self._next
     self._next = at + count
     if self._memory is None:
+      if not known:
+        self._iterator = self._start(strategy, at)
       return self._iterator, tf.zeros([1, 1], tf.int32), count
+    if not known or (first == 0 and not self.endless):
+      skip = at if self.endless else first
+      self._iterator, self._left = self._stretches(skip), 0
     return (*self._staged_at(count), count)
+
+  def _start(self, strategy, at):
+    """An iterator that gives the batch of step `at` next."""
+    whole = self.dataset if self.endless else self.dataset.repeat()
+    kept, self._kept = self._kept, b""
+    if kept:
+      iterator = iter(self._shared(strategy, whole))
+      if iterators.unpack(iterator, kept, at):
+        return iterator
+    return iter(self._shared(strategy, whole.skip(at - self._origin)))
+
+  def position(self, epoch, first):
+    """The iterator's state before a step, see `iterators.pack`; no window may
+    be running. b"" where TensorFlow can't save it, or it has read ahead."""
+    single = isinstance(self._iterator, tf.data.Iterator)
+    if self._opaque or not single or self._memory is not None:
+      return b""
+    at = epoch * self.steps_per_epoch + first
+    found = iterators.pack(self._iterator, at)
+    self._opaque = not found
+    return found
 
   def _staged_at(self, count):
     """The stretch that the next `count` batches stand in, and where."""
@@ -146,10 +187,8 @@ class DatasetData:
     other._iterator = other._next = None
     return other
 
-  def _pass(self, strategy, skip):
+  def _stretches(self, skip):
     dataset = self.dataset.skip(skip) if skip else self.dataset
-    if self._memory is None:
-      return iter(self._shared(strategy, dataset))
     return iter(dataset.batch(self._stretch).prefetch(1))
 
   def _shared(self, strategy, dataset):

@@ -13,7 +13,7 @@ import tensorflow as tf
 from kernels import checks
 from trainloop import structures
 
-CHOICES = ("auto", "xla", "graph")
+CHOICES = ("auto", "measure", "xla", "graph")
 # Ops that XLA runs several times slower than TensorFlow's kernels on a CPU.
 _SLOW_ON_CPU = (
   "Conv2D",
@@ -52,7 +52,8 @@ def choose(compile, strategy, source, step):
   """The engine for a model on some data.
 
   Args:
-    compile: "auto", "xla" or "graph".
+    compile: one of `CHOICES`; for "measure" it is the rule that chooses, until
+      something is measured.
     strategy: the `tf.distribute.Strategy`.
     source: the data source of training.
     step: the model's `Step`.
@@ -73,15 +74,24 @@ def choose(compile, strategy, source, step):
   if obstacle:
     return Engine("graph", obstacle)
   ops = ops_of(step, source)
-  for op in sorted(ops.intersection(_NOT_IN_XLA)):
-    return Engine("graph", f"because XLA has no {op}")
   if not tf.config.list_logical_devices("GPU"):
     for op in sorted(ops.intersection(_SLOW_ON_CPU)):
       return Engine("graph", f"because XLA is slow at {op} on a CPU")
-  refusal = _refusal(step, source)
-  if refusal:
-    return Engine("graph", f"because XLA refuses it ({refusal})")
+  found = refusal(strategy, step, source)
+  if found:
+    return Engine("graph", found)
   return Engine("xla", "because XLA is fast at all its ops")
+
+
+def refusal(strategy, step, source):
+  """Why XLA can't run a model on some data; "" if it can."""
+  obstacle = _obstacle(strategy, source)
+  if obstacle:
+    return obstacle
+  for op in sorted(ops_of(step, source).intersection(_NOT_IN_XLA)):
+    return f"because XLA has no {op}"
+  text = _refusal(step, source)
+  return f"because XLA refuses it ({text})" if text else ""
 
 
 def _obstacle(strategy, source):

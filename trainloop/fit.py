@@ -52,6 +52,7 @@ class Fit:
       NonFiniteError: if an update's loss or gradient is not finite.
     """
     self._ready = self._unwritten = None
+    source.begin(self.plan.first_epoch, self.records.position)
     self._skipped = int(self.state.skipped.numpy())
     self.progress.start(self.plan, int(self.state.global_step.numpy()))
     with futures.ThreadPoolExecutor(1) as self._device:
@@ -70,7 +71,7 @@ class Fit:
     stop = self.state.judge.stop_reason
     while True:
       if self.history.handled < step:
-        stop = self._handle(step, validation)
+        stop = self._handle(step, source, validation)
       if stop or step == plan.end:
         return stop or "completed", step
       # A run may be left between a window and the validation after it.
@@ -78,9 +79,14 @@ class Fit:
         step = self._window(step, source)
       if self.accord.stop_asked:
         self._write()
+        self._note_position(step, source)
         return "preempted", step
 
-  def _handle(self, step, validation):
+  def _note_position(self, step, source):
+    """What the next checkpoint holds of the data's position."""
+    self.records.position = source.position(*self.plan.position(step))
+
+  def _handle(self, step, source, validation):
     """What is due after `step` updates; returns why to stop, or None."""
     plan, stop = self.plan, None
     if plan.ends_cycle(step):
@@ -93,6 +99,7 @@ class Fit:
     due = plan.saves(step) or self.accord.owes_save
     if due and step < plan.end and not stop:
       self._write()
+      self._note_position(step, source)
       self.records.save(step, self.history)
     return stop
 
@@ -190,6 +197,10 @@ class Fit:
     if validation is not None:
       found = self.evaluate(validation)
       self.records.scalars("validation", step - 1, found)
+      bad = [name for name, value in found.items() if not np.isfinite(value)]
+      if bad:
+        text = f"warning: validation after update {step - 1}: not finite"
+        self.progress.warn(f"{text}, never better: {', '.join(bad)}")
     self.history.validated = {f"val_{name}": v for name, v in found.items()}
     values = {**self._training(), **self.history.validated}
     judge, used = self.state.judge, float(self.state.judge.scale.numpy())

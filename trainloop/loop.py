@@ -10,6 +10,7 @@ from trainloop import (
   fingerprint,
   guards,
   make,
+  measure,
   peers,
   planning,
   shared_records,
@@ -47,8 +48,8 @@ class TrainLoop:
       "refuse", or "overwrite" it.
     steps_per_loop: updates of a window, int >= 1, or "auto" for about 0.1 s;
       the result does not depend on it.
-    compile: "xla" (whole windows), "graph", or "auto" for the faster one by
-      a rule; see `engine`.
+    compile: "xla" (whole windows), "graph", "auto" for the faster one by a
+      rule, see `engine`, or "measure" to try both first.
     early_stopping: an `EarlyStopping` or None.
     reduce_on_plateau: a `ReduceOnPlateau` or None.
     validate_every: duration between validations, as "1ep".
@@ -65,8 +66,7 @@ class TrainLoop:
     accumulate: micro-batches that an update's batch is computed in, int >= 1.
     log_every: write each row whose step is a multiple of this, int >= 1.
     seed: seeds Keras before a callable `model` is called.
-    resident_mb, staging_mb: see `staging.Memory`: how much data may stand on
-      the device, and how much of other data is on its way there.
+    resident_mb, staging_mb: limits for data; see `staging.Memory`.
     verbose: whether to show progress.
 
   Raises:
@@ -216,12 +216,14 @@ class TrainLoop:
     source = data_lib.adapt("data", data, steps_per_epoch)
     if validation is not None:
       validation = data_lib.adapt("validation", validation)
-    planning.check(
-      self._parts, source, validation, self._workdir, self._progress.line
-    )
+    tell = self._progress.line
+    planning.check(self._parts, source, validation, self._workdir, tell)
     begins = schedule is not None or self._schedule is None
-    known = schedule or self._schedule or self._given
-    schedule = planning.resolve(self._parts, known, source, epochs)
+    schedule = schedule or self._schedule or self._given
+    schedule = planning.resolve(self._parts, schedule, source, epochs)
+    overwrites = self._kept["existing"] == "overwrite"
+    known = None if overwrites else self._workdir
+    measure.once(self._parts, source, schedule, epochs, known, tell)
     asked = fingerprint.of(
       self._parts, source, epochs, schedule, self._every, self._extra
     )

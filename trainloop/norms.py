@@ -3,7 +3,8 @@
 import tensorflow as tf
 
 _ROWS = 32  # XLA turns a sum of more numbers into scalar loops
-_SMALL = 8192
+_WIDTH = 128
+_SMALL = _ROWS * _WIDTH * 2
 _PARTS = 8
 
 
@@ -19,22 +20,29 @@ def global_norm(gradients, folds=False):
     gradients: dense tensors.
     folds: whether to fold.
   """
-  add = _folded if folds else tf.reduce_sum
   squares = [tf.square(tf.cast(g, tf.float32)) for g in gradients]
-  return tf.sqrt(tf.add_n([add(square) for square in squares]))
+  if not folds:
+    return tf.sqrt(tf.add_n([tf.reduce_sum(square) for square in squares]))
+  total = tf.add_n([_folded(square) for square in squares])
+  return tf.sqrt(tf.reduce_sum(_by_rows(total)))
 
 
 def _folded(tensor):
-  """The sum of a tensor's elements, of fixed shape and >= 0."""
+  """float32 (128,) whose sum is that of a tensor's elements, all >= 0."""
   flat = tf.reshape(tensor, [-1])
   while flat.shape[0] > _SMALL:
     parts = tf.split(_padded(flat, _PARTS), _PARTS)
     flat = tf.add_n(parts)
-  while flat.shape[0] > _ROWS:
-    rows = tf.reshape(_padded(flat, _ROWS), [_ROWS, -1])
-    # The maximum with 0 changes nothing; it keeps XLA from merging the sums.
-    flat = tf.maximum(tf.reduce_sum(rows, axis=0), 0.0)
-  return tf.reduce_sum(flat)
+  while flat.shape[0] > _WIDTH:
+    flat = _by_rows(flat)
+  return _padded(flat, _WIDTH)
+
+
+def _by_rows(flat):
+  """A vector's sums over 32 rows."""
+  rows = tf.reshape(_padded(flat, _ROWS), [_ROWS, -1])
+  # The maximum with 0 changes nothing; it keeps XLA from merging the sums.
+  return tf.maximum(tf.reduce_sum(rows, axis=0), 0.0)
 
 
 def _padded(flat, multiple):

@@ -35,6 +35,7 @@ class Parts:
   Attributes:
     loss, judging, numerics: as they were given.
     binding: the optimizer's `Binding`.
+    measures: whether the engine is to be measured.
     engine: the `Engine`; None until `build`, like the next three.
     evaluation, state, metric_names: what they say.
     workers: the `Workers` of the strategy.
@@ -59,6 +60,7 @@ class Parts:
     self.numerics = numerics
     self.workers, self.per_replica = Workers(strategy), None
     self._compile, self._skips = compile, skips
+    self.measures = compile == "measure"
     self._memory = memory or staging.Memory()
     self.loss, metrics, loss_weights = objective
     self._windows = {}
@@ -113,12 +115,7 @@ class Parts:
       monitors = [one.monitor for one in self.judging if one is not None]
       preflight.check_monitors(monitors, self.metric_names)
       self._step = self._make_step(source)
-      self.engine = engine.choose(
-        self._compile, self.strategy, source, self._step
-      )
-      jit = self.engine.name == "xla"
-      self._step.folds = jit and not tf.config.list_logical_devices("GPU")
-      self.evaluation = Evaluation(self.strategy, self._step, jit)
+      self.use(engine.choose(self._compile, self.strategy, source, self._step))
       judge = Judge(model.weights, *self.judging)
       scale = LossScale() if self.numerics.scales_loss else None
       self.state = TrainState(judge, self._first_product(), scale)
@@ -134,6 +131,17 @@ class Parts:
     if numerics.accumulate == 1:
       return Step(*common)
     return MicroStep(*common, numerics.accumulate)
+
+  def use(self, chosen):
+    """Makes an `Engine` that which compiles from now on."""
+    self.engine, self._windows = chosen, {}
+    jit = chosen.name == "xla"
+    self._step.folds = jit and not tf.config.list_logical_devices("GPU")
+    self.evaluation = Evaluation(self.strategy, self._step, jit)
+
+  def xla_refusal(self, source):
+    """Why XLA can't run the model on some data; "" if it can."""
+    return engine.refusal(self.strategy, self._step, source)
 
   def _first_product(self):
     binding = self.binding

@@ -21,15 +21,20 @@ def check(parts, source, validation, workdir, tell):
     tell: function that shows a line.
   """
   parts.check_batches(source)
-  told = parts.engine is not None
+  told = parts.engine is not None or parts.measures
   parts.build(source)
   if not told:
-    tell(f"engine: {parts.engine.name}, {parts.engine.reason}")
+    tell_engine(parts, tell)
   parts.check("data", source)
   if validation is not None:
     parts.check("validation", validation)
   if workdir is not None:
     preflight.check_workdir(workdir)
+
+
+def tell_engine(parts, tell):
+  """Shows which engine it is, and why."""
+  tell(f"engine: {parts.engine.name}, {parts.engine.reason}")
 
 
 def epochs(parts, schedule, asked):

@@ -23,6 +23,7 @@ class NoRecords:
   seconds = 0.0
   goes_on = False
   owes_save = False
+  position = b""  # where the data is, for the next checkpoint
 
   def next_fit(self, asked):
     """The entry of the fit that comes, if the workdir knows it."""
@@ -184,6 +185,7 @@ class Records(NoRecords):
 
   def begin(self, plan, step, curve, history):
     self._store.begin(step)
+    self.position = b"" if self._new else self._store.data
     self._writer = EventWriter(self._workdir, self._log_every, self._tell)
     self._clock = time.monotonic()
     if self._new:
@@ -208,6 +210,7 @@ class Records(NoRecords):
     self._writer.close()
     self._writer = None
     self._store.restore_again()
+    self.position = self._store.data
     return self._store.log["fits"][self._index]
 
   def begin_again(self, step, history, note):
@@ -230,7 +233,7 @@ class Records(NoRecords):
     self._clock = now
     entry = self._store.log["fits"][self._index]
     entry["history"] = history.to_config()
-    self._store.save(step, self._writer.sizes())
+    self._store.save(step, self._writer.sizes(), self.position)
 
   def leave(self, step, history):
     self._save_for_good(step, history)

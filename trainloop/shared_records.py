@@ -23,6 +23,8 @@ class SharedRecords:
     per_replica: a `PerReplica`, whose copies are among them.
   """
 
+  position = b""  # distributed iterators can't be saved
+
   def __init__(self, own, workers, groups, per_replica):
     self._own, self._workers = own, workers
     self._chief = workers.is_chief

@@ -143,6 +143,15 @@ BAD_FLAGS = [
   (["--mixed_precision=half"], "--mixed_precision"),
   (["--lr=1"], "'lr'"),
   (["extra"], "unexpected argument 'extra'"),
+  (["--keep=0"], "keep=0"),
+  (["--grace=0"], "grace=0"),
+  (["--grace=inf"], "grace=inf"),
+  (["--on_nonfinite=hope"], "on_nonfinite"),
+  (["--rewind_limit=2"], "--rewind_limit has no effect"),
+  (["--on_nonfinite=rewind", "--rewind_factor=2"], "rewind_factor=2"),
+  (["--on_nonfinite=rewind", "--rewind_limit=0"], "rewind_limit=0"),
+  (["--overwrite"], "--overwrite needs --fresh"),
+  (["--fresh", "--replan"], "--replan goes on with a run"),
 ]
 
 

@@ -261,6 +261,28 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
   assert again.resumed_from == [0]
 
 
+def test_a_validation_that_is_not_finite_is_told_and_never_better(capsys):
+  valid = small.data(32, 16, seed=1)
+  stopping = trainloop.EarlyStopping("val_loss", patience=2)
+  loop = loop_of(stopping)
+  loop.fit(small.data(), 1, validation=valid)
+  best = loop.best
+  other = trainloop.ArrayData(np.ones((32, 8)), np.zeros(32), batch_size=16)
+  other.arrays[0][:] = np.nan
+  history = loop.fit(small.data(), 5, validation=other)
+  assert loop.best == best and history.stop_reason == "early_stopping"
+  assert np.isnan(history.epochs["val_loss"]).tolist() == [True, True]
+  told = capsys.readouterr().out
+  assert told.count("not finite, never better: loss") == 2
+
+
+def loop_of(stopping):
+  """A loop without relu, which would hide NaN from the loss."""
+  dense = keras.layers.Dense(3, activation="softmax")
+  net = keras.Sequential([keras.layers.Input((8,)), dense])
+  return small.loop(net, early_stopping=stopping, compile="graph")
+
+
 def test_rewind_needs_checkpoints():
   with pytest.raises(ValueError, match="`workdir` must be given, because"):
     small.loop(on_nonfinite="rewind")
