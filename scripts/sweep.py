@@ -65,7 +65,7 @@ def main(argv):
   del argv
   check_flags()
   if not FLAGS["verbosity"].present:
-    logging.set_verbosity(logging.WARNING)
+    logging.set_verbosity(logging.ERROR)
   with quiet.startup():
     import trainloop
     from kernels import checks
