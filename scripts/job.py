@@ -119,11 +119,17 @@ def _loop(flags, data, schedule, peak, strategy):
     existing=_existing(flags),
     on_nonfinite=_guard(flags),
     bias_correction=flags.bias_correction,
+    mixed_precision=_precision(flags),
+    accumulate=flags.accumulate,
     log_every=flags.log_every,
     resident_mb=flags.resident_mb,
     staging_mb=flags.staging_mb,
     seed=flags.seed,
   )
+
+
+def _precision(flags):
+  return None if flags.mixed_precision == "none" else flags.mixed_precision
 
 
 def _guard(flags):

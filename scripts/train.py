@@ -115,6 +115,15 @@ def _define_loop_flags():
   engines = ("auto", "measure", "xla", "graph")
   flags.DEFINE_enum("compile", "auto", engines, "engine; auto: by a rule")
   device_flags.define()
+  flags.DEFINE_enum(
+    "mixed_precision",
+    "none",
+    ("none", "bfloat16", "float16"),
+    "what layers compute in; weights stay float32, float16 scales the loss",
+  )
+  flag_rules.integer(
+    "accumulate", 1, "micro-batches that --batch_size is computed in", 1
+  )
   flag_rules.duration("validate_every", "1ep", "time between validations")
   flag_rules.duration("checkpoint_every", "1ep", "time between checkpoints")
   flag_rules.integer("keep", 2, "checkpoints that stay", 1)
@@ -206,7 +215,10 @@ def check_flags():
 
 
 def _check_run_flags():
-  """Rules about what becomes of a run, and of a bad update."""
+  """Rules about an update, what becomes of a bad one, and of a run."""
+  if FLAGS.batch_size % FLAGS.accumulate:
+    rule = f"a multiple of --accumulate={FLAGS.accumulate}"
+    flag_rules.stop(f"--batch_size must be {rule}; got {FLAGS.batch_size}")
   for name in ("fresh", "replan", "keep", "checkpoint_every"):
     if FLAGS[name].present and FLAGS.workdir is None:
       flag_rules.stop(f"--{name} needs --workdir")

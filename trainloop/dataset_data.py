@@ -78,8 +78,9 @@ class DatasetData:
 
   @property
   def batch_size(self):
-    """Examples of a batch of `fixed_batches`."""
-    return structures.leaves(self.dataset.element_spec)[0].shape[0]
+    """Examples of the first batch; with `fixed_batches`, of every one."""
+    known = structures.leaves(self.dataset.element_spec)[0].shape[0]
+    return known or len(structures.leaves(self.example)[0])
 
   def place(self, jit, memory):
     """Decides whether batches go to the device one by one or as a stretch.

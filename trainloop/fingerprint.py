@@ -2,6 +2,18 @@
 
 from trainloop import durations
 
+_OPTIONS = (
+  "momentum",
+  "nesterov",
+  "beta_1",
+  "beta_2",
+  "weight_decay",
+  "clipnorm",
+  "clipvalue",
+  "global_clipnorm",
+  "use_ema",
+)
+
 
 def of(parts, source, epochs, schedule, every, extra):
   """The fingerprint of a fit; it is compared after a restart.
@@ -34,7 +46,29 @@ def of(parts, source, epochs, schedule, every, extra):
     **steps,
     "engine": parts.engine.name,
     **extra,
-    **parts.identity(),
+    **_training(parts),
     "schedule": schedule.to_config(),
     "bias_correction": "exact" if parts.binding.exact else "keras",
+  }
+
+
+def _training(parts):
+  """What training depends on besides data and schedule."""
+  optimizer = parts.binding.optimizer
+  try:
+    config = optimizer.get_config()
+  except NotImplementedError:  # made with a schedule that has no config
+    config = {k: getattr(optimizer, k) for k in _OPTIONS
+              if hasattr(optimizer, k)}  # fmt: skip
+  # The schedule is compared on its own; names count objects of a process.
+  config = {
+    k: v for k, v in config.items() if k not in ("learning_rate", "name")
+  }
+  stopping, plateau = (None if o is None else repr(o) for o in parts.judging)
+  return {
+    "optimizer": {"kind": type(optimizer).__name__, **config},
+    "loss": repr(parts.loss) if isinstance(parts.loss, str) else None,
+    "early_stopping": stopping,
+    "reduce_on_plateau": plateau,
+    **parts.numerics.identity,
   }

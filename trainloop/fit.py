@@ -169,9 +169,16 @@ class Fit:
       last = step + len(rows)
       self.progress.window(self._epoch(last), last, rows[-1])
     for k, end in enumerate(ended):
+<<<<<<< HEAD
       kept = [tf.constant(values[k]) for values in found.metrics]
       train = self._training(tf.constant(found.losses[k]), kept)
       self._record_epoch(step + end, train)
+=======
+      kept = [values[k] for values in found.metrics]
+      scale = None if self.state.loss_scale is None else kept.pop()
+      train = self._training(found.losses[k], kept)
+      self._record_epoch(step + end, train, scale)
+>>>>>>> 4ca6546a74f6cdb2d204a6f2001ddbeab331fe03
 
   def _tell_skipped(self, step, rows):
     """Counts the refused updates among the rows from `step`, and says so."""
@@ -186,6 +193,8 @@ class Fit:
     loss, norm = rows[last][2:4]
     which = f"update {step + last} was not finite (loss {loss}, norm {norm})"
     count = f"{len(found)} skipped, {self._skipped} so far"
+    if self.state.loss_scale is not None and np.isfinite(loss):
+      count += "; a loss scale that is too large is halved"
     self.progress.warn(f"warning: {which}: {count}")
 
   def _validate(self, step, validation):
@@ -219,14 +228,19 @@ class Fit:
 
   def _end_epoch(self, step):
     """Ends the epoch that is over, or left, after `step` updates."""
-    self._record_epoch(step, self._training())
+    scale = self.state.loss_scale
+    scale = None if scale is None else scale.value.numpy()
+    self._record_epoch(step, self._training(), scale)
     self.metrics.reset()
     self.state.end_epoch()
 
-  def _record_epoch(self, step, train):
-    """Records the epoch that ends after `step` updates, and its metrics."""
+  def _record_epoch(self, step, train, scale):
+    """Records the epoch that ends after `step` updates: its metrics, and the
+    loss scale, None if there is none."""
     # The tag `loss` of this run is each update's own.
     tags = {"epoch_loss" if k == "loss" else k: v for k, v in train.items()}
+    if scale is not None:
+      tags[tensorboard.LOSS_SCALE] = float(scale)
     self.records.scalars("train", step - 1, tags)
     values, self.history.validated = {**train, **self.history.validated}, {}
     self.history.add_epoch({"epoch": self._epoch(step), **values})

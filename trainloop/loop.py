@@ -13,11 +13,11 @@ from trainloop import (
   measure,
   peers,
   planning,
-  preflight,
   shared_records,
   staging,
 )
 from trainloop import data as data_lib
+from trainloop.numerics import Numerics
 from trainloop.pace import Pace
 from trainloop.parts import Parts
 from trainloop.progress import Progress
@@ -61,6 +61,9 @@ class TrainLoop:
       or a `Rewind`: back to the last checkpoint with smaller learning rates.
     bias_correction: "keras", or "exact" for Adam, AdamW, Adamax and Lamb
       under a moving beta_1: they then divide by 1 - prod beta_1(i).
+    mixed_precision: None, "bfloat16" or "float16"; see `Numerics`. A callable
+      `model` is made under that policy.
+    accumulate: micro-batches that an update's batch is computed in, int >= 1.
     log_every: write each row whose step is a multiple of this, int >= 1.
     seed: seeds Keras before a callable `model` is called.
     resident_mb, staging_mb: limits for data; see `staging.Memory`.
@@ -92,6 +95,8 @@ class TrainLoop:
     keep=2,
     on_nonfinite="raise",
     bias_correction="keras",
+    mixed_precision=None,
+    accumulate=1,
     log_every=1,
     seed=0,
     resident_mb=None,
@@ -116,13 +121,12 @@ class TrainLoop:
       make.strategy(strategy),
       model,
       optimizer,
-      loss,
-      metrics,
-      loss_weights,
+      (loss, metrics, loss_weights),
       make.judging(early_stopping, reduce_on_plateau),
       seed,
       compile,
       bias_correction,
+      Numerics(mixed_precision, accumulate),
       skips=self._guard == "skip",
       memory=staging.Memory(resident_mb, staging_mb),
     )
@@ -223,12 +227,6 @@ class TrainLoop:
     asked = fingerprint.of(
       self._parts, source, epochs, schedule, self._every, self._extra
     )
-    preflight.check_validation(
-      self._parts.state.judge.monitors,
-      validation,
-      asked["validate_steps"],
-      asked["steps_per_epoch"] * epochs,
-    )
     limits = planning.limits(
       self._parts, asked, source, validation, self._pace.most, self._saves
     )
@@ -247,7 +245,14 @@ class TrainLoop:
         begun = planning.begin(self._parts, asked, schedule, begins)
         entry = self._records.start_fit(begun, asked)
       self._schedule = schedule
-      running = self._running()
+      running = Running(
+        parts=self._parts,
+        records=self._records,
+        pace=self._pace,
+        progress=self._progress,
+        stop=self._stop,
+        guard=self._guard,
+      )
       try:
         finished = running.run(
           entry, schedule, window, limits.acts, source, validation
@@ -302,16 +307,6 @@ class TrainLoop:
     self._parts.build(source)
     self._parts.check("data", source)
     return self._parts.evaluate(source)
-
-  def _running(self):
-    return Running(
-      parts=self._parts,
-      records=self._records,
-      pace=self._pace,
-      progress=self._progress,
-      stop=self._stop,
-      guard=self._guard,
-    )
 
   def coming_schedule(self, source):
     """The `kernels.Schedule` that a fit on a data source would follow."""

@@ -7,6 +7,8 @@ from trainloop import bias_correction, engine, make, preflight, staging
 from trainloop.evaluation import Evaluation
 from trainloop.hyperparameters import Binding
 from trainloop.judge import Judge
+from trainloop.loss_scale import LossScale
+from trainloop.micro_batches import MicroStep
 from trainloop.moving import Moving
 from trainloop.per_replica import PerReplica
 from trainloop.state import TrainState
@@ -16,32 +18,22 @@ from trainloop.watch import Watch
 from trainloop.window import Window
 from trainloop.workers import Workers
 
-_OPTIONS = (
-  "momentum",
-  "nesterov",
-  "beta_1",
-  "beta_2",
-  "weight_decay",
-  "clipnorm",
-  "clipvalue",
-  "global_clipnorm",
-  "use_ema",
-)
-
 
 class Parts:
   """What a loop is made of; some of it only once the first data comes.
 
   Args:
     strategy: the `tf.distribute.Strategy`.
-    model, optimizer, loss, metrics, loss_weights, seed, compile: see
-      `TrainLoop`.
+    model, optimizer, seed, compile: see `TrainLoop`.
+    objective: (loss, metrics, loss_weights), as there.
     judging: (EarlyStopping or None, ReduceOnPlateau or None).
     bias_correction: see `Binding`.
+    numerics: a `Numerics`.
     skips: whether refused updates are passed over; see `Update`.
     memory: a `staging.Memory`; None for the default.
 
   Attributes:
+    loss, judging, numerics: as they were given.
     binding: the optimizer's `Binding`.
     measures: whether the engine is to be measured.
     engine: the `Engine`; None until `build`, like the next three.
@@ -55,29 +47,33 @@ class Parts:
     strategy,
     model,
     optimizer,
-    loss,
-    metrics,
-    loss_weights,
+    objective,
     judging,
     seed,
     compile,
     bias_correction,
+    numerics,
     skips=False,
     memory=None,
   ):
     self.strategy, self.judging = strategy, judging
+    self.numerics = numerics
     self.workers, self.per_replica = Workers(strategy), None
     self._compile, self._skips = compile, skips
     self.measures = compile == "measure"
     self._memory = memory or staging.Memory()
-    self._loss, self._windows = loss, {}
+    self.loss, metrics, loss_weights = objective
+    self._windows = {}
     self.engine = self.state = self.evaluation = self.metric_names = None
     with strategy.scope():
-      self.model = make.model(model, seed)
+      with numerics.scope():
+        self.model = make.model(model, seed)
+      numerics.check_model(self.model)
       self.binding = Binding(make.optimizer(optimizer), bias_correction)
+      numerics.check_optimizer(self.binding.optimizer)
       self.model.compile(
         optimizer=self.binding.optimizer,
-        loss=loss,
+        loss=self.loss,
         metrics=metrics,
         loss_weights=loss_weights,
         auto_scale_loss=False,
@@ -111,21 +107,30 @@ class Parts:
     self._first, self._example = source, source.example
     model, optimizer = self.model, self.binding.optimizer
     with self.strategy.scope():
-      self._output, self.metric_names = preflight.build(
-        model, self.strategy, source, self._loss
-      )
+      with self.numerics.scope():  # layers may make others when built
+        self._output, self.metric_names = preflight.build(
+          model, self.strategy, source, self.loss
+        )
       make.check_scope(self.strategy, model, optimizer)
       monitors = [one.monitor for one in self.judging if one is not None]
       preflight.check_monitors(monitors, self.metric_names)
-      self._step = Step(
-        model, optimizer, Moving(self.strategy, model, source.example)
-      )
+      self._step = self._make_step(source)
       self.use(engine.choose(self._compile, self.strategy, source, self._step))
       judge = Judge(model.weights, *self.judging)
-      self.state = TrainState(judge, self._first_product())
+      scale = LossScale() if self.numerics.scales_loss else None
+      self.state = TrainState(judge, self._first_product(), scale)
       if self.workers.count > 1:
         metrics = self._step.metric_variables
         self.per_replica = PerReplica(self.strategy, metrics)
+
+  def _make_step(self, source):
+    numerics, replicas = self.numerics, self.strategy.num_replicas_in_sync
+    numerics.check_parts(self.model, self.loss, replicas)
+    moving = Moving(self.strategy, self.model, source.example)
+    common = (self.model, self.binding.optimizer, moving)
+    if numerics.accumulate == 1:
+      return Step(*common)
+    return MicroStep(*common, numerics.accumulate)
 
   def use(self, chosen):
     """Makes an `Engine` that which compiles from now on."""
@@ -144,11 +149,17 @@ class Parts:
       return None
     return bias_correction.first_product(binding.optimizer)
 
+  def check_batches(self, source):
+    """Refuses training data whose batches make no updates."""
+    preflight.check_batch_size(source)
+    replicas = self.strategy.num_replicas_in_sync
+    self.numerics.check_batches(source, replicas)
+
   def check(self, name, source):
     """Refuses data that does not fit the first; see `preflight`."""
     if source is not self._first:
       preflight.check_like(name, source, self._example)
-      preflight.check_targets(source, self._loss, self.model, self._output)
+      preflight.check_targets(source, self.loss, self.model, self._output)
 
   def place(self, source):
     """Has a data source decide where its batches stand; see `Memory`."""
@@ -244,26 +255,6 @@ class Parts:
   def traces(self):
     """How often a training window was traced."""
     return sum(window.traces for window in self._windows.values())
-
-  def identity(self):
-    """What training depends on besides data and schedule, as JSON types."""
-    optimizer = self.binding.optimizer
-    try:
-      config = optimizer.get_config()
-    except NotImplementedError:  # made with a schedule that has no config
-      config = {k: getattr(optimizer, k) for k in _OPTIONS
-                if hasattr(optimizer, k)}  # fmt: skip
-    # The schedule is compared on its own; names count objects of a process.
-    config = {
-      k: v for k, v in config.items() if k not in ("learning_rate", "name")
-    }
-    stopping, plateau = (None if o is None else repr(o) for o in self.judging)
-    return {
-      "optimizer": {"kind": type(optimizer).__name__, **config},
-      "loss": repr(self._loss) if isinstance(self._loss, str) else None,
-      "early_stopping": stopping,
-      "reduce_on_plateau": plateau,
-    }
 
   def moved(self):
     """{name: tf.Variables}: everything that training moves."""

@@ -20,7 +20,7 @@ def check(parts, source, validation, workdir, tell):
     workdir: the run's folder, or None.
     tell: function that shows a line.
   """
-  preflight.check_batch_size(source)
+  parts.check_batches(source)
   told = parts.engine is not None or parts.measures
   parts.build(source)
   if not told:
@@ -126,7 +126,16 @@ def limits(parts, asked, source, validation, most, saves):
     source, validation: data sources, the latter may be None.
     most: most updates of a window.
     saves: whether the run has a workdir, which all workers know alike.
+
+  Raises:
+    ValueError: if the run would never see a validation that it needs.
   """
+  preflight.check_validation(
+    parts.state.judge.monitors,
+    validation,
+    asked["validate_steps"],
+    asked["steps_per_epoch"] * asked["epochs"],
+  )
   parts.place(source)
   found = window_limits(
     asked,

@@ -13,6 +13,7 @@ class TrainState(tf.Module):
   Args:
     judge: the run's `Judge`.
     momentum_product: the first value of that attribute, or None.
+    loss_scale: the run's `LossScale`, or None.
 
   Attributes:
     global_step: global batches consumed, the only clock.
@@ -26,9 +27,10 @@ class TrainState(tf.Module):
     loss_sum, examples: of the current epoch, for its mean loss.
   """
 
-  def __init__(self, judge, momentum_product=None):
+  def __init__(self, judge, momentum_product=None, loss_scale=None):
     super().__init__(name="state")
     self.judge = judge
+    self.loss_scale = loss_scale
     self.global_step = _counter()
     self.skipped = _counter()
     self.rewinds = _counter()

@@ -16,11 +16,14 @@ class Step:
     moving: the model's `Moving` statistics.
 
   Attributes:
+    weighs: whether a loss counts by its batch's share of the global one.
     folds: whether the gradients' norm is summed for XLA on a CPU; see `norms`.
     metric_variables: Keras variables of the metrics.
     metric_state: their tf.Variables.
     touched: tf.Variables that a forward pass may change.
   """
+
+  weighs = False
 
   def __init__(self, model, optimizer, moving):
     self.model, self.moving = model, moving
@@ -38,31 +41,43 @@ class Step:
       [*model.non_trainable_variables, *self.metric_variables]
     )
 
-  def gradients(self, batch, global_count):
+  def gradients(self, batch, global_count, scale=None):
     """Forward and backward over this replica's share of the batch.
 
     Args:
       batch: (x, y, sample_weight) of this replica.
       global_count: int32 scalar, examples of the global batch.
+      scale: what the loss is multiplied by on the way back, float32 scalar;
+        None for 1.
 
     Returns:
       (gradients, loss, norm, y_pred): gradients and loss summed over all
       replicas, the norm of the unscaled gradients, float32 scalars.
     """
-    with tf.GradientTape() as tape:
-      y_pred, loss = self._forward(batch, global_count, training=True)
-      scaled = self._optimizer.scale_loss(loss)
-    found = tape.gradient(scaled, self.variables)
-    # Dense: an IndexedSlices' norm would count a repeated row wrongly.
-    dense = [tf.convert_to_tensor(g) for g in found if g is not None]
+    found, loss, y_pred = self._backward(batch, global_count, scale)
+    dense = [g for g in found if g is not None]
     context = tf.distribute.get_replica_context()
     *dense, loss = context.all_reduce("sum", [*dense, loss])
+    if scale is not None:
+      dense = [g / tf.cast(scale, g.dtype) for g in dense]
     norm = norms.global_norm(dense, self.folds)
     if self._optimizer.loss_scale_factor is not None:
       norm = norm / self._optimizer.loss_scale_factor
     rest = iter(dense)
     gradients = [None if g is None else next(rest) for g in found]
     return gradients, loss, norm, y_pred
+
+  def _backward(self, batch, global_count, scale):
+    """(scaled gradients or Nones, loss, y_pred) of this replica alone."""
+    with tf.GradientTape() as tape:
+      y_pred, loss = self._forward(batch, global_count, training=True)
+      scaled = self._optimizer.scale_loss(loss)
+      if scale is not None:
+        scaled = scaled * scale
+    found = tape.gradient(scaled, self.variables)
+    # Dense: an IndexedSlices' norm would count a repeated row wrongly.
+    dense = [g if g is None else tf.convert_to_tensor(g) for g in found]
+    return dense, loss, y_pred
 
   def evaluate(self, batch, global_count):
     """One evaluation batch: updates the metrics.
@@ -75,6 +90,10 @@ class Step:
     y_pred, loss = self._forward(batch, global_count, training=False)
     self.update_metrics(batch, y_pred)
     return tf.distribute.get_replica_context().all_reduce("sum", loss)
+
+  def count(self, batch, y_pred):
+    """Counts a finished update in the metrics; see `gradients`."""
+    self.update_metrics(batch, y_pred)
 
   def update_metrics(self, batch, y_pred):
     """Counts this replica's outputs in the model's metrics."""
@@ -90,7 +109,7 @@ class Step:
     )
     loss = tf.cast(loss, tf.float32)
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    if replicas > 1:
+    if replicas > 1 or self.weighs:
       # Keras' loss is this replica's mean over the number of replicas; weigh
       # it by the replica's share, so that every example counts the same.
       share = examples_in(batch) * replicas / global_count

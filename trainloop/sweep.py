@@ -11,13 +11,7 @@ import numpy as np
 import kernels
 from kernels import checks
 from trainloop import data as data_lib
-from trainloop import (
-  durations,
-  peers,
-  preflight,
-  suggestions,
-  sweep_output,
-)
+from trainloop import durations, peers, suggestions, sweep_output
 from trainloop.fit_plan import Limits
 from trainloop.snapshot import Snapshot
 
@@ -189,8 +183,8 @@ def _validation(on, validation):
 
 def _prepare(loop, source, validation):
   """The loop's parts, built as the coming fit will build them."""
-  preflight.check_batch_size(source)
   parts = loop.parts
+  parts.check_batches(source)
   parts.build(source)
   parts.check("data", source)
   if validation is not None:

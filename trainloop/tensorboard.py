@@ -19,6 +19,7 @@ from trainloop import events
 LEARNING_RATE = "hyperparameters/learning_rate"
 MOMENTUM = "hyperparameters/momentum"
 SCALE = "hyperparameters/plateau_scale"
+LOSS_SCALE = "hyperparameters/loss_scale"
 RUNS = ("train", "validation", "plan")
 _LATER = r"plan_from_\d+"
 TAGS = (LEARNING_RATE, MOMENTUM, "loss", "grad_norm")

@@ -17,7 +17,8 @@ class Update:
     schedule: a `kernels.Schedule`.
     jit: whether XLA compiles it.
     skips: whether a refused update is passed over: the step advances and its
-      row says skipped. Otherwise it ends the window.
+      row says skipped. Otherwise it ends the window, unless it was only the
+      loss scale that was too large.
   """
 
   def __init__(
@@ -29,7 +30,8 @@ class Update:
     self._state = state
     self._schedule = schedule
     self._jit = jit
-    self.skips = skips
+    self._skips = skips
+    self._scale = state.loss_scale
 
   def plan(self, n):
     """The next n steps' learning rates and momenta, float32 (n,), in graph.
@@ -56,8 +58,9 @@ class Update:
       plan: what `plan` gave.
 
     Returns:
-      (row, finite, counted): float32 (5,) of `window.COLUMNS`; whether the
-      update was finite, and so was applied; and float64 (loss x count, count).
+      (row, halts, counted): float32 (5,) of `window.COLUMNS`; whether the
+      update was refused and ends the window, bool scalar; and what it adds to
+      `TrainState.totals`.
     """
     step, run = self._step, self._strategy.run
     learning_rate, momentum = plan[0][i], plan[1][i]
@@ -66,7 +69,10 @@ class Update:
     before = run(step.read, args=(moved,))
     moving = step.moving
     statistics = run(moving.read) if moving.variables else None
-    gradients, loss, norm, y_pred = run(step.gradients, args=(batch, count))
+    scale = None if self._scale is None else self._scale.value.read_value()
+    gradients, loss, norm, y_pred = run(
+      step.gradients, args=(batch, count, scale)
+    )
     if moving.variables:
       run(moving.average, args=(statistics, batch, count))
     loss, norm = distribution.first(self._strategy, (loss, norm))
@@ -74,14 +80,25 @@ class Update:
 
     def apply():
       self._apply(gradients, learning_rate, momentum)
-      run(step.update_metrics, args=(batch, y_pred))
+      run(step.count, args=(batch, y_pred))
 
     guard(finite, apply, moved, before)
+    halts = self._halts(finite, loss)
     skipped = tf.cast(~finite, tf.float32)
     row = tf.stack([learning_rate, momentum, loss, norm, skipped])
     weight = tf.cast(count, tf.float64)
     counted = tf.stack([tf.cast(loss, tf.float64) * weight, weight])
-    return row, finite, counted
+    # An update that was refused puts NaN into neither sum.
+    return row, halts, tf.where(finite, counted, tf.zeros_like(counted))
+
+  def _halts(self, finite, loss):
+    """Whether a refused update ends the window; moves the loss scale."""
+    refused = ~finite
+    if self._scale is not None:
+      overflowed = self._scale.overflowed(finite, loss)
+      self._scale.record(finite, overflowed)
+      refused = refused & ~overflowed
+    return tf.constant(False) if self._skips else refused
 
   def finish(self, plan, done):
     """Leaves the last of the `done` learning rates in the optimizer."""
@@ -93,8 +110,10 @@ class Update:
     tf.cond(done > 0, leave, lambda: done)
 
   def metrics(self):
-    """What `Step.metric_state` holds, over all replicas."""
-    return self._step.read(self._step.metric_state)
+    """What `Step.metric_state` holds, over all replicas; and behind it the
+    loss scale, if there is one."""
+    scale = [] if self._scale is None else [self._scale.value]
+    return self._step.read([*self._step.metric_state, *scale])
 
   def reset_metrics(self):
     """Starts the metrics again from zero."""

@@ -22,7 +22,7 @@ class Result:
     halted: bool scalar, whether the update after them was refused and ended
       the window; its row then stands at index `done`.
     losses: float64 (>= ends, ), mean losses of the epochs that ended inside.
-    metrics: what `Step.metric_state` held at each of these ends, stacked.
+    metrics: what `Update.metrics` gave at each of these ends, stacked.
   """
 
   rows: typing.Any
@@ -53,7 +53,9 @@ class Window:
     self._update = update
     self._state = state
     self.limits = limits
-    self._capacity = limits.updates if jit else None
+    # Out of arrays with one row XLA makes another program, whose loss may
+    # differ in the last bit.
+    self._capacity = max(2, limits.updates) if jit else None
     self._watch = watch
     self._feed = feed.Feed(strategy, jit=jit)
 
@@ -99,11 +101,8 @@ class Window:
     plan = self._update.plan(size)
 
     def body(i, halted, totals, rows):
-      row, finite, counted = self._update(*fetch(indices, i), i, plan)
-      if not self._update.skips:
-        halted = ~finite
-      # An update that was refused puts NaN into neither sum.
-      totals = tf.where(finite, totals + counted, totals)
+      row, halted, counted = self._update(*fetch(indices, i), i, plan)
+      totals = totals + counted
       done = i + tf.cast(~halted, tf.int32)
       if self._watch is not None:
         row, ended = self._watch(row)

@@ -139,6 +139,8 @@ BAD_FLAGS = [
   (["--max_length=9"], "--max_length has no effect"),
   (["--model=a.b:c", "--hidden=9"], "--hidden has no effect"),
   (["--batch_size=1e3"], "must be an integer; got '1e3'"),
+  (["--accumulate=3"], "--batch_size must be a multiple of --accumulate=3"),
+  (["--mixed_precision=half"], "--mixed_precision"),
   (["--lr=1"], "'lr'"),
   (["extra"], "unexpected argument 'extra'"),
   (["--keep=0"], "keep=0"),
@@ -178,6 +180,10 @@ BAD_RUNS = [
   (["--momentum=0.5"], "--momentum has no effect"),
   (["--model=own:broken"], "cannot be made (ZeroDivisionError"),
   (["--model=own:nothing"], "gave a NoneType, no keras.Model"),
+  (
+    ["--mixed_precision=float16", "--model=own:single"],
+    "`model` must be of layers of the policy 'mixed_float16'",
+  ),
   (["--model=missing.module:make"], "cannot be made (ModuleNotFoundError"),
   (["--schedule=warmup_cosine", "--warmup=30ep"], "`warmup_steps` must be"),
   (["--dataset=csv", "--data_path=empty.csv"], "has no rows"),
@@ -194,6 +200,9 @@ def test_what_needs_the_data_is_refused_before_step_1(tmp_path, flags, names):
   (tmp_path / "own.py").write_text(
     "def broken(shape, outputs):\n  1 / 0\n"
     "def nothing(shape, outputs):\n  pass\n"
+    "def single(shape, outputs):\n"
+    "  import keras\n"
+    "  return keras.Sequential([keras.layers.Dense(2, dtype='float32')])\n"
   )
   (tmp_path / "empty.csv").write_text("")
   objects = np.array([{"a": 1}] * 4, object)
@@ -287,6 +296,7 @@ def test_a_model_and_a_csv_of_ones_own(tmp_path):
     ("--optimizer=adagrad", "--schedule=constant", "--strategy=one_device"),
     ("--optimizer=adamw", "--bias_correction=exact", "--warmup=1ep"),
     ("--schedule=join", "--parts=linear,step_decay", "--boundaries=50%"),
+    ("--mixed_precision=float16", "--accumulate=4"),
   ],
   ids=lambda flags: flags[-2],
 )

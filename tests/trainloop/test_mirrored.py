@@ -63,3 +63,78 @@ def test_objects_made_outside_are_refused(strategy):
 def test_keras_still_sums_where_it_is_held_off():
   """`_all_reduce_sum_gradients` is private: this notices when it moves."""
   assert callable(keras.optimizers.SGD()._all_reduce_sum_gradients)
+<<<<<<< HEAD
+=======
+
+
+def test_strategies_by_name():
+  assert trainloop.strategy_for("auto").num_replicas_in_sync == 1
+  with pytest.raises(ValueError, match="`strategy` must be one of auto"):
+    trainloop.strategy_for("many")
+
+
+@pytest.mark.parametrize("rich", [False, True])
+def test_each_replica_splits_its_share(strategy, rich):
+  def train(strategy, accumulate):
+    loop = small.loop(
+      lambda: small.model(rich=rich),
+      OPTIMIZERS["adam"],
+      strategy=strategy,
+      accumulate=accumulate,
+      schedule=kernels.OneCycle(0.05, 39),
+    )
+    data = small.data(100, 16, drop_remainder=False)
+    return loop, loop.fit(data, 3)
+
+  loop, history = train(strategy, 4)
+  assert loop.traces == 1
+  for variable in loop.model.variables[:-1]:
+    one, two = (v.numpy() for v in variable.value.values)
+    assert one.tobytes() == two.tobytes()
+  if rich:  # statistics and masks are those of micro-batches
+    assert np.isfinite(history.rows["loss"]).all()
+    return
+  _, want = train(None, 1)
+  for name in ("loss", "grad_norm"):
+    np.testing.assert_allclose(history.rows[name], want.rows[name], rtol=1e-4)
+  for name, values in want.epochs.items():
+    np.testing.assert_allclose(history.epochs[name], values, rtol=1e-5)
+
+
+def test_micro_batches_that_do_not_divide_are_refused(strategy):
+  loop = small.loop(
+    small.model, OPTIMIZERS["adam"], strategy=strategy, accumulate=4
+  )
+  rule = "a multiple of `accumulate` = 4 times 2 replicas; got 12"
+  with pytest.raises(ValueError, match=rule):
+    loop.fit(small.data(batch_size=12), 1)
+
+
+def test_synchronized_statistics_are_refused_in_micro_batches(strategy):
+  def model():
+    norm = keras.layers.BatchNormalization(synchronized=True)
+    return keras.Sequential([small.model(), norm, keras.layers.Dense(3)])
+
+  loop = small.loop(model, OPTIMIZERS["adam"], strategy=strategy, accumulate=2)
+  with pytest.raises(ValueError, match="synchronized` must be False where"):
+    loop.fit(small.data(), 1)
+
+
+def test_float16_on_two_replicas(strategy):
+  data = small.data(batch_size=16)
+  data.arrays[0][:40] *= 40
+  loop = small.loop(
+    lambda: small.model(rich=True),
+    OPTIMIZERS["adam"],
+    strategy=strategy,
+    mixed_precision="float16",
+    schedule=kernels.OneCycle(0.01, 30),
+  )
+  skipped = loop.fit(data, 5).rows["skipped"].sum()
+  assert 0 < skipped < 15
+  scale = float(loop.parts.state.loss_scale.value.numpy())
+  assert scale == 2.0 ** (15 - skipped)
+  for variable in loop.model.trainable_variables:
+    one, two = (v.numpy() for v in variable.value.values)
+    assert one.tobytes() == two.tobytes()
+>>>>>>> 4ca6546a74f6cdb2d204a6f2001ddbeab331fe03

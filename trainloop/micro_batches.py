@@ -1,0 +1,91 @@
+"""Gradient accumulation: one update from several micro-batches."""
+
+import tensorflow as tf
+
+from trainloop import structures
+from trainloop.step import Step, examples_in
+
+
+class MicroStep(Step):
+  """A `Step` that goes through its share in micro-batches, one after another.
+
+  gradient = sum over the micro-batches of their share of the examples times
+  the gradient of their mean loss; so it is that of the whole batch, while
+  memory holds the activations of one micro-batch. What layers do with a batch
+  as a whole (BatchNormalization) they do with a micro-batch.
+
+  Args:
+    model, optimizer, moving: see `Step`.
+    count: micro-batches of a full batch, int >= 2. A partial batch is cut into
+      at most as many.
+  """
+
+  weighs = True
+
+  def __init__(self, model, optimizer, moving, count):
+    super().__init__(model, optimizer, moving)
+    self._count = count
+
+  def count(self, batch, y_pred):
+    """Nothing: each micro-batch was counted; a refused update is put back."""
+
+  def _backward(self, batch, global_count, scale):
+    """As `Step._backward`, summed over the micro-batches."""
+    missing = set()
+
+    def add(part, sums, total):
+      found, loss, y_pred = super(MicroStep, self)._backward(
+        part, global_count, scale
+      )
+      self.update_metrics(part, y_pred)
+      missing.update(i for i, g in enumerate(found) if g is None)
+      found = [0.0 if g is None else g for g in found]
+      sums = [a + g for a, g in zip(sums, found, strict=True)]
+      return sums, total + loss
+
+    sums = [tf.zeros_like(v.value) for v in self.variables]
+    sums, loss = _each(batch, self._count, add, sums, tf.constant(0.0))
+    found = [None if i in missing else g for i, g in enumerate(sums)]
+    return found, loss, None
+
+
+def _each(batch, count, add, *state):
+  """state = add(micro-batch, *state) for each; in graph.
+
+  Sizes that are fixed stay so (XLA): a shorter last one goes behind the loop.
+  """
+  size = structures.leaves(batch)[0].shape[0]
+  fixed = size is not None
+  size = size if fixed else examples_in(batch)
+  largest = -(-size // count)  # of a micro-batch
+  if fixed:
+    whole, rest = divmod(size, max(1, largest))
+  else:
+    largest = tf.maximum(largest, 1)
+    whole, rest = -(-size // largest), 0
+
+  def part(start, length):
+    return structures.map_leaves(lambda t: t[start : start + length], batch)
+
+  def body(i, *state):
+    start = i * largest
+    if fixed:
+      cut = structures.map_leaves(lambda t: _block(t, start, largest), batch)
+    else:
+      cut = part(start, largest)
+    return i + 1, *add(cut, *state)
+
+  _, *state = tf.while_loop(
+    lambda i, *_: i < whole,
+    body,
+    (tf.constant(0), *state),
+    parallel_iterations=1,
+  )
+  return add(part(size - rest, rest), *state) if rest else state
+
+
+def _block(tensor, start, length):
+  """Rows start .. start + length - 1, of a length that the shape keeps."""
+  rest = tensor.shape.rank - 1
+  sizes = [length, *tensor.shape[1:]]
+  return tf.slice(tensor, [start, *[0] * rest], sizes)
