@@ -146,6 +146,8 @@ class Fit:
     found = dataclasses.replace(
       found,
       rows=found.rows.numpy(),  # waits for the device
+      losses=found.losses.numpy(),
+      metrics=[values.numpy() for values in found.metrics],
       done=int(found.done),
       halted=bool(found.halted),
     )
@@ -167,8 +169,8 @@ class Fit:
       last = step + len(rows)
       self.progress.window(self._epoch(last), last, rows[-1])
     for k, end in enumerate(ended):
-      kept = [values[k] for values in found.metrics]
-      train = self._training(found.losses[k], kept)
+      kept = [tf.constant(values[k]) for values in found.metrics]
+      train = self._training(tf.constant(found.losses[k]), kept)
       self._record_epoch(step + end, train)
 
   def _tell_skipped(self, step, rows):

@@ -12,6 +12,7 @@ import numpy as np
 
 _KEY = 498247692  # what `index_shuffle` puts before its two seeds
 _LEAST_BITS = 16
+_BLOCK_WORD = 9  # up to 2 MB
 _TABLE_WORD = 16  # up to 512 KB: a table stays in the cache
 
 
@@ -33,21 +34,30 @@ def shuffle(index, seed, size):
   if size == 1:
     return np.zeros_like(index)
   bits = max(_LEAST_BITS, int(size - 1).bit_length())
-  word = (bits + 1) // 2
-  rounds = [_round(key, word) for key in _round_keys(seed, word)]
-  found = _encrypt(index, rounds, word)
+  step = _step(tuple(map(int, seed)), (bits + 1) // 2)
+  found = step(index)
   outside = np.flatnonzero(found >= size)
   while outside.size:  # walk on until inside; at least a quarter arrives
-    again = _encrypt(found[outside], rounds, word)
+    again = step(found[outside])
     found[outside] = again
     outside = outside[again >= size]
   return found
 
 
+@functools.lru_cache(maxsize=8)
+def _step(seed, word):
+  """The cipher of halves of `word` bits; of a small block, as a table."""
+  rounds = [_round(key, word) for key in _round_keys(seed, word)]
+  if word > _BLOCK_WORD:
+    return lambda value: _encrypt(value, rounds, word)
+  table = _encrypt(np.arange(1 << 2 * word, dtype=np.int64), rounds, word)
+  return lambda value: np.take(table, value, mode="clip")
+
+
 def _round_keys(seed, word):
   """The four round keys, ints of `word` bits."""
   mask = (1 << word) - 1
-  keys = [part & 0xFFFFFFFF & mask for part in (_KEY, *map(int, seed))]
+  keys = [part & 0xFFFFFFFF & mask for part in (_KEY, *seed)]
 
   def turn(value, by):
     return (value >> by | value << (word - by)) & mask

@@ -199,9 +199,9 @@ def test_a_save_that_failed_is_tried_again(monkeypatch, tmp_path):
   saves = []
   real_save = checkpoints.RunStore.save
 
-  def notes(self, step, events):
+  def notes(self, step, *values):
     saves.append(step)
-    real_save(self, step, events)
+    real_save(self, step, *values)
     self.wait()
 
   monkeypatch.setattr(checkpoints.RunStore, "save", notes)
