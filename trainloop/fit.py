@@ -169,16 +169,10 @@ class Fit:
       last = step + len(rows)
       self.progress.window(self._epoch(last), last, rows[-1])
     for k, end in enumerate(ended):
-<<<<<<< HEAD
       kept = [tf.constant(values[k]) for values in found.metrics]
-      train = self._training(tf.constant(found.losses[k]), kept)
-      self._record_epoch(step + end, train)
-=======
-      kept = [values[k] for values in found.metrics]
       scale = None if self.state.loss_scale is None else kept.pop()
-      train = self._training(found.losses[k], kept)
+      train = self._training(tf.constant(found.losses[k]), kept)
       self._record_epoch(step + end, train, scale)
->>>>>>> 4ca6546a74f6cdb2d204a6f2001ddbeab331fe03
 
   def _tell_skipped(self, step, rows):
     """Counts the refused updates among the rows from `step`, and says so."""

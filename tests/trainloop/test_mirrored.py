@@ -63,14 +63,6 @@ def test_objects_made_outside_are_refused(strategy):
 def test_keras_still_sums_where_it_is_held_off():
   """`_all_reduce_sum_gradients` is private: this notices when it moves."""
   assert callable(keras.optimizers.SGD()._all_reduce_sum_gradients)
-<<<<<<< HEAD
-=======
-
-
-def test_strategies_by_name():
-  assert trainloop.strategy_for("auto").num_replicas_in_sync == 1
-  with pytest.raises(ValueError, match="`strategy` must be one of auto"):
-    trainloop.strategy_for("many")
 
 
 @pytest.mark.parametrize("rich", [False, True])
@@ -137,4 +129,3 @@ def test_float16_on_two_replicas(strategy):
   for variable in loop.model.trainable_variables:
     one, two = (v.numpy() for v in variable.value.values)
     assert one.tobytes() == two.tobytes()
->>>>>>> 4ca6546a74f6cdb2d204a6f2001ddbeab331fe03
