@@ -81,7 +81,8 @@ class FitPlan:
 
   def until_event(self, step):
     """Updates from `step` to where the host has something to do: by default
-    an epoch's end, a validation or checkpoint; and any cycle's end."""
+    an epoch's end, a validation or checkpoint; any cycle's end, and the
+    fit's own."""
     done = step - self.start
     cycles = self.acts or (
       self.steps_per_epoch,
@@ -89,7 +90,7 @@ class FitPlan:
       self.checkpoint_steps,
     )
     i = bisect.bisect_right(self.cycle_ends, step)
-    ends = [end - step for end in self.cycle_ends[i : i + 1]]
+    ends = [end - step for end in (*self.cycle_ends[i : i + 1], self.end)]
     return min([*(cycle - done % cycle for cycle in cycles), *ends])
 
   def ends_inside(self, step, n):

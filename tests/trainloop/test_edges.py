@@ -1,5 +1,6 @@
 """Durations, windows' ends, pace, progress: the small pieces at the edge."""
 
+import dataclasses
 import io
 
 import pytest
@@ -50,6 +51,12 @@ def test_a_plan_never_crosses_an_event():
   assert [s for s in ends if plan.ends_epoch(s + 5)] == [10, 20, 30]
   assert [s for s in ends if plan.validates(s + 5)][:2] == [4, 8]
   assert [s for s in ends if plan.saves(s + 5)] == [15, 30]
+  # Where epochs' ends are passed over, the fit's own still ends a window.
+  plan, step, ends = dataclasses.replace(plan, acts=(7,)), plan.start, []
+  while step < plan.end:
+    step += plan.until_event(step)
+    ends.append(step - plan.start)
+  assert ends == [7, 14, 21, 28, 30]
 
 
 def test_pace_aims_at_a_tenth_of_a_second():
