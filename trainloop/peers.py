@@ -109,9 +109,8 @@ class Peers(NoPeers):
 
   def _tell(self, error):
     """Lets the others know that this worker stopped, and why."""
-    text = str(error).strip().splitlines() or [type(error).__name__]
     for link in self._links.values():
-      link.send({"stopped": f"it stopped ({text[0][:200]})"})
+      link.send({"stopped": f"it stopped ({_first_line(error)[:200]})"})
 
   def _watch(self):
     tick = time.monotonic()
@@ -187,6 +186,14 @@ class Peers(NoPeers):
     sys.stderr.write(f"error: {self._trouble}\n")
     sys.stderr.flush()
     os._exit(1)
+
+
+def _first_line(error):
+  """The first line of an error that is not TensorFlow's own preamble."""
+  lines = [line.strip() for line in str(error).splitlines()]
+  preamble = ("Graph execution error", "Detected at", "<stack traces")
+  said = [line for line in lines if line and not line.startswith(preamble)]
+  return (said or [type(error).__name__])[0]
 
 
 def guarded(method):
