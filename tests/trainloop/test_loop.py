@@ -14,6 +14,17 @@ def keras_evaluate(net, x, y, batch_size):
   return net.evaluate(x, y, batch_size=batch_size, verbose=0, return_dict=True)
 
 
+@pytest.mark.parametrize("every", ["checkpoint_every", "validate_every"])
+def test_a_fit_ends_where_it_should_whatever_is_due(tmp_path, every):
+  """Neither 10 nor 7 steps divide the run's 24."""
+  for steps in (7, 10):
+    loop = small.loop(
+      workdir=tmp_path / f"{steps}", compile="graph", **{every: f"{steps}st"}
+    )
+    history = loop.fit(small.data(), 2, validation=small.data(32, 16))
+    assert loop.global_step == len(history.rows["step"]) == 24
+
+
 def test_fit_twice_goes_on():
   loop = small.loop(schedule=kernels.Cosine(0.1, 48))
   data = small.data()  # 12 steps an epoch
