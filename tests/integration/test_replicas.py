@@ -17,7 +17,13 @@ import scripts_run
 
 HERE = scripts_run.ROOT / "tests" / "integration"
 RUNS = {"mirrored2": 1, "mirrored4": 1, "workers2": 2, "workers3": 3}
-FILES = [f"{run}_{i}" for run, count in RUNS.items() for i in range(count)]
+# The larger ones of each kind take a minute a piece.
+LONG = ("mirrored4", "workers3")
+FILES = [
+  pytest.param(f"{run}_{i}", marks=[pytest.mark.long] * (run in LONG))
+  for run, count in RUNS.items()
+  for i in range(count)
+]
 
 
 def records(folder):
@@ -59,14 +65,26 @@ def run(kind, count, folder):
   assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
 
 
+class Runs(dict):
+  """{name of a process: its arrays}; each run starts when it is asked for."""
+
+  def __init__(self, folder):
+    super().__init__()
+    self._folder = folder
+
+  def __missing__(self, name):
+    kind = name.split("_")[0]
+    run(kind[:-1], int(kind[-1]), self._folder)
+    for path in self._folder.glob(f"{kind}_*.npz"):
+      self[path.stem] = dict(np.load(path))
+    return self[name]
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
   folder = tmp_path_factory.mktemp("runs")
   records(folder)
-  run("device", 1, folder)
-  for name in RUNS:
-    run(name[:-1], int(name[-1]), folder)
-  return {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
+  return Runs(folder)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
@@ -84,7 +102,9 @@ def test_the_same_200_updates(runs, name, optimizer):
   assert found[f"{optimizer}/equal"]
 
 
-@pytest.mark.parametrize("run", ["workers2", "workers3"])
+@pytest.mark.parametrize(
+  "run", ["workers2", pytest.param("workers3", marks=pytest.mark.long)]
+)
 def test_workers_hold_the_same_bytes(runs, run):
   for i in range(1, RUNS[run]):
     for key, values in runs[f"{run}_0"].items():

@@ -82,7 +82,7 @@ BAD_FITS = [
   ("few examples", {"data": array_data(batch_size=33)}, "`batch_size` must be"),
   ("no dataset", {"data": EMPTY}, "`data` must be a dataset of at least one"),
   ("endless", {"data": ENDLESS}, "`steps_per_epoch` must be given"),
-  ("kind", {"data": (X, Y)}, "`data` must be an ArrayData or"),
+  ("kind", {"data": (X, Y)}, "`data` must be an ArrayData, a batched"),
   ("epochs", {"epochs": 0}, "`epochs` must be an integer >= 1"),
   (
     "label too high",
