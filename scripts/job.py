@@ -11,6 +11,7 @@ import datasets
 import flag_rules
 import judging_flags
 import models
+import quiet
 import schedule_makers
 import trainloop
 
@@ -40,8 +41,12 @@ def run(flags, peaks, strategy):
     raise datasets.DataError(text)
   chief = trainloop.workers.Workers(strategy).is_chief
   if chief:
-    _show(flags, data, train, schedule)
+    _show(data, train)
   if flags.dry_run:
+    print(
+      f"run: {flags.epochs} epochs of {steps} steps: {steps * flags.epochs}"
+    )
+    print(f"schedule: {schedule}")
     for name in ("validate_every", "checkpoint_every"):
       text, total = flags[name].value, steps * flags.epochs
       resolved = trainloop.durations.to_steps(name, text, steps, total)
@@ -63,7 +68,7 @@ def run(flags, peaks, strategy):
   if not chief:
     return
   result = _result(loop, history, found)
-  print(json.dumps(result["metrics"]))
+  quiet.show(json.dumps(result["metrics"]))
   if flags.workdir:
     _write(flags.workdir, loop, result)
 
@@ -125,6 +130,7 @@ def _loop(flags, data, schedule, peak, strategy):
     resident_mb=flags.resident_mb,
     staging_mb=flags.staging_mb,
     seed=flags.seed,
+    verbose=quiet.level(),
   )
 
 
@@ -154,14 +160,12 @@ def optimizer(flags, name, peak):
   return kind(peak)
 
 
-def _show(flags, data, train, schedule):
-  """What is about to happen, resolved to steps."""
+def _show(data, train):
+  """What is trained on; the loop says the rest."""
   held = len(data.x_val)
   kind = f"{data.task}, {data.outputs} output{'s' * (data.outputs > 1)}"
-  print(f"data: {train.num_examples} examples, {held} held out; {kind}")
-  steps = train.steps_per_epoch
-  print(f"run: {flags.epochs} epochs of {steps} steps: {flags.epochs * steps}")
-  print(f"schedule: {schedule}", flush=True)
+  text = f"{train.num_examples} examples, {held} held out; {kind}"
+  quiet.show(f"{'data':<10}{text}")
 
 
 def _result(loop, history, metrics):
@@ -200,8 +204,7 @@ def _write(workdir, loop, result):
     json.dump(result, file, indent=2)
     file.write("\n")
   os.replace(part, _result_path(workdir))
-  print(f"wrote {model} and result.json; see the run with:")
-  print(f"  tensorboard --logdir={workdir}")
+  quiet.show(f"wrote {model} and result.json")
 
 
 def _save_model(workdir, model):

@@ -10,7 +10,7 @@ below --output. Seeds that the JSON there holds already are not run again.
 
 import os
 
-from absl import app, flags, logging
+from absl import app, flags
 
 import flag_rules
 import quiet
@@ -48,7 +48,6 @@ def main(argv):
   del argv
   if not os.path.isdir(FLAGS.data_dir):
     flag_rules.stop(f"--data_dir={FLAGS.data_dir} is not a folder")
-  logging.set_verbosity(logging.ERROR)  # each run's loop traces anew
   with quiet.startup():
     import tensorflow as tf
 

@@ -10,7 +10,7 @@ optimizer into --workdir. Takes the data and model flags of train.py.
 
 import sys
 
-from absl import app, flags, logging
+from absl import app, flags
 
 import datasets
 import device_flags
@@ -64,8 +64,6 @@ def check_flags():
 def main(argv):
   del argv
   check_flags()
-  if not FLAGS["verbosity"].present:
-    logging.set_verbosity(logging.ERROR)
   with quiet.startup():
     import trainloop
     from kernels import checks

@@ -39,6 +39,7 @@ LAYERS = [
     "snapshot",
     "structures",
     "suggestions",
+    "summary",
     "tensorboard",
   },
   {"rendezvous"},

@@ -67,7 +67,9 @@ class TrainLoop:
     log_every: write each row whose step is a multiple of this, int >= 1.
     seed: seeds Keras before a callable `model` is called.
     resident_mb, staging_mb: limits for data; see `staging.Memory`.
-    verbose: whether to show progress.
+    verbose: 0 or False shows warnings alone; 1 or True a summary, one live
+      line (in a log a line an epoch), events and a table at the end; 2 also
+      validations inside epochs and checkpoints.
 
   Raises:
     ValueError: if an argument breaks its rule.
@@ -132,7 +134,8 @@ class TrainLoop:
     )
     workers, self._saves = self._parts.workers, workdir is not None
     self._workdir = workdir if workers.is_chief else None
-    self._progress = Progress(quiet=not (verbose and workers.is_chief))
+    level = checks.integer("verbose", int(verbose), 0, 2)
+    self._progress = Progress(level=level if workers.is_chief else 0)
     self._extra = {"log_every": log_every, "on_nonfinite": repr(self._guard)}
     self._records = self._schedule = None
     self.history = None
@@ -217,7 +220,7 @@ class TrainLoop:
     if validation is not None:
       validation = data_lib.adapt("validation", validation)
     tell = self._progress.line
-    planning.check(self._parts, source, validation, self._workdir, tell)
+    planning.check(self._parts, source, validation, self._workdir)
     begins = schedule is not None or self._schedule is None
     schedule = schedule or self._schedule or self._given
     schedule = planning.resolve(self._parts, schedule, source, epochs)

@@ -6,7 +6,7 @@ import functools
 import threading
 import typing
 
-from trainloop import guards, planning
+from trainloop import guards, planning, summary
 from trainloop.accord import Accord
 from trainloop.fit import Fit
 from trainloop.history import NonFiniteError
@@ -53,16 +53,27 @@ class Running:
       self.history.restored = True
       self.progress.line(f"this fit is done: {self.history.stop_reason}")
       return True
+    self.progress.introduce(
+      lambda: summary.of_loop(self.parts),
+      lambda: summary.of_fit(
+        self.parts, plan, schedule, source, self.records.workdir
+      ),
+    )
     if self.records.goes_on:
       self.progress.line(f"goes on at step {step} of {plan.end}")
     self.records.begin(plan, step, curve, self.history)
     step = self._fit(plan, window, source, validation)
-    if self.history.stop_reason == "preempted":
+    reason = self.history.stop_reason
+    if reason == "preempted":
       self.records.leave(step, self.history)
+      self.progress.finish(step, reason)
       self.stop.clear()
       return False
-    self.parts.finish()
+    restored = self.parts.finish()
     self.records.finish(step, self.history)
+    judge = self.parts.state.judge
+    lines = summary.result(self.history, judge.best, restored)
+    self.progress.finish(step, reason, lines)
     return True
 
   def _fit(self, plan, window, source, validation):
