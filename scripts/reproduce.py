@@ -34,11 +34,20 @@ NAMES = (
 
 def define_flags():
   """Defines all flags of the script."""
-  flags.DEFINE_enum("experiment", None, (*NAMES, "all"), "which to run")
+  flags.DEFINE_enum(
+    "experiment",
+    None,
+    (*NAMES, "all"),
+    "which to run; unset: an error that names them",
+  )
   flags.mark_flag_as_required("experiment")
   flags.DEFINE_string("data_dir", "../shared/data", "folder of the data files")
-  flag_rules.integer("seeds", None, "runs; unset: the experiment's own", 1)
-  flag_rules.integer("first_seed", 0, "seed of the first run", 0, 2**31)
+  flag_rules.integer(
+    "seeds", None, "runs of it [runs]; unset: the experiment's own number", 1
+  )
+  flag_rules.integer(
+    "first_seed", 0, "seed of the first run [any integer]", 0, 2**31
+  )
   flags.DEFINE_bool("quick", False, "a small part of the data, two epochs")
   flags.DEFINE_string("output", "runs/reproduce", "folder for the results")
   flag_rules.show_in_help()
