@@ -207,7 +207,9 @@ class Fit:
     found = {}
     if validation is not None:
       found = self.evaluate(validation)
-      self.records.scalars("validation", step - 1, found)
+      # Where the loss of run `train` is a mean over many updates, as this is.
+      means = {tensorboard.EPOCH_LOSS: found["loss"]}
+      self.records.scalars("validation", step - 1, {**found, **means})
       bad = [name for name, value in found.items() if not np.isfinite(value)]
       if bad:
         text = f"warning: validation after update {step - 1}: not finite"
@@ -247,7 +249,8 @@ class Fit:
     """Records the epoch that ends after `step` updates: its metrics, and the
     loss scale, None if there is none."""
     # The tag `loss` of this run is each update's own.
-    tags = {"epoch_loss" if k == "loss" else k: v for k, v in train.items()}
+    name = tensorboard.EPOCH_LOSS
+    tags = {name if k == "loss" else k: v for k, v in train.items()}
     if scale is not None:
       tags[tensorboard.LOSS_SCALE] = float(scale)
     self.records.scalars("train", step - 1, tags)

@@ -84,6 +84,8 @@ def _flat(name, value):
   """{name: value} of a JSON value; a dict's kind stands for itself."""
   if not isinstance(value, dict):
     plain = str(value) if isinstance(value, list) else _plain(value)
+    if isinstance(plain, str):
+      plain = plain.strip("'")  # of what stands there as its repr
     return {} if plain is None else {name: plain}
   found = {}
   for key, part in value.items():

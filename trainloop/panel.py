@@ -61,8 +61,8 @@ def layout(metrics, has_momentum):
   rates = {"learning rate": [tensorboard.LEARNING_RATE]}
   if has_momentum:
     rates["momentum"] = [tensorboard.MOMENTUM]
-  rates |= {"loss": ["loss", "epoch_loss"], "gradient norm": ["grad_norm"]}
-  both = {"loss": ["epoch_loss", "loss"]}
+  rates |= {"loss": ["loss"], "gradient norm": ["grad_norm"]}
+  both = {"loss": [tensorboard.EPOCH_LOSS]}
   both |= {name: [name] for name in metrics if name != "loss"}
   return {
     "learning rate over loss": rates,

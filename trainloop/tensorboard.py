@@ -21,6 +21,7 @@ LEARNING_RATE = "hyperparameters/learning_rate"
 MOMENTUM = "hyperparameters/momentum"
 SCALE = "hyperparameters/plateau_scale"
 LOSS_SCALE = "hyperparameters/loss_scale"
+EPOCH_LOSS = "epoch_loss"
 RUNS = ("train", "validation", "plan")
 _LATER = r"plan_from_\d+|fit_\d+(_from_\d+)?"
 TAGS = (LEARNING_RATE, MOMENTUM, "loss", "grad_norm")
