@@ -17,6 +17,7 @@ from trainloop import (
   staging,
 )
 from trainloop import data as data_lib
+from trainloop import hparams as hparams_lib
 from trainloop.numerics import Numerics
 from trainloop.pace import Pace
 from trainloop.parts import Parts
@@ -65,6 +66,7 @@ class TrainLoop:
       `model` is made under that policy.
     accumulate: micro-batches that an update's batch is computed in, int >= 1.
     log_every: write each row whose step is a multiple of this, int >= 1.
+    hparams: {name: number, str or bool} more for TensorBoard's HParams page.
     seed: seeds Keras before a callable `model` is called.
     resident_mb, staging_mb: limits for data; see `staging.Memory`.
     verbose: 0 or False shows warnings alone; 1 or True a summary, one live
@@ -100,6 +102,7 @@ class TrainLoop:
     mixed_precision=None,
     accumulate=1,
     log_every=1,
+    hparams=None,
     seed=0,
     resident_mb=None,
     staging_mb=256.0,
@@ -108,6 +111,7 @@ class TrainLoop:
     checks.choice("compile", compile, engine.CHOICES)
     durations.parse("validate_every", validate_every)
     durations.parse("checkpoint_every", checkpoint_every)
+    self._hparams = {"seed": seed, **hparams_lib.check(hparams)}
     self._pace = Pace(steps_per_loop)
     self._kept = {
       "log_every": checks.integer("log_every", log_every, 1),
@@ -255,6 +259,7 @@ class TrainLoop:
         progress=self._progress,
         stop=self._stop,
         guard=self._guard,
+        hparams=self._hparams,
       )
       try:
         finished = running.run(

@@ -6,7 +6,7 @@ import functools
 import threading
 import typing
 
-from trainloop import guards, planning, summary
+from trainloop import guards, panel, planning, summary
 from trainloop.accord import Accord
 from trainloop.fit import Fit
 from trainloop.history import NonFiniteError
@@ -18,7 +18,10 @@ from trainloop.records import NoRecords
 
 @dataclasses.dataclass
 class Running:
-  """What the fits of a loop share; `history` is that of the last one."""
+  """What the fits of a loop share; `history` is that of the last one.
+
+  `hparams`: what is shown beside the loop's own; see `hparams.of`.
+  """
 
   parts: Parts
   records: NoRecords
@@ -26,6 +29,7 @@ class Running:
   progress: Progress
   stop: threading.Event
   guard: typing.Any
+  hparams: dict
   history: typing.Any = None
 
   def run(self, entry, schedule, window, acts, source, validation):
@@ -61,7 +65,8 @@ class Running:
     )
     if self.records.goes_on:
       self.progress.line(f"goes on at step {step} of {plan.end}")
-    self.records.begin(plan, step, curve, self.history)
+    shown = panel.of(self.parts, plan, asked, schedule, self.hparams)
+    self.records.begin(plan, step, curve, self.history, shown)
     step = self._fit(plan, window, source, validation)
     reason = self.history.stop_reason
     if reason == "preempted":
