@@ -69,9 +69,7 @@ class TrainLoop:
     hparams: {name: number, str or bool} more for TensorBoard's HParams page.
     seed: seeds Keras before a callable `model` is called.
     resident_mb, staging_mb: limits for data; see `staging.Memory`.
-    verbose: 0 or False shows warnings alone; 1 or True a summary, one live
-      line (in a log a line an epoch), events and a table at the end; 2 also
-      validations inside epochs and checkpoints.
+    verbose: how much is shown: 0 or False, 1 or True, 2; see `Progress`.
 
   Raises:
     ValueError: if an argument breaks its rule.
@@ -138,8 +136,7 @@ class TrainLoop:
     )
     workers, self._saves = self._parts.workers, workdir is not None
     self._workdir = workdir if workers.is_chief else None
-    level = checks.integer("verbose", int(verbose), 0, 2)
-    self._progress = Progress(level=level if workers.is_chief else 0)
+    self._progress = Progress(verbose if workers.is_chief else 0)
     self._extra = {"log_every": log_every, "on_nonfinite": repr(self._guard)}
     self._records = self._schedule = None
     self.history = None

@@ -4,6 +4,8 @@ import shutil
 import sys
 import time
 
+from kernels import checks
+
 SILENT, NORMAL, DETAILED = 0, 1, 2
 _EVERY = 0.1  # seconds between two live lines
 _FREE = 100  # lines of epochs before they wait for each other, too
@@ -26,16 +28,22 @@ class Progress:
   first hundred lines the next one waits until 0.1 s have passed.
 
   Args:
+    verbose: 0 or False shows warnings alone; 1 or True also a summary, epochs,
+      events and a table at the end; 2 also validations inside epochs and
+      checkpoints.
     stream: where to write; its `isatty` decides between one live line and
       plain lines.
     clock: gives seconds; injected in tests.
-    level: SILENT shows warnings alone, NORMAL also a summary, epochs and
-      events, DETAILED also validations inside epochs and checkpoints.
+
+  Raises:
+    ValueError: if `verbose` is something else.
   """
 
-  def __init__(self, stream=None, clock=time.monotonic, level=NORMAL):
+  def __init__(self, verbose=True, stream=None, clock=time.monotonic):
+    level = int(verbose) if isinstance(verbose, bool) else verbose
+    self._level = level = checks.integer("verbose", level, SILENT, DETAILED)
     self._stream = sys.stdout if stream is None else stream
-    self._level, self._clock = level, clock
+    self._clock = clock
     self._live = self._stream.isatty() and level > SILENT
     self._drawn = 0  # length of the live line that is there
     self._introduced = False

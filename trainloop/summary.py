@@ -43,7 +43,8 @@ def of_fit(parts, plan, schedule, source, workdir):
   """
   steps = plan.epochs * plan.steps_per_epoch
   run = f"{plan.epochs} epochs of {plan.steps_per_epoch} steps: {steps} steps"
-  run += f" of {source.batch_size} examples"
+  size = getattr(source, "batch_size", None)  # a worker's share is not known
+  run += "" if size is None else f" of {size} examples"
   if parts.numerics.accumulate > 1:
     run += f" in {parts.numerics.accumulate} micro-batches"
   logs = "none, for there is no workdir"

@@ -28,7 +28,7 @@ def show(stream, epochs=2, size=10, tick=1.0, values=None, row=None, level=1):
   clock = itertools.count(0, tick)
   values = values or {"loss": 0.5, "accuracy": 0.25, "val_loss": 0.75}
   row = row or (0.1, 0.9, 123.456789, 1.0)
-  progress = Progress(stream, lambda: next(clock), level)
+  progress = Progress(level, stream, lambda: next(clock))
   progress.start(FitPlan(0, 0, 0, epochs, size, size, size), 0)
   for epoch in range(1, epochs + 1):
     progress.window(epoch, size * epoch - size // 2, row)
@@ -83,16 +83,22 @@ def test_levels():
   assert show(quiet, level=0) == ""
   for level, want in ((0, "w"), (1, "wl"), (2, "wld")):
     stream = io.StringIO()
-    progress = Progress(stream, level=level)
+    progress = Progress(level, stream)
     progress.warn("w")
     progress.line("l")
     progress.detail("d")
     assert stream.getvalue() == "".join(f"{c}\n" for c in want)
 
 
+@pytest.mark.parametrize("bad", [3, -1, "1", 0.5, None])
+def test_a_level_that_is_none(bad):
+  with pytest.raises(ValueError, match="`verbose` must be an integer"):
+    Progress(bad)
+
+
 def test_a_fit_is_introduced_once():
   stream = io.StringIO()
-  progress = Progress(stream)
+  progress = Progress(True, stream)
   for fit in ("one", "two"):
     progress.introduce(lambda: ["loop"], lambda fit=fit: [fit])
   assert stream.getvalue() == "loop\none\ntwo\n"
@@ -100,7 +106,7 @@ def test_a_fit_is_introduced_once():
 
 def test_a_line_takes_the_place_of_the_live_one():
   stream = Terminal()
-  progress = Progress(stream)
+  progress = Progress(True, stream)
   progress.start(FitPlan(0, 0, 0, 2, 10, 10, 10), 0)
   progress.line("short")
   progress.line("next")
