@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import docs
 import scripts_run
 
 FOLDER = scripts_run.ROOT / "scripts"
@@ -79,3 +80,10 @@ def test_help_says_what_every_flag_is(helps, script):
       assert "unset" in text, f"--{name}: what follows where it is not given"
     if kind in ("IntegerParser", "FloatParser"):
       assert "[" in text and "]" in text, f"--{name}: which unit"
+
+
+@pytest.mark.parametrize("path", docs.PATHS)
+def test_documents_name_scripts_and_flags_that_exist(helps, path):
+  for script, named in docs.named(path):
+    known = {flag[0] for flag in helps[script][2]} | {"help", "verbosity"}
+    assert set(named) <= known, (path, script)
