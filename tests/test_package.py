@@ -51,6 +51,7 @@ LAYERS = [
     "engine",
     "make",
     "moving",
+    "options",
     "per_replica",
     "state",
     "step",
@@ -63,6 +64,7 @@ LAYERS = [
   {"parts", "records"},
   {"fingerprint", "fit", "planning", "shared_records"},
   {"measure", "running"},
+  {"fits"},
   {"loop"},
   {"sweep"},
 ]
