@@ -7,6 +7,7 @@ import typing
 
 from trainloop import data as data_lib
 from trainloop import fingerprint, measure, planning, shared_records
+from trainloop.actions import Actions
 from trainloop.options import Options
 from trainloop.pace import Pace
 from trainloop.parts import Parts
@@ -31,6 +32,7 @@ class Fits:
   progress: Progress
   stop: threading.Event
   given: typing.Any
+  actions: Actions
   schedule: typing.Any = None
   records: typing.Any = None
   history: typing.Any = None
@@ -52,7 +54,13 @@ class Fits:
       parts, source, epochs, schedule, self.options.every, self.options.extra
     )
     limits = planning.limits(
-      parts, asked, source, validation, self.pace.most, self.options.saves
+      parts,
+      asked,
+      source,
+      validation,
+      self.pace.most,
+      self.options.saves,
+      self.actions.at_epochs,
     )
     window = parts.window(schedule, limits)
     self._open()
@@ -99,6 +107,7 @@ class Fits:
       progress=self.progress,
       stop=self.stop,
       guard=self.options.guard,
+      actions=self.actions,
     )
     try:
       return running.run(entry, self.schedule, window, acts, source, validation)

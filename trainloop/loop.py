@@ -4,7 +4,8 @@ import threading
 
 from kernels import checks
 from trainloop import data as data_lib
-from trainloop import engine, make, options, peers, staging
+from trainloop import engine, keras_callbacks, make, options, peers, staging
+from trainloop.actions import Actions
 from trainloop.fits import Fits
 from trainloop.numerics import Numerics
 from trainloop.pace import Pace
@@ -54,6 +55,11 @@ class TrainLoop:
     accumulate: micro-batches that an update's batch is computed in, int >= 1.
     log_every: write each row whose step is a multiple of this, int >= 1.
     seed: seeds Keras before a callable `model` is called.
+    on_window: called after each window with {"epoch", "step", "steps", the
+      last row's "learning_rate", "momentum", "loss", "grad_norm", "skipped"}.
+    on_epoch: called after each epoch with {"epoch", "step", "loss", "val_loss"
+      and the other metrics}; for both see `Actions`.
+    callbacks: Keras callbacks that only read, a list; see `keras_callbacks`.
     resident_mb, staging_mb: limits for data; see `staging.Memory`.
     verbose: whether to show progress.
 
@@ -87,6 +93,9 @@ class TrainLoop:
     accumulate=1,
     log_every=1,
     seed=0,
+    on_window=None,
+    on_epoch=None,
+    callbacks=None,
     resident_mb=None,
     staging_mb=256.0,
     verbose=True,
@@ -102,6 +111,8 @@ class TrainLoop:
       log_every,
     )
     pace, given = Pace(steps_per_loop), make.schedule(schedule)
+    callbacks = keras_callbacks.adopt(callbacks)
+    actions = Actions(on_window, on_epoch, callbacks)
     self._stop = threading.Event()
     self._parts = Parts(
       make.strategy(strategy),
@@ -119,7 +130,7 @@ class TrainLoop:
     quiet = not (verbose and self._parts.workers.is_chief)
     self._progress = Progress(quiet=quiet)
     self._fits = Fits(
-      self._parts, chosen, pace, self._progress, self._stop, given
+      self._parts, chosen, pace, self._progress, self._stop, given, actions
     )
 
   @property
@@ -202,6 +213,7 @@ class TrainLoop:
     Raises:
       ValueError: before the first update, if something can't work.
       NonFiniteError: if an update's loss or gradient is not finite.
+      What a callable of the caller's raised, with everything saved.
     """
     schedule = make.schedule(schedule)
     return self._fits.run(data, epochs, validation, schedule, steps_per_epoch)

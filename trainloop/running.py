@@ -8,6 +8,7 @@ import typing
 
 from trainloop import guards, planning
 from trainloop.accord import Accord
+from trainloop.actions import Actions
 from trainloop.fit import Fit
 from trainloop.history import NonFiniteError
 from trainloop.pace import Pace
@@ -26,6 +27,7 @@ class Running:
   progress: Progress
   stop: threading.Event
   guard: typing.Any
+  actions: Actions
   history: typing.Any = None
 
   def run(self, entry, schedule, window, acts, source, validation):
@@ -42,6 +44,7 @@ class Running:
 
     Raises:
       NonFiniteError: if an update is not finite and the guard says so.
+      What an action raised, with everything on the disk.
     """
     begun, asked = entry["begun"], entry["asked"]
     plan = planning.plan(self.parts, begun, asked, schedule, acts)
@@ -56,13 +59,16 @@ class Running:
     if self.records.goes_on:
       self.progress.line(f"goes on at step {step} of {plan.end}")
     self.records.begin(plan, step, curve, self.history)
+    self.actions.begin(self.parts.model, plan, plan.position(step)[0])
     step = self._fit(plan, window, source, validation)
     if self.history.stop_reason == "preempted":
       self.records.leave(step, self.history)
       self.stop.clear()
+      self.actions.end()
       return False
     self.parts.finish()
     self.records.finish(step, self.history)
+    self.actions.end()
     return True
 
   def _fit(self, plan, window, source, validation):
@@ -80,7 +86,8 @@ class Running:
         pace=self.pace,
         progress=self.progress,
         records=self.records,
-        accord=Accord(parts.workers, self.stop.is_set, self.records),
+        accord=Accord(parts.workers, self._stop_asked, self.records),
+        actions=self.actions,
       )
       try:
         return fit.run(source, validation)
@@ -91,6 +98,9 @@ class Running:
             self.records.leave(step, self.history)
           raise
         self._rewind(plan, error)
+
+  def _stop_asked(self):
+    return self.stop.is_set() or self.actions.stop_asked
 
   def _for_pictures(self, plan, curve):
     self.history.planned = curve
