@@ -17,6 +17,7 @@ from trainloop.history import History, NonFiniteError
 from trainloop.pace import Pace
 from trainloop.progress import Progress
 from trainloop.records import NoRecords
+from trainloop.speed import Speed, examples_of
 from trainloop.state import TrainState
 from trainloop.window import COLUMNS, Window
 
@@ -56,12 +57,14 @@ class Fit:
     self._ready = self._unwritten = None
     source.begin(self.plan.first_epoch, self.records.position)
     self._skipped = int(self.state.skipped.numpy())
+    self._speed = Speed(examples_of(source))
     self.progress.start(self.plan, int(self.state.global_step.numpy()))
     with futures.ThreadPoolExecutor(1) as self._device:
       try:
         reason, step = self._loop(source, validation)
       finally:
         self._write()
+    self._show_speed(step, self._speed.rest())
     self.history.stop_reason = reason
     self.progress.finish(step, reason)
     return step
@@ -124,6 +127,7 @@ class Fit:
       ended = [end for end in self.plan.ends_inside(step, n) if end <= done]
       self._unwritten = (step, began, found, ended)
     self.pace.record(n, seconds)
+    self._show_speed(step + done, self._speed.window(done, seconds))
     if found.halted or self.plan.until_event(step) == n:
       self._write()
     if found.halted:
@@ -178,6 +182,11 @@ class Fit:
       train = self._training(tf.constant(found.losses[k]), kept)
       self._record_epoch(step + end, train, scale)
 
+  def _show_speed(self, step, point):
+    """A point of the speed's series, or None, after `step` updates."""
+    if point is not None:
+      self.records.scalars("train", step - 1, point)
+
   def _tell_skipped(self, step, rows):
     """Counts the refused updates among the rows from `step`, and says so."""
     found = np.flatnonzero(rows[:, _SKIPPED])
@@ -202,7 +211,9 @@ class Fit:
     found = {}
     if validation is not None:
       found = self.evaluate(validation)
-      self.records.scalars("validation", step - 1, found)
+      # Where the loss of run `train` is a mean over many updates, as this is.
+      means = {tensorboard.EPOCH_LOSS: found["loss"]}
+      self.records.scalars("validation", step - 1, {**found, **means})
       bad = [name for name, value in found.items() if not np.isfinite(value)]
       if bad:
         text = f"warning: validation after update {step - 1}: not finite"
@@ -212,6 +223,10 @@ class Fit:
     judge, used = self.state.judge, float(self.state.judge.scale.numpy())
     epoch, flags = self._epoch(step), self.plan.flags(step)
     stop = judge.verdict(values, step - 1, epoch, **flags)
+    best = judge.best
+    if best and best["step"] == step - 1:
+      text = f"best {best['monitor']} so far: {best['value']:g}"
+      self.records.event(step - 1, "best", f"{text} (epoch {epoch})")
     if judge.reduce_on_plateau is not None:
       self._show_scale(step, used, stop)
     return stop
@@ -222,7 +237,9 @@ class Fit:
     now = float(self.state.judge.scale.numpy())
     if now != used and step < self.plan.end and not stop:
       self.records.scalars("train", step, {tensorboard.SCALE: now})
-      self.progress.line(f"plateau: learning rates x {now:g} from step {step}")
+      text = f"learning rates x {now:g} from step {step}"
+      self.records.event(step, "plateau", text)
+      self.progress.line(f"plateau: {text}")
 
   def _end_epoch(self, step, stop):
     """Ends the epoch that is over, or left to `stop`, after `step` updates."""
@@ -239,7 +256,8 @@ class Fit:
     """Records the epoch that ends after `step` updates: its metrics, which it
     returns, and the loss scale, None if there is none."""
     # The tag `loss` of this run is each update's own.
-    tags = {"epoch_loss" if k == "loss" else k: v for k, v in train.items()}
+    name = tensorboard.EPOCH_LOSS
+    tags = {name if k == "loss" else k: v for k, v in train.items()}
     if scale is not None:
       tags[tensorboard.LOSS_SCALE] = float(scale)
     self.records.scalars("train", step - 1, tags)

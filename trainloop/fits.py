@@ -108,6 +108,7 @@ class Fits:
       stop=self.stop,
       guard=self.options.guard,
       actions=self.actions,
+      hparams=self.options.hparams,
     )
     try:
       return running.run(entry, self.schedule, window, acts, source, validation)

@@ -5,6 +5,7 @@ import threading
 from kernels import checks
 from trainloop import data as data_lib
 from trainloop import engine, keras_callbacks, make, options, peers, staging
+from trainloop import hparams as hparams_lib
 from trainloop.actions import Actions
 from trainloop.fits import Fits
 from trainloop.numerics import Numerics
@@ -54,6 +55,7 @@ class TrainLoop:
       `model` is made under that policy.
     accumulate: micro-batches that an update's batch is computed in, int >= 1.
     log_every: write each row whose step is a multiple of this, int >= 1.
+    hparams: {name: number, str or bool} more for TensorBoard's HParams page.
     seed: seeds Keras before a callable `model` is called.
     on_window: called after each window with {"epoch", "step", "steps", the
       last row's "learning_rate", "momentum", "loss", "grad_norm", "skipped"}.
@@ -92,6 +94,7 @@ class TrainLoop:
     mixed_precision=None,
     accumulate=1,
     log_every=1,
+    hparams=None,
     seed=0,
     on_window=None,
     on_epoch=None,
@@ -109,6 +112,7 @@ class TrainLoop:
       keep,
       on_nonfinite,
       log_every,
+      {"seed": seed, **hparams_lib.check(hparams)},
     )
     pace, given = Pace(steps_per_loop), make.schedule(schedule)
     callbacks = keras_callbacks.adopt(callbacks)

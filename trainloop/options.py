@@ -16,6 +16,7 @@ class Options:
     existing, log_every, keep: as given.
     every: {"validate": duration, "checkpoint": duration}.
     guard: "raise", "skip" or a `Rewind`.
+    hparams: what a user adds to TensorBoard's HParams, and the seed.
   """
 
   workdir: str | None
@@ -24,6 +25,7 @@ class Options:
   keep: int
   guard: typing.Any
   log_every: int
+  hparams: dict
 
   @property
   def saves(self):
@@ -50,8 +52,9 @@ def check(
   keep,
   on_nonfinite,
   log_every,
+  hparams,
 ):
-  """The `Options` that `TrainLoop` was given.
+  """The `Options` that `TrainLoop` was given, with checked `hparams`.
 
   Raises:
     ValueError: if an argument breaks its rule.
@@ -66,4 +69,5 @@ def check(
     keep=checks.integer("keep", keep, 1),
     guard=guards.resolve(on_nonfinite, workdir),
     log_every=checks.integer("log_every", log_every, 1),
+    hparams=hparams,
   )

@@ -6,7 +6,7 @@ import functools
 import threading
 import typing
 
-from trainloop import guards, planning
+from trainloop import guards, panel, planning
 from trainloop.accord import Accord
 from trainloop.actions import Actions
 from trainloop.fit import Fit
@@ -19,7 +19,10 @@ from trainloop.records import NoRecords
 
 @dataclasses.dataclass
 class Running:
-  """What the fits of a loop share; `history` is that of the last one."""
+  """What the fits of a loop share; `history` is that of the last one.
+
+  `hparams`: what is shown beside the loop's own; see `hparams.of`.
+  """
 
   parts: Parts
   records: NoRecords
@@ -28,6 +31,7 @@ class Running:
   stop: threading.Event
   guard: typing.Any
   actions: Actions
+  hparams: dict
   history: typing.Any = None
 
   def run(self, entry, schedule, window, acts, source, validation):
@@ -58,7 +62,8 @@ class Running:
       return True
     if self.records.goes_on:
       self.progress.line(f"goes on at step {step} of {plan.end}")
-    self.records.begin(plan, step, curve, self.history)
+    shown = panel.of(self.parts, plan, asked, schedule, self.hparams)
+    self.records.begin(plan, step, curve, self.history, shown)
     self.actions.begin(self.parts.model, plan, plan.position(step)[0])
     step = self._fit(plan, window, source, validation)
     if self.history.stop_reason == "preempted":
