@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from trainloop import tensorboard
 from trainloop.accord import Accord
+from trainloop.actions import Actions
 from trainloop.evaluation import Evaluation
 from trainloop.fit_plan import FitPlan
 from trainloop.history import History, NonFiniteError
@@ -41,6 +42,7 @@ class Fit:
   progress: Progress
   records: NoRecords
   accord: Accord
+  actions: Actions
 
   def run(self, source, validation):
     """Trains until the plan's end or a stop; returns the step it came to.
@@ -97,7 +99,7 @@ class Fit:
     if plan.validates(step):
       stop = self._validate(step, validation)
     if plan.ends_epoch(step) or stop:
-      self._end_epoch(step)
+      self._end_epoch(step, stop)
     self.history.handled = step
     due = plan.saves(step) or self.accord.owes_save
     if due and step < plan.end and not stop:
@@ -173,6 +175,8 @@ class Fit:
     if len(rows):
       last = step + len(rows)
       self.progress.window(self._epoch(last), last, rows[-1])
+      if self.actions.at_windows:
+        self.actions.window(self._epoch(last), last, rows)
     for k, end in enumerate(ended):
       kept = [tf.constant(values[k]) for values in found.metrics]
       scale = None if self.state.loss_scale is None else kept.pop()
@@ -241,17 +245,20 @@ class Fit:
       self.records.event(step, "plateau", text)
       self.progress.line(f"plateau: {text}")
 
-  def _end_epoch(self, step):
-    """Ends the epoch that is over, or left, after `step` updates."""
+  def _end_epoch(self, step, stop):
+    """Ends the epoch that is over, or left to `stop`, after `step` updates."""
     scale = self.state.loss_scale
     scale = None if scale is None else scale.value.numpy()
-    self._record_epoch(step, self._training(), scale)
+    values = self._record_epoch(step, self._training(), scale)
+    if self.actions.at_epochs:
+      goes_on = step < self.plan.end and not stop
+      self.actions.epoch(self._epoch(step), step, values, goes_on)
     self.metrics.reset()
     self.state.end_epoch()
 
   def _record_epoch(self, step, train, scale):
-    """Records the epoch that ends after `step` updates: its metrics, and the
-    loss scale, None if there is none."""
+    """Records the epoch that ends after `step` updates: its metrics, which it
+    returns, and the loss scale, None if there is none."""
     # The tag `loss` of this run is each update's own.
     name = tensorboard.EPOCH_LOSS
     tags = {name if k == "loss" else k: v for k, v in train.items()}
@@ -261,6 +268,7 @@ class Fit:
     values, self.history.validated = {**train, **self.history.validated}, {}
     self.history.add_epoch({"epoch": self._epoch(step), **values})
     self.progress.epoch(self._epoch(step), step, values)
+    return values
 
   def _training(self, loss=None, metrics=None):
     """{name: float}: training metrics of the epoch so far, or of one whose

@@ -8,6 +8,7 @@ import typing
 
 from trainloop import guards, panel, planning, summary
 from trainloop.accord import Accord
+from trainloop.actions import Actions
 from trainloop.fit import Fit
 from trainloop.history import NonFiniteError
 from trainloop.pace import Pace
@@ -29,6 +30,7 @@ class Running:
   progress: Progress
   stop: threading.Event
   guard: typing.Any
+  actions: Actions
   hparams: dict
   history: typing.Any = None
 
@@ -46,6 +48,7 @@ class Running:
 
     Raises:
       NonFiniteError: if an update is not finite and the guard says so.
+      What an action raised, with everything on the disk.
     """
     begun, asked = entry["begun"], entry["asked"]
     plan = planning.plan(self.parts, begun, asked, schedule, acts)
@@ -67,18 +70,21 @@ class Running:
       self.progress.line(f"goes on at step {step} of {plan.end}")
     shown = panel.of(self.parts, plan, asked, schedule, self.hparams)
     self.records.begin(plan, step, curve, self.history, shown)
+    self.actions.begin(self.parts.model, plan, plan.position(step)[0])
     step = self._fit(plan, window, source, validation)
     reason = self.history.stop_reason
     if reason == "preempted":
       self.records.leave(step, self.history)
       self.progress.finish(step, reason)
       self.stop.clear()
+      self.actions.end()
       return False
     restored = self.parts.finish()
     self.records.finish(step, self.history)
     judge = self.parts.state.judge
     lines = summary.result(self.history, judge.best, restored)
     self.progress.finish(step, reason, lines)
+    self.actions.end()
     return True
 
   def _fit(self, plan, window, source, validation):
@@ -96,7 +102,8 @@ class Running:
         pace=self.pace,
         progress=self.progress,
         records=self.records,
-        accord=Accord(parts.workers, self.stop.is_set, self.records),
+        accord=Accord(parts.workers, self._stop_asked, self.records),
+        actions=self.actions,
       )
       try:
         return fit.run(source, validation)
@@ -107,6 +114,9 @@ class Running:
             self.records.leave(step, self.history)
           raise
         self._rewind(plan, error)
+
+  def _stop_asked(self):
+    return self.stop.is_set() or self.actions.stop_asked
 
   def _for_pictures(self, plan, curve):
     self.history.planned = curve
