@@ -62,7 +62,7 @@ def commands(path):
 
 def named(path):
   """[(script, flag names)] of each command for a script, in blocks and text."""
-  whole = text(path).replace("\\\n", " ")
+  whole = _BLOCK.sub("", text(path))
   inline = re.findall(r"`((?:python|bash|srun)\s[^`]*)`", whole)
   lines = [" ".join(line.split()) for line in inline]
   lines += [" ".join(words) for words in commands(path)]

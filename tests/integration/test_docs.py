@@ -15,6 +15,7 @@ import scripts_run
 NOT_HERE = (
   ["bash", "scripts/test.sh"],
   ["python", "scripts/launch_workers.py"],
+  ["python", "scripts/sweep.py"],
   ["trainloop/.venv/bin/tensorboard"],
   ["git", "clone"],
 )
