@@ -134,6 +134,16 @@ def show_in_help():
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
 
+def values(left_out=()):
+  """{"flags/name": value} of the script's flags that have one, without some;
+  they must be those of `show_in_help`."""
+  return {
+    f"flags/{flag.name}": flag.value
+    for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    if flag.name not in left_out and flag.value not in (None, "")
+  }
+
+
 def refuse_unused(choice, uses):
   """Refuses flags that were given but that the choice made ignores.
 

@@ -14,6 +14,9 @@ import models
 import schedule_makers
 import trainloop
 
+# Flags that say nothing about what is trained.
+_ABOUT_FILES = ("workdir", "dry_run", "fresh", "overwrite", "replan", "grace")
+
 
 def run(flags, peaks, strategy):
   """Loads, trains, evaluates, and writes the result.
@@ -122,6 +125,7 @@ def _loop(flags, data, schedule, peak, strategy):
     mixed_precision=_precision(flags),
     accumulate=flags.accumulate,
     log_every=flags.log_every,
+    hparams=flag_rules.values(_ABOUT_FILES),
     resident_mb=flags.resident_mb,
     staging_mb=flags.staging_mb,
     seed=flags.seed,

@@ -8,7 +8,7 @@ from concurrent import futures
 
 import numpy as np
 
-from trainloop import tensorboard
+from trainloop import summaries, tensorboard
 from trainloop.checkpoint_files import DISK_TROUBLE, reason
 from trainloop.tensorboard import TAGS
 
@@ -71,9 +71,13 @@ class EventWriter:
     """{tag: float} at a step, into "train" or "validation"."""
     self._put(run, "scalars", time.time(), step, values)
 
-  def text(self, run, step, tag, text):
-    """A text at a step."""
-    self._put(run, "text", time.time(), step, tag, text)
+  def summary(self, run, step, summary):
+    """A plugin's summary at a step, bytes; see `summaries`."""
+    self._put(run, "summary", time.time(), step, summary)
+
+  def text(self, step, tag, content):
+    """A text in run "train" at a step."""
+    self.summary("train", step, summaries.text(tag, content))
 
   def sizes(self):
     """What `tensorboard.sizes` gives once all so far is written: a Future.

@@ -10,12 +10,14 @@ import tensorflow as tf
 
 from trainloop import tensorboard
 from trainloop.accord import Accord
+from trainloop.actions import Actions
 from trainloop.evaluation import Evaluation
 from trainloop.fit_plan import FitPlan
 from trainloop.history import History, NonFiniteError
 from trainloop.pace import Pace
 from trainloop.progress import Progress
 from trainloop.records import NoRecords
+from trainloop.speed import Speed, examples_of
 from trainloop.state import TrainState
 from trainloop.window import COLUMNS, Window
 
@@ -40,6 +42,7 @@ class Fit:
   progress: Progress
   records: NoRecords
   accord: Accord
+  actions: Actions
 
   def run(self, source, validation):
     """Trains until the plan's end or a stop; returns the step it came to.
@@ -55,12 +58,14 @@ class Fit:
     plan = self.plan
     source.begin(plan.first_epoch, self.records.position, plan.epochs)
     self._skipped = int(self.state.skipped.numpy())
+    self._speed = Speed(examples_of(source))
     self.progress.start(plan, int(self.state.global_step.numpy()))
     with futures.ThreadPoolExecutor(1) as self._device:
       try:
         reason, step = self._loop(source, validation)
       finally:
         self._write()
+    self._show_speed(step, self._speed.rest())
     self.history.stop_reason = reason
     self.progress.finish(step, reason)
     return step
@@ -95,7 +100,7 @@ class Fit:
     if plan.validates(step):
       stop = self._validate(step, validation)
     if plan.ends_epoch(step) or stop:
-      self._end_epoch(step)
+      self._end_epoch(step, stop)
     self.history.handled = step
     due = plan.saves(step) or self.accord.owes_save
     if due and step < plan.end and not stop:
@@ -123,6 +128,7 @@ class Fit:
       ended = [end for end in self.plan.ends_inside(step, n) if end <= done]
       self._unwritten = (step, began, found, ended)
     self.pace.record(n, seconds)
+    self._show_speed(step + done, self._speed.window(done, seconds))
     if found.halted or self.plan.until_event(step) == n:
       self._write()
     if found.halted:
@@ -170,6 +176,8 @@ class Fit:
     if len(rows):
       last = step + len(rows)
       self.progress.window(self._epoch(last), last, rows[-1])
+      if self.actions.at_windows:
+        self.actions.window(self._epoch(last), last, rows)
     if ended:
       self._write_epochs([step + end for end in ended], found)
 
@@ -183,6 +191,11 @@ class Fit:
     for k, end in enumerate(ends):
       train = {name: float(value[k]) for name, value in values.items()}
       self._record_epoch(end, train, None if scales is None else scales[k])
+
+  def _show_speed(self, step, point):
+    """A point of the speed's series, or None, after `step` updates."""
+    if point is not None:
+      self.records.scalars("train", step - 1, point)
 
   def _tell_skipped(self, step, rows):
     """Counts the refused updates among the rows from `step`, and says so."""
@@ -208,7 +221,9 @@ class Fit:
     found = {}
     if validation is not None:
       found = self.evaluate(validation)
-      self.records.scalars("validation", step - 1, found)
+      # Where the loss of run `train` is a mean over many updates, as this is.
+      means = {tensorboard.EPOCH_LOSS: found["loss"]}
+      self.records.scalars("validation", step - 1, {**found, **means})
       bad = [name for name, value in found.items() if not np.isfinite(value)]
       if bad:
         text = f"warning: validation after update {step - 1}: not finite"
@@ -218,6 +233,10 @@ class Fit:
     judge, used = self.state.judge, float(self.state.judge.scale.numpy())
     epoch, flags = self._epoch(step), self.plan.flags(step)
     stop = judge.verdict(values, step - 1, epoch, **flags)
+    best = judge.best
+    if best and best["step"] == step - 1:
+      text = f"best {best['monitor']} so far: {best['value']:g}"
+      self.records.event(step - 1, "best", f"{text} (epoch {epoch})")
     if judge.reduce_on_plateau is not None:
       self._show_scale(step, used, stop)
     return stop
@@ -228,27 +247,34 @@ class Fit:
     now = float(self.state.judge.scale.numpy())
     if now != used and step < self.plan.end and not stop:
       self.records.scalars("train", step, {tensorboard.SCALE: now})
-      self.progress.line(f"plateau: learning rates x {now:g} from step {step}")
+      text = f"learning rates x {now:g} from step {step}"
+      self.records.event(step, "plateau", text)
+      self.progress.line(f"plateau: {text}")
 
-  def _end_epoch(self, step):
-    """Ends the epoch that is over, or left, after `step` updates."""
+  def _end_epoch(self, step, stop):
+    """Ends the epoch that is over, or left to `stop`, after `step` updates."""
     scale = self.state.loss_scale
     scale = None if scale is None else scale.value.numpy()
-    self._record_epoch(step, self._training(), scale)
+    values = self._record_epoch(step, self._training(), scale)
+    if self.actions.at_epochs:
+      goes_on = step < self.plan.end and not stop
+      self.actions.epoch(self._epoch(step), step, values, goes_on)
     self.metrics.reset()
     self.state.end_epoch()
 
   def _record_epoch(self, step, train, scale):
-    """Records the epoch that ends after `step` updates: its metrics, and the
-    loss scale, None if there is none."""
+    """Records the epoch that ends after `step` updates: its metrics, which it
+    returns, and the loss scale, None if there is none."""
     # The tag `loss` of this run is each update's own.
-    tags = {"epoch_loss" if k == "loss" else k: v for k, v in train.items()}
+    name = tensorboard.EPOCH_LOSS
+    tags = {name if k == "loss" else k: v for k, v in train.items()}
     if scale is not None:
       tags[tensorboard.LOSS_SCALE] = float(scale)
     self.records.scalars("train", step - 1, tags)
     values, self.history.validated = {**train, **self.history.validated}, {}
     self.history.add_epoch({"epoch": self._epoch(step), **values})
     self.progress.epoch(self._epoch(step), step, values)
+    return values
 
   def _training(self):
     """{name: float}: training metrics of the epoch so far."""

@@ -6,6 +6,7 @@ from kernels import checks
 from trainloop import agreement, checkpoints
 from trainloop.event_writer import EventWriter
 from trainloop.history import History
+from trainloop.notes import Notes
 
 # A last save is tried so often, a second apart.
 _TRIES = 3
@@ -50,8 +51,16 @@ class NoRecords:
     del variables
     checks.fail("epoch", epoch, "of a loop with a workdir, which keeps them")
 
-  def begin(self, plan, step, curve, history):
-    """Before the first update; `curve()` is the planned (rates, momenta)."""
+  def begin(self, plan, step, curve, history, shown):
+    """Before the first update.
+
+    Args:
+      plan: the `FitPlan`.
+      step: global step at which it begins or goes on.
+      curve: gives the planned (rates, momenta or None).
+      history: the fit's `History`.
+      shown: the fit's `Panel`.
+    """
     self._clock = time.monotonic()
 
   def rows(self, began, first_step, rows):
@@ -59,6 +68,9 @@ class NoRecords:
 
   def scalars(self, run, step, values):
     """Metrics at a step; see `EventWriter.scalars`."""
+
+  def event(self, step, kind, text):
+    """Something that happened at a step, in words."""
 
   def save(self, step, history):
     """Commits a checkpoint, in the background."""
@@ -183,20 +195,24 @@ class Records(NoRecords):
     finally:
       self._store.close()
 
-  def begin(self, plan, step, curve, history):
+  def begin(self, plan, step, curve, history, shown):
     self._store.begin(step)
     self.position = b"" if self._new else self._store.data
-    self._writer = EventWriter(self._workdir, self._log_every, self._tell)
+    self._shown = shown
+    self._open_writer()
     self._clock = time.monotonic()
     if self._new:
       self._writer.plan(plan.start, *curve())
+      self._notes.start(step, f"fit_{self._index + 1}")
       # So that a kill before the next one is no loss.
       self._save_for_good(step, history, tries=1)
       return
     self.resumed_from.append(step)
+    self.event(step, "resume", f"goes on at step {step} of {plan.end}")
     if self._note:
       self._tell(self._note)
-      self._writer.text("train", step, "replan", self._note)
+      self.event(step, "replan", self._note)
+      self._notes.start(step, f"fit_{self._index + 1}_from_{step}")
       part = slice(step - plan.start, None)
       rates, momenta = curve()
       momenta = momenta if momenta is None else momenta[part]
@@ -204,6 +220,11 @@ class Records(NoRecords):
       self._store.log["replans"].append(self._note)
       self._note = ""
       self._save_for_good(step, history, tries=1)
+
+  def _open_writer(self):
+    self._writer = EventWriter(self._workdir, self._log_every, self._tell)
+    entry = self._store.log["fits"][self._index]
+    self._notes = Notes(self._writer, self._shown, entry)
 
   def rewind(self):
     """Puts back the newest checkpoint; returns the fit's entry in it."""
@@ -216,16 +237,20 @@ class Records(NoRecords):
   def begin_again(self, step, history, note):
     """Goes on after `rewind`, with a note in TensorBoard and on the disk."""
     self._store.begin(step)
-    self._writer = EventWriter(self._workdir, self._log_every, self._tell)
-    self._writer.text("train", step, "rewind", note)
+    self._open_writer()
+    self.event(step, "rewind", note)
     self._save_for_good(step, history)
 
   def rows(self, began, first_step, rows):
     self._store.add_rows(rows)
     self._writer.rows(began, first_step, rows)
+    self._notes.rows(first_step, rows)
 
   def scalars(self, run, step, values):
     self._writer.scalars(run, step, values)
+
+  def event(self, step, kind, text):
+    self._notes.event(step, kind, text)
 
   def save(self, step, history):
     now = time.monotonic()
@@ -236,9 +261,15 @@ class Records(NoRecords):
     self._store.save(step, self._writer.sizes(), self.position)
 
   def leave(self, step, history):
+    reason = history.stop_reason or "not finite"
+    self.event(step, "stop", f"{reason} after {step} steps; it can go on")
     self._save_for_good(step, history)
+    # Behind what the checkpoint remembers: cut off again if it goes on.
+    status = "unknown" if history.stop_reason else "failure"
+    self._notes.end_session(step, status)
 
   def finish(self, step, history):
+    self._notes.finish(step, history)
     self._store.log["fits"][self._index]["done"] = True
     self._save_for_good(step, history)
 

@@ -6,8 +6,9 @@ import functools
 import threading
 import typing
 
-from trainloop import guards, planning
+from trainloop import guards, panel, planning
 from trainloop.accord import Accord
+from trainloop.actions import Actions
 from trainloop.fit import Fit
 from trainloop.history import NonFiniteError
 from trainloop.pace import Pace
@@ -18,7 +19,10 @@ from trainloop.records import NoRecords
 
 @dataclasses.dataclass
 class Running:
-  """What the fits of a loop share; `history` is that of the last one."""
+  """What the fits of a loop share; `history` is that of the last one.
+
+  `hparams`: what is shown beside the loop's own; see `hparams.of`.
+  """
 
   parts: Parts
   records: NoRecords
@@ -26,6 +30,8 @@ class Running:
   progress: Progress
   stop: threading.Event
   guard: typing.Any
+  actions: Actions
+  hparams: dict
   history: typing.Any = None
 
   def run(self, entry, schedule, window, acts, source, validation):
@@ -42,6 +48,7 @@ class Running:
 
     Raises:
       NonFiniteError: if an update is not finite and the guard says so.
+      What an action raised, with everything on the disk.
     """
     begun, asked = entry["begun"], entry["asked"]
     plan = planning.plan(self.parts, begun, asked, schedule, acts)
@@ -55,14 +62,18 @@ class Running:
       return True
     if self.records.goes_on:
       self.progress.line(f"goes on at step {step} of {plan.end}")
-    self.records.begin(plan, step, curve, self.history)
+    shown = panel.of(self.parts, plan, asked, schedule, self.hparams)
+    self.records.begin(plan, step, curve, self.history, shown)
+    self.actions.begin(self.parts.model, plan, plan.position(step)[0])
     step = self._fit(plan, window, source, validation)
     if self.history.stop_reason == "preempted":
       self.records.leave(step, self.history)
       self.stop.clear()
+      self.actions.end()
       return False
     self.parts.finish()
     self.records.finish(step, self.history)
+    self.actions.end()
     return True
 
   def _fit(self, plan, window, source, validation):
@@ -80,7 +91,8 @@ class Running:
         pace=self.pace,
         progress=self.progress,
         records=self.records,
-        accord=Accord(parts.workers, self.stop.is_set, self.records),
+        accord=Accord(parts.workers, self._stop_asked, self.records),
+        actions=self.actions,
       )
       try:
         return fit.run(source, validation)
@@ -91,6 +103,9 @@ class Running:
             self.records.leave(step, self.history)
           raise
         self._rewind(plan, error)
+
+  def _stop_asked(self):
+    return self.stop.is_set() or self.actions.stop_asked
 
   def _for_pictures(self, plan, curve):
     self.history.planned = curve

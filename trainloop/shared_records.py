@@ -104,10 +104,10 @@ class SharedRecords:
     table = np.frombuffer(data, np.float32).reshape(-1, len(COLUMNS))
     return History.from_config(entry["history"], plan.start, table)
 
-  def begin(self, plan, step, curve, history):
+  def begin(self, plan, step, curve, history, shown):
     """See `Records`."""
     self._per_replica.gather()
-    self._own.begin(plan, step, curve, history)
+    self._own.begin(plan, step, curve, history, shown)
 
   def rows(self, began, first_step, rows):
     """See `Records`."""
@@ -116,6 +116,10 @@ class SharedRecords:
   def scalars(self, run, step, values):
     """See `Records`."""
     self._own.scalars(run, step, values)
+
+  def event(self, step, kind, text):
+    """See `Records`."""
+    self._own.event(step, kind, text)
 
   def save(self, step, history):
     """See `Records`."""

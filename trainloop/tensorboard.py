@@ -1,6 +1,7 @@
 """TensorBoard's event files: written, measured, cut back.
 
-Runs `train`, `validation` and `plan` are folders of the workdir. Events are
+Runs `train`, `validation` and `plan` are folders of the workdir, and so are
+`fit_1`, `fit_2`, ...: a session of the HParams page each. Events are
 TensorBoard's own protos in its own record format.
 """
 
@@ -20,8 +21,9 @@ LEARNING_RATE = "hyperparameters/learning_rate"
 MOMENTUM = "hyperparameters/momentum"
 SCALE = "hyperparameters/plateau_scale"
 LOSS_SCALE = "hyperparameters/loss_scale"
+EPOCH_LOSS = "epoch_loss"
 RUNS = ("train", "validation", "plan")
-_LATER = r"plan_from_\d+"
+_LATER = r"plan_from_\d+|fit_\d+(_from_\d+)?"
 TAGS = (LEARNING_RATE, MOMENTUM, "loss", "grad_norm")
 
 
@@ -59,14 +61,10 @@ class EventFile:
   def _write(self, event):
     self._file.write(event.SerializeToString())
 
-  def text(self, wall_time, step, tag, text):
-    """A text, as TensorBoard's text page shows it."""
-    summary = summary_pb2.Summary()
-    value = summary.value.add(tag=tag)
-    value.metadata.plugin_data.plugin_name = "text"
-    tensor = tf.make_tensor_proto([text.encode()])
-    value.tensor.ParseFromString(tensor.SerializeToString())
-    event = event_pb2.Event(wall_time=wall_time, step=step, summary=summary)
+  def summary(self, wall_time, step, summary):
+    """One event with a plugin's summary, bytes; see `summaries`."""
+    event = event_pb2.Event(wall_time=wall_time, step=step)
+    event.summary.ParseFromString(summary)
     self._write(event)
 
   def flush(self):
@@ -118,7 +116,7 @@ def sizes(workdir):
 
 
 def _runs(workdir):
-  """`RUNS`, and the plans that took over later."""
+  """`RUNS`, the plans that took over later, and the sessions."""
   later = [name for name in os.listdir(workdir) if re.fullmatch(_LATER, name)]
   return [*RUNS, *later]
 

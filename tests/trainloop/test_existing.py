@@ -101,12 +101,12 @@ def test_replan_is_recorded(tmp_path):
   loop.fit(small.data(), 3)
   reader = event_accumulator.EventAccumulator(str(tmp_path / "train"))
   reader.Reload()
-  (event,) = reader.Tensors("replan")
+  (event,) = reader.Tensors("events/replan")
   told = event.tensor_proto.string_val[0].decode()
   assert re.fullmatch(
     r"replanned from step \d+: epochs: 2 -> 3; schedule: .*0\.05.*0\.02.*", told
   )
-  assert loop._records._store.log["replans"] == [told]
+  assert loop._fits.records._store.log["replans"] == [told]
 
 
 def test_replan_makes_a_finished_run_longer(tmp_path):

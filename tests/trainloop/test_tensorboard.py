@@ -7,20 +7,22 @@ from tensorboard.backend.event_processing import event_accumulator
 
 import kernels
 import small
-from trainloop import event_writer, tensorboard
+from trainloop import event_writer, speed, tensorboard
 from trainloop.fit import Fit
 
 STEPS = 36
 
 
 def read(folder):
-  """{tag: (steps, float32 values)} of a run."""
+  """{tag: (steps, float32 values)} of a run; not those of the clock."""
   reader = event_accumulator.EventAccumulator(
     str(folder), size_guidance={"scalars": 0}
   )
   reader.Reload()
   found = {}
   for tag in reader.Tags()["scalars"]:
+    if tag in speed.TAGS:
+      continue
     points = reader.Scalars(tag)
     values = np.array([p.value for p in points], np.float32)
     found[tag] = ([p.step for p in points], values)

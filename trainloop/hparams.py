@@ -1,0 +1,103 @@
+"""What TensorBoard's HParams page compares: a fit's choices and results."""
+
+import math
+import numbers
+
+from kernels import checks
+from trainloop import criteria
+
+# Choices that say nothing beside the others.
+_LEFT_OUT = ("data_crc32",)
+
+
+def check(given):
+  """The values that a user adds, as plain Python, or {} for None.
+
+  Args:
+    given: {name: a finite number, str or bool}, or None.
+
+  Raises:
+    ValueError: if it is something else.
+  """
+  if given is None:
+    return {}
+  if not isinstance(given, dict):
+    checks.fail("hparams", given, "a dict or None")
+  found = {}
+  for name, value in given.items():
+    if not isinstance(name, str) or not name:
+      checks.fail("hparams", name, "a dict whose keys are names")
+    found[name] = _plain(value)
+    if found[name] is None:
+      rule = "a finite number, a str or a bool"
+      checks.fail(f"hparams[{name!r}]", value, rule)
+  return found
+
+
+def of(asked, added):
+  """What is shown of a fit.
+
+  Args:
+    asked: its fingerprint, of JSON types; see `fingerprint`.
+    added: what a user adds, checked; it goes before what the loop knows.
+
+  Returns:
+    {name: number, str or bool}; fields of dicts as "schedule/peak_lr".
+  """
+  found = {}
+  for name, value in asked.items():
+    if name not in _LEFT_OUT:
+      found.update(_flat(name, value))
+  return {**found, **added}
+
+
+def results(epochs):
+  """Final and best metrics of a fit.
+
+  Args:
+    epochs: {metric name: array of its value in each epoch, or NaN}.
+
+  Returns:
+    {"final/name": its last value, "best/name": its best one}; the latter
+    only where it is known whether less or more is better.
+  """
+  found = {}
+  for name, values in epochs.items():
+    values = [float(v) for v in values if math.isfinite(v)]
+    if name == "epoch" or not values:
+      continue
+    found[f"final/{name}"] = values[-1]
+    sign = _direction(name)
+    if sign is not None:
+      found[f"best/{name}"] = sign * max(sign * v for v in values)
+  return found
+
+
+def _direction(name):
+  try:
+    return criteria.direction(name, "auto")
+  except checks.ArgumentError:
+    return None
+
+
+def _flat(name, value):
+  """{name: value} of a JSON value; a dict's kind stands for itself."""
+  if not isinstance(value, dict):
+    plain = str(value) if isinstance(value, list) else _plain(value)
+    if isinstance(plain, str):
+      plain = plain.strip("'")  # of what stands there as its repr
+    return {} if plain is None else {name: plain}
+  found = {}
+  for key, part in value.items():
+    inner = name if key in ("kernel", "kind") else f"{name}/{key}"
+    found.update(_flat(inner, part))
+  return found
+
+
+def _plain(value):
+  """A number, str or bool as plain Python; None for all else."""
+  if isinstance(value, (bool, str)):
+    return value
+  if not isinstance(value, numbers.Real) or not math.isfinite(value):
+    return None
+  return int(value) if isinstance(value, numbers.Integral) else float(value)

@@ -1,0 +1,99 @@
+"""What TensorBoard shows of a fit besides its curves."""
+
+import dataclasses
+import shlex
+import sys
+
+from trainloop import hparams, speed, tensorboard
+
+# The text page shows a hundred of a kind.
+_MOST_RESTARTS = 100
+_LONGEST = 4000  # characters of a command
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+  """What a run's page says of one fit.
+
+  Attributes:
+    hparams: {name: number, str or bool}; see `hparams.of`.
+    layout: see `summaries.layout`.
+    schedule: the resolved schedule, Markdown.
+    restarts: ascending global steps at which a cycle starts, the first
+      hundred.
+  """
+
+  hparams: dict
+  layout: dict
+  schedule: str
+  restarts: tuple = ()
+
+
+def of(parts, plan, asked, schedule, added):
+  """The `Panel` of a fit.
+
+  Args:
+    parts: the loop's `Parts`, built.
+    plan: its `FitPlan`.
+    asked: its fingerprint.
+    schedule: its `kernels.Schedule`.
+    added: {name: value} that a user adds to the hparams.
+  """
+  steps = plan.end - plan.schedule_start
+  starts = [plan.schedule_start + s for s in schedule.cycle_starts(steps)]
+  starts = [step for step in starts if step >= plan.start]
+  moves = schedule.moves_momentum or parts.binding.momentum is not None
+  return Panel(
+    hparams=hparams.of(asked, added),
+    layout=layout(parts.metric_names, moves),
+    schedule=schedule_text(parts.engine, plan, schedule, starts),
+    restarts=tuple(starts[:_MOST_RESTARTS]),
+  )
+
+
+def layout(metrics, has_momentum):
+  """Rates over the loss, and training against validation.
+
+  Args:
+    metrics: names of the metrics.
+    has_momentum: whether there is a momentum to show.
+  """
+  rates = {"learning rate": [tensorboard.LEARNING_RATE]}
+  if has_momentum:
+    rates["momentum"] = [tensorboard.MOMENTUM]
+  rates |= {"loss": ["loss"], "gradient norm": ["grad_norm"]}
+  both = {"loss": [tensorboard.EPOCH_LOSS]}
+  both |= {name: [name] for name in metrics if name != "loss"}
+  return {
+    "learning rate over loss": rates,
+    "train against validation": both,
+    "speed": {tag.partition("/")[2]: [tag] for tag in speed.TAGS},
+  }
+
+
+def schedule_text(engine, plan, schedule, starts):
+  """A fit's schedule and every duration in steps, as Markdown."""
+  rows = {
+    "steps": f"{plan.start} to {plan.end}",
+    "epochs": f"{plan.epochs} of {plan.steps_per_epoch} steps",
+    "schedule begins": f"step {plan.schedule_start}",
+    "warmup ends": f"step {plan.warm_until}",
+    "cycles start": _listed(starts) if starts else "no restarts",
+    "validation": f"every {plan.validate_steps} steps",
+    "checkpoint": f"every {plan.checkpoint_steps} steps",
+    "engine": f"{engine.name}, {engine.reason}",
+  }
+  lines = [f"`{schedule!r}`", "", "| | |", "|---|---|"]
+  return "\n".join(lines + [f"| {k} | {v} |" for k, v in rows.items()])
+
+
+def _listed(steps):
+  shown = ", ".join(map(str, steps[:20]))
+  return f"steps {shown} ... ({len(steps)})" if steps[20:] else f"steps {shown}"
+
+
+def command():
+  """The command of this process, Markdown."""
+  text = shlex.join(sys.orig_argv)
+  text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+  return f"```\n{text}\n```"
