@@ -101,6 +101,9 @@ class TrainLoop:
     accumulate=1,
     log_every=1,
     hparams=None,
+    histograms_every=None,
+    profile=None,
+    log_graph=False,
     seed=0,
     resident_mb=None,
     staging_mb=256.0,
@@ -256,7 +259,8 @@ class TrainLoop:
         progress=self._progress,
         stop=self._stop,
         guard=self._guard,
-        hparams=self._hparams,
+        options=self._options,
+        profile=profiles.of(self._workdir, self._options.profile),
       )
       try:
         finished = running.run(

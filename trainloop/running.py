@@ -9,9 +9,11 @@ import typing
 from trainloop import guards, panel, planning
 from trainloop.accord import Accord
 from trainloop.fit import Fit
+from trainloop.fit_plan import Limits
 from trainloop.history import NonFiniteError
 from trainloop.pace import Pace
 from trainloop.parts import Parts
+from trainloop.profiles import Profile
 from trainloop.progress import Progress
 from trainloop.records import NoRecords
 
@@ -20,7 +22,7 @@ from trainloop.records import NoRecords
 class Running:
   """What the fits of a loop share; `history` is that of the last one.
 
-  `hparams`: what is shown beside the loop's own; see `hparams.of`.
+  `options` says what TensorBoard shows of them.
   """
 
   parts: Parts
@@ -29,7 +31,8 @@ class Running:
   progress: Progress
   stop: threading.Event
   guard: typing.Any
-  hparams: dict
+  options: panel.Options
+  profile: Profile
   history: typing.Any = None
 
   def run(self, entry, schedule, window, acts, source, validation):
@@ -48,7 +51,8 @@ class Running:
       NonFiniteError: if an update is not finite and the guard says so.
     """
     begun, asked = entry["begun"], entry["asked"]
-    plan = planning.plan(self.parts, begun, asked, schedule, acts)
+    cuts = self.options.profile or ()
+    plan = planning.plan(self.parts, begun, asked, schedule, acts, cuts)
     step = int(self.parts.state.global_step.numpy())
     self.history = self.records.history(entry, plan, step)
     curve = functools.partial(planning.curve, self.parts, plan, schedule)
@@ -59,9 +63,9 @@ class Running:
       return True
     if self.records.goes_on:
       self.progress.line(f"goes on at step {step} of {plan.end}")
-    shown = panel.of(self.parts, plan, asked, schedule, self.hparams)
+    shown = panel.of(self.parts, plan, asked, schedule, source, self.options)
     self.records.begin(plan, step, curve, self.history, shown)
-    step = self._fit(plan, window, source, validation)
+    step = self._fit(plan, schedule, window, source, validation)
     if self.history.stop_reason == "preempted":
       self.records.leave(step, self.history)
       self.stop.clear()
@@ -70,9 +74,13 @@ class Running:
     self.records.finish(step, self.history)
     return True
 
-  def _fit(self, plan, window, source, validation):
+  def _fit(self, plan, schedule, window, source, validation):
     """Runs the plan, from a checkpoint again where the guard says so."""
-    parts = self.parts
+    parts, seen = self.parts, {}
+    if self.options.histograms_every is not None:
+      one, histograms = Limits(acts=(), updates=1, ends=0), parts.histograms
+      seeing = parts.window(schedule, one, see=histograms.see)
+      seen = {"seeing": seeing, "histograms": histograms}
     while True:
       fit = Fit(
         plan=plan,
@@ -86,6 +94,8 @@ class Running:
         progress=self.progress,
         records=self.records,
         accord=Accord(parts.workers, self.stop.is_set, self.records),
+        profile=self.profile,
+        **seen,
       )
       try:
         return fit.run(source, validation)
