@@ -10,10 +10,11 @@ import tensorflow as tf
 
 from trainloop import tensorboard
 from trainloop.accord import Accord
+from trainloop.actions import Actions
 from trainloop.evaluation import Evaluation
 from trainloop.fit_plan import FitPlan
-from trainloop.history import History, NonFiniteError
 from trainloop.histograms import Histograms
+from trainloop.history import History, NonFiniteError
 from trainloop.pace import Pace
 from trainloop.profiles import Profile
 from trainloop.progress import Progress
@@ -43,6 +44,7 @@ class Fit:
   progress: Progress
   records: NoRecords
   accord: Accord
+  actions: Actions
   profile: Profile
   # Of the updates that histograms are of, and what it sees; None for none.
   seeing: Window | None = None
@@ -104,7 +106,7 @@ class Fit:
     if plan.validates(step):
       stop = self._validate(step, validation)
     if plan.ends_epoch(step) or stop:
-      self._end_epoch(step)
+      self._end_epoch(step, stop)
     self.history.handled = step
     due = plan.saves(step) or self.accord.owes_save
     if due and step < plan.end and not stop:
@@ -187,6 +189,8 @@ class Fit:
       self.progress.window(self._epoch(last), last, rows[-1])
       if self.plan.inspects(last):
         self.records.histograms(last - 1, self.histograms.read())
+      if self.actions.at_windows:
+        self.actions.window(self._epoch(last), last, rows)
     for k, end in enumerate(ended):
       kept = [tf.constant(values[k]) for values in found.metrics]
       scale = None if self.state.loss_scale is None else kept.pop()
@@ -252,17 +256,20 @@ class Fit:
       self.records.event(step, "plateau", text)
       self.progress.line(f"plateau: {text}")
 
-  def _end_epoch(self, step):
-    """Ends the epoch that is over, or left, after `step` updates."""
+  def _end_epoch(self, step, stop):
+    """Ends the epoch that is over, or left to `stop`, after `step` updates."""
     scale = self.state.loss_scale
     scale = None if scale is None else scale.value.numpy()
-    self._record_epoch(step, self._training(), scale)
+    values = self._record_epoch(step, self._training(), scale)
+    if self.actions.at_epochs:
+      goes_on = step < self.plan.end and not stop
+      self.actions.epoch(self._epoch(step), step, values, goes_on)
     self.metrics.reset()
     self.state.end_epoch()
 
   def _record_epoch(self, step, train, scale):
-    """Records the epoch that ends after `step` updates: its metrics, and the
-    loss scale, None if there is none."""
+    """Records the epoch that ends after `step` updates: its metrics, which it
+    returns, and the loss scale, None if there is none."""
     # The tag `loss` of this run is each update's own.
     name = tensorboard.EPOCH_LOSS
     tags = {name if k == "loss" else k: v for k, v in train.items()}
@@ -272,6 +279,7 @@ class Fit:
     values, self.history.validated = {**train, **self.history.validated}, {}
     self.history.add_epoch({"epoch": self._epoch(step), **values})
     self.progress.epoch(self._epoch(step), step, values)
+    return values
 
   def _training(self, loss=None, metrics=None):
     """{name: float}: training metrics of the epoch so far, or of one whose

@@ -3,26 +3,22 @@
 import threading
 
 from kernels import checks
+from trainloop import data as data_lib
 from trainloop import (
-  agreement,
-  durations,
   engine,
-  fingerprint,
-  guards,
+  extras,
+  keras_callbacks,
   make,
-  measure,
+  options,
   peers,
-  planning,
-  shared_records,
   staging,
 )
-from trainloop import data as data_lib
-from trainloop import hparams as hparams_lib
+from trainloop.actions import Actions
+from trainloop.fits import Fits
 from trainloop.numerics import Numerics
 from trainloop.pace import Pace
 from trainloop.parts import Parts
 from trainloop.progress import Progress
-from trainloop.running import Running
 
 
 class TrainLoop:
@@ -67,7 +63,17 @@ class TrainLoop:
     accumulate: micro-batches that an update's batch is computed in, int >= 1.
     log_every: write each row whose step is a multiple of this, int >= 1.
     hparams: {name: number, str or bool} more for TensorBoard's HParams page.
+    histograms_every: duration between histograms of weights and of the last
+      update's gradients, as "1ep"; None for none.
+    profile: global steps "first:last" of which TensorFlow's profiler writes a
+      profile into the workdir, or None.
+    log_graph: whether TensorBoard gets the graph of the model's forward pass.
     seed: seeds Keras before a callable `model` is called.
+    on_window: called after each window with {"epoch", "step", "steps", the
+      last row's "learning_rate", "momentum", "loss", "grad_norm", "skipped"}.
+    on_epoch: called after each epoch with {"epoch", "step", "loss", "val_loss"
+      and the other metrics}; for both see `Actions`.
+    callbacks: Keras callbacks that only read, a list; see `keras_callbacks`.
     resident_mb, staging_mb: limits for data; see `staging.Memory`.
     verbose: whether to show progress.
 
@@ -105,25 +111,30 @@ class TrainLoop:
     profile=None,
     log_graph=False,
     seed=0,
+    on_window=None,
+    on_epoch=None,
+    callbacks=None,
     resident_mb=None,
     staging_mb=256.0,
     verbose=True,
   ):
     checks.choice("compile", compile, engine.CHOICES)
-    durations.parse("validate_every", validate_every)
-    durations.parse("checkpoint_every", checkpoint_every)
-    self._hparams = {"seed": seed, **hparams_lib.check(hparams)}
-    self._pace = Pace(steps_per_loop)
-    self._kept = {
-      "log_every": checks.integer("log_every", log_every, 1),
-      "keep": checks.integer("keep", keep, 1),
-      "existing": checks.choice("existing", existing, agreement.EXISTING),
-    }
+    chosen = options.check(
+      workdir,
+      existing,
+      validate_every,
+      checkpoint_every,
+      keep,
+      on_nonfinite,
+      log_every,
+      extras.check(
+        workdir, seed, hparams, histograms_every, profile, log_graph
+      ),
+    )
+    pace, given = Pace(steps_per_loop), make.schedule(schedule)
+    callbacks = keras_callbacks.adopt(callbacks)
+    actions = Actions(on_window, on_epoch, callbacks)
     self._stop = threading.Event()
-    self._every = {"validate": validate_every, "checkpoint": checkpoint_every}
-    workdir = make.workdir(workdir)
-    self._guard = guards.resolve(on_nonfinite, workdir)
-    self._given = make.schedule(schedule)
     self._parts = Parts(
       make.strategy(strategy),
       model,
@@ -134,15 +145,14 @@ class TrainLoop:
       compile,
       bias_correction,
       Numerics(mixed_precision, accumulate),
-      skips=self._guard == "skip",
+      skips=chosen.guard == "skip",
       memory=staging.Memory(resident_mb, staging_mb),
     )
-    workers, self._saves = self._parts.workers, workdir is not None
-    self._workdir = workdir if workers.is_chief else None
-    self._progress = Progress(quiet=not (verbose and workers.is_chief))
-    self._extra = {"log_every": log_every, "on_nonfinite": repr(self._guard)}
-    self._records = self._schedule = None
-    self.history = None
+    quiet = not (verbose and self._parts.workers.is_chief)
+    self._progress = Progress(quiet=quiet)
+    self._fits = Fits(
+      self._parts, chosen, pace, self._progress, self._stop, given, actions
+    )
 
   @property
   def model(self):
@@ -184,12 +194,19 @@ class TrainLoop:
   @property
   def seconds(self):
     """Time spent in finished fits, over all processes of the run."""
-    return 0.0 if self._records is None else self._records.seconds
+    records = self._fits.records
+    return 0.0 if records is None else records.seconds
 
   @property
   def resumed_from(self):
     """Global steps at which the run in the workdir went on after an end."""
-    return [] if self._records is None else list(self._records.resumed_from)
+    records = self._fits.records
+    return [] if records is None else list(records.resumed_from)
+
+  @property
+  def history(self):
+    """The `History` of the last fit, also of one that an error ended."""
+    return self._fits.history
 
   @peers.guarded
   def fit(
@@ -217,60 +234,10 @@ class TrainLoop:
     Raises:
       ValueError: before the first update, if something can't work.
       NonFiniteError: if an update's loss or gradient is not finite.
+      What a callable of the caller's raised, with everything saved.
     """
     schedule = make.schedule(schedule)
-    epochs = planning.epochs(self._parts, schedule or self._given, epochs)
-    source = data_lib.adapt("data", data, steps_per_epoch)
-    if validation is not None:
-      validation = data_lib.adapt("validation", validation)
-    tell = self._progress.line
-    planning.check(self._parts, source, validation, self._workdir, tell)
-    begins = schedule is not None or self._schedule is None
-    schedule = schedule or self._schedule or self._given
-    schedule = planning.resolve(self._parts, schedule, source, epochs)
-    overwrites = self._kept["existing"] == "overwrite"
-    known = None if overwrites else self._workdir
-    measure.once(self._parts, source, schedule, epochs, known, tell)
-    asked = fingerprint.of(
-      self._parts, source, epochs, schedule, self._every, self._extra
-    )
-    limits = planning.limits(
-      self._parts, asked, source, validation, self._pace.most, self._saves
-    )
-    window = self._parts.window(schedule, limits)
-    if self._records is None:
-      self._records = shared_records.open_records(
-        self._parts,
-        self._workdir,
-        tell=self._progress.warn,
-        **self._kept,
-      )
-    finished = False
-    try:
-      entry = self._records.next_fit(asked)
-      if entry is None:
-        begun = planning.begin(self._parts, asked, schedule, begins)
-        entry = self._records.start_fit(begun, asked)
-      self._schedule = schedule
-      running = Running(
-        parts=self._parts,
-        records=self._records,
-        pace=self._pace,
-        progress=self._progress,
-        stop=self._stop,
-        guard=self._guard,
-        options=self._options,
-        profile=profiles.of(self._workdir, self._options.profile),
-      )
-      try:
-        finished = running.run(
-          entry, schedule, window, limits.acts, source, validation
-        )
-      finally:
-        self.history = running.history
-      return self.history
-    finally:
-      self._records.close(failed=not finished)
+    return self._fits.run(data, epochs, validation, schedule, steps_per_epoch)
 
   def stop(self):
     """Makes the running fit, or the next, end after its window; any thread.
@@ -295,9 +262,9 @@ class TrainLoop:
       ValueError: if its checkpoint was not kept, or before the first `fit`.
     """
     checks.integer("epoch", epoch, 1)
-    if self._records is None:
+    if self._fits.records is None:
       checks.fail("epoch", epoch, "asked for after a `fit`")
-    self._records.restore_epoch(epoch, self._parts.learnt())
+    self._fits.records.restore_epoch(epoch, self._parts.learnt())
 
   @peers.guarded
   def evaluate(self, data):
@@ -319,6 +286,4 @@ class TrainLoop:
 
   def coming_schedule(self, source):
     """The `kernels.Schedule` that a fit on a data source would follow."""
-    known = self._schedule or self._given
-    epochs = getattr(known, "epochs", None) or 1
-    return planning.resolve(self._parts, known, source, epochs)
+    return self._fits.coming(source, None)

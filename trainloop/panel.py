@@ -6,58 +6,11 @@ import sys
 
 import tensorflow as tf
 
-from kernels import checks
-from trainloop import (
-  durations,
-  hparams,
-  profiles,
-  speed,
-  structures,
-  tensorboard,
-)
+from trainloop import hparams, speed, structures, tensorboard
 
 # The text page shows a hundred of a kind.
 _MOST_RESTARTS = 100
 _LONGEST = 4000  # characters of a command
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-  """What a user asks to see; made by `options`.
-
-  Attributes:
-    hparams: {name: number, str or bool}.
-    histograms_every: a duration, or None.
-    profile: (first, last) global steps, or None.
-    graph: whether the model's graph is shown.
-  """
-
-  hparams: dict
-  histograms_every: str | None = None
-  profile: tuple | None = None
-  graph: bool = False
-
-
-def options(workdir, seed, added, histograms_every, profile, graph):
-  """The `Options` of a loop; see `TrainLoop`.
-
-  Raises:
-    ValueError: if one breaks its rule, or has no workdir to be written to.
-  """
-  found = {"seed": seed, **hparams.check(added)}
-  if histograms_every is not None:
-    durations.parse("histograms_every", histograms_every)
-  steps = None if profile is None else profiles.parse(profile)
-  if not isinstance(graph, bool):
-    checks.fail("log_graph", graph, "a bool")
-  for name, value in (
-    ("histograms_every", histograms_every),
-    ("profile", profile),
-    ("log_graph", graph or None),
-  ):
-    if value is not None and workdir is None:
-      checks.fail(name, value, "asked for of a loop with a workdir")
-  return Options(found, histograms_every, steps, graph)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +33,7 @@ class Panel:
   graph: bytes | None = None
 
 
-def of(parts, plan, asked, schedule, source, options):
+def of(parts, plan, asked, schedule, source, extras):
   """The `Panel` of a fit.
 
   Args:
@@ -89,18 +42,18 @@ def of(parts, plan, asked, schedule, source, options):
     asked: its fingerprint.
     schedule: its `kernels.Schedule`.
     source: its data source.
-    options: the loop's `Options`.
+    extras: the loop's `Extras`.
   """
   steps = plan.end - plan.schedule_start
   starts = [plan.schedule_start + s for s in schedule.cycle_starts(steps)]
   starts = [step for step in starts if step >= plan.start]
   moves = schedule.moves_momentum or parts.binding.momentum is not None
   return Panel(
-    hparams=hparams.of(asked, options.hparams),
+    hparams=hparams.of(asked, extras.hparams),
     layout=layout(parts.metric_names, moves),
     schedule=schedule_text(parts.engine, plan, schedule, starts),
     restarts=tuple(starts[:_MOST_RESTARTS]),
-    graph=graph(parts.model, source.example[0]) if options.graph else None,
+    graph=graph(parts.model, source.example[0]) if extras.graph else None,
   )
 
 

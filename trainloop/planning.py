@@ -119,7 +119,7 @@ def curve(parts, found, schedule):
   return rates, momenta
 
 
-def limits(parts, asked, source, validation, most, saves):
+def limits(parts, asked, source, validation, most, saves, visits):
   """The `Limits` of a fit's windows; see `fit_plan.window_limits`.
 
   Args:
@@ -127,6 +127,7 @@ def limits(parts, asked, source, validation, most, saves):
     source, validation: data sources, the latter may be None.
     most: most updates of a window.
     saves: whether the run has a workdir, which all workers know alike.
+    visits: whether the host must see the model at each epoch's end.
 
   Raises:
     ValueError: if the run would never see a validation that it needs.
@@ -143,7 +144,7 @@ def limits(parts, asked, source, validation, most, saves):
     min(most, source.most_steps),
     validates=validation is not None or bool(parts.state.judge.monitors),
     saves=saves,
-    crosses=source.crosses,
+    crosses=source.crosses and not visits,
   )
   source.stage(found.updates)
   return found

@@ -8,6 +8,8 @@ import typing
 
 from trainloop import guards, panel, planning
 from trainloop.accord import Accord
+from trainloop.actions import Actions
+from trainloop.extras import Extras
 from trainloop.fit import Fit
 from trainloop.fit_plan import Limits
 from trainloop.history import NonFiniteError
@@ -22,7 +24,7 @@ from trainloop.records import NoRecords
 class Running:
   """What the fits of a loop share; `history` is that of the last one.
 
-  `options` says what TensorBoard shows of them.
+  `extras` says what TensorBoard shows of them.
   """
 
   parts: Parts
@@ -31,7 +33,8 @@ class Running:
   progress: Progress
   stop: threading.Event
   guard: typing.Any
-  options: panel.Options
+  actions: Actions
+  extras: Extras
   profile: Profile
   history: typing.Any = None
 
@@ -49,9 +52,10 @@ class Running:
 
     Raises:
       NonFiniteError: if an update is not finite and the guard says so.
+      What an action raised, with everything on the disk.
     """
     begun, asked = entry["begun"], entry["asked"]
-    cuts = self.options.profile or ()
+    cuts = self.extras.profile or ()
     plan = planning.plan(self.parts, begun, asked, schedule, acts, cuts)
     step = int(self.parts.state.global_step.numpy())
     self.history = self.records.history(entry, plan, step)
@@ -63,21 +67,24 @@ class Running:
       return True
     if self.records.goes_on:
       self.progress.line(f"goes on at step {step} of {plan.end}")
-    shown = panel.of(self.parts, plan, asked, schedule, source, self.options)
+    shown = panel.of(self.parts, plan, asked, schedule, source, self.extras)
     self.records.begin(plan, step, curve, self.history, shown)
+    self.actions.begin(self.parts.model, plan, plan.position(step)[0])
     step = self._fit(plan, schedule, window, source, validation)
     if self.history.stop_reason == "preempted":
       self.records.leave(step, self.history)
       self.stop.clear()
+      self.actions.end()
       return False
     self.parts.finish()
     self.records.finish(step, self.history)
+    self.actions.end()
     return True
 
   def _fit(self, plan, schedule, window, source, validation):
     """Runs the plan, from a checkpoint again where the guard says so."""
     parts, seen = self.parts, {}
-    if self.options.histograms_every is not None:
+    if self.extras.histograms_every is not None:
       one, histograms = Limits(acts=(), updates=1, ends=0), parts.histograms
       seeing = parts.window(schedule, one, see=histograms.see)
       seen = {"seeing": seeing, "histograms": histograms}
@@ -93,7 +100,8 @@ class Running:
         pace=self.pace,
         progress=self.progress,
         records=self.records,
-        accord=Accord(parts.workers, self.stop.is_set, self.records),
+        accord=Accord(parts.workers, self._stop_asked, self.records),
+        actions=self.actions,
         profile=self.profile,
         **seen,
       )
@@ -106,6 +114,9 @@ class Running:
             self.records.leave(step, self.history)
           raise
         self._rewind(plan, error)
+
+  def _stop_asked(self):
+    return self.stop.is_set() or self.actions.stop_asked
 
   def _for_pictures(self, plan, curve):
     self.history.planned = curve

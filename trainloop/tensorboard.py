@@ -69,7 +69,9 @@ class EventFile:
 
   def graph(self, wall_time, step, graph):
     """One event with a GraphDef, bytes."""
-    self._write(event_pb2.Event(wall_time=wall_time, step=step, graph_def=graph))
+    self._write(
+      event_pb2.Event(wall_time=wall_time, step=step, graph_def=graph)
+    )
 
   def flush(self):
     """Hands all to the operating system; OpError if it does not take it."""

@@ -1,0 +1,122 @@
+"""Keras callbacks: called as `Model.fit` calls them, or refused in a line."""
+
+import csv
+
+import keras
+import numpy as np
+import pytest
+
+import small
+
+
+class Recorder(keras.callbacks.Callback):
+  """Writes down what is called, and the names in the logs."""
+
+  def __init__(self):
+    super().__init__()
+    self.calls = []
+
+  def on_train_begin(self, logs=None):
+    assert isinstance(self.model, keras.Model) and self.params["epochs"] == 3
+    self.calls.append(("train_begin", None, set(logs or ())))
+
+  def on_train_end(self, logs=None):
+    self.calls.append(("train_end", None, set(logs or ())))
+
+  def on_epoch_begin(self, epoch, logs=None):
+    self.calls.append(("epoch_begin", epoch, set(logs or ())))
+
+  def on_epoch_end(self, epoch, logs=None):
+    assert all(isinstance(value, float) for value in logs.values())
+    self.calls.append(("epoch_end", epoch, set(logs)))
+
+
+class Halves(keras.callbacks.Callback):
+  """A scheduler of somebody's own."""
+
+  def on_epoch_end(self, epoch, logs=None):
+    optimizer = self.model.optimizer
+    optimizer.learning_rate = float(optimizer.learning_rate) / 2
+
+
+class Enough(keras.callbacks.Callback):
+  def on_epoch_end(self, epoch, logs=None):
+    self.model.stop_training = epoch == 1
+
+
+class EachBatch(keras.callbacks.Callback):
+  def on_train_batch_end(self, batch, logs=None):
+    pass
+
+
+def test_the_calls_are_those_of_fit(tmp_path):
+  ours, theirs, seen = Recorder(), Recorder(), []
+  path = tmp_path / "log.csv"
+  loop = small.loop(
+    callbacks=[
+      ours,
+      keras.callbacks.CSVLogger(path),
+      keras.callbacks.LambdaCallback(on_epoch_end=lambda e, _: seen.append(e)),
+    ]
+  )
+  history = loop.fit(small.data(), 3, validation=small.data(16, 16))
+  x, y = small.arrays()
+  net = small.model()
+  net.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+  validation = small.arrays(16)
+  net.fit(x, y, 8, 3, 0, callbacks=[theirs], validation_data=validation)
+  assert ours.calls == theirs.calls
+  assert seen == [0, 1, 2]
+  with open(path, encoding="utf-8") as file:
+    table = list(csv.DictReader(file))
+  for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+    found = [float(row[name]) for row in table]
+    np.testing.assert_array_equal(found, history.epochs[name])
+
+
+def test_a_changed_optimizer_is_told_and_nothing_is_lost(tmp_path):
+  loop = small.loop(callbacks=[Halves()], workdir=tmp_path)
+  text = "`callbacks` must be one that leaves the optimizer's learning_rate to"
+  with pytest.raises(ValueError, match=f"{text} `schedule=`; got 'Halves.on_"):
+    loop.fit(small.data(), 3)
+  assert loop.history.epochs["epoch"].tolist() == [1]
+  loop = small.loop(callbacks=[Enough()], workdir=tmp_path)
+  history = loop.fit(small.data(), 3)
+  assert loop.resumed_from == [12]
+  # Their own wish to stop is that of `TrainLoop.stop`.
+  assert history.stop_reason == "preempted"
+  assert history.epochs["epoch"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+  ("callback", "told"),
+  [
+    (
+      lambda: keras.callbacks.LearningRateScheduler(lambda epoch: 0.1),
+      r"read; use `schedule=`; got 'LearningRateScheduler'",
+    ),
+    (keras.callbacks.ReduceLROnPlateau, "use `reduce_on_plateau=trainloop.R"),
+    (keras.callbacks.EarlyStopping, "use `early_stopping=trainloop.EarlyS"),
+    (lambda: keras.callbacks.BackupAndRestore("b"), "read; use `workdir=`"),
+    (lambda: keras.callbacks.ModelCheckpoint("m.keras"), "use `workdir=`, or"),
+    (keras.callbacks.SwapEMAWeights, "use the optimizer's `use_ema`"),
+    (keras.callbacks.TerminateOnNaN, "read; use `on_nonfinite=`"),
+    (lambda: keras.callbacks.TensorBoard("logs"), "read; use `workdir=`"),
+    (EachBatch, "without on_train_batch_end, which is never called here"),
+    (
+      lambda: keras.callbacks.LambdaCallback(on_train_batch_begin=print),
+      "without on_train_batch_begin, which is never",
+    ),
+    (lambda: print, "must be a list of keras.callbacks.Callback; got 'buil"),
+  ],
+)
+def test_what_cannot_be_served_is_refused(callback, told, tmp_path):
+  with pytest.raises(ValueError, match=told) as caught:
+    small.loop(callbacks=[callback()], workdir=tmp_path / "new")
+  assert "\n" not in str(caught.value)
+  assert not (tmp_path / "new").exists()
+
+
+def test_they_come_in_a_list():
+  with pytest.raises(ValueError, match="must be a list of keras"):
+    small.loop(callbacks=Recorder())

@@ -1,0 +1,123 @@
+"""The fits of a loop, one after another: resolved, agreed with the workdir,
+run."""
+
+import dataclasses
+import threading
+import typing
+
+from trainloop import data as data_lib
+from trainloop import (
+  fingerprint,
+  measure,
+  planning,
+  profiles,
+  shared_records,
+)
+from trainloop.actions import Actions
+from trainloop.options import Options
+from trainloop.pace import Pace
+from trainloop.parts import Parts
+from trainloop.progress import Progress
+from trainloop.running import Running
+
+
+@dataclasses.dataclass
+class Fits:
+  """What the fits of a loop share.
+
+  Attributes:
+    given: the loop's schedule or `Recipe`, or None.
+    schedule: the `kernels.Schedule` of the last fit; None before the first.
+    records: what the run writes; None before the first fit.
+    history: that of the last fit, or None.
+  """
+
+  parts: Parts
+  options: Options
+  pace: Pace
+  progress: Progress
+  stop: threading.Event
+  given: typing.Any
+  actions: Actions
+  schedule: typing.Any = None
+  records: typing.Any = None
+  history: typing.Any = None
+
+  def run(self, data, epochs, validation, schedule, steps_per_epoch):
+    """One fit; see `TrainLoop.fit`, but `schedule` was checked."""
+    parts, tell = self.parts, self.progress.line
+    epochs = planning.epochs(parts, schedule or self.given, epochs)
+    source = data_lib.adapt("data", data, steps_per_epoch)
+    if validation is not None:
+      validation = data_lib.adapt("validation", validation)
+    planning.check(parts, source, validation, self.workdir, tell)
+    begins = schedule is not None or self.schedule is None
+    schedule = self.coming(source, epochs, schedule)
+    overwrites = self.options.existing == "overwrite"
+    known = None if overwrites else self.workdir
+    measure.once(parts, source, schedule, epochs, known, tell)
+    asked = fingerprint.of(
+      parts, source, epochs, schedule, self.options.every, self.options.extra
+    )
+    limits = planning.limits(
+      parts,
+      asked,
+      source,
+      validation,
+      self.pace.most,
+      self.options.saves,
+      self.actions.at_epochs,
+    )
+    window = parts.window(schedule, limits)
+    self._open()
+    finished = False
+    try:
+      entry = self.records.next_fit(asked)
+      if entry is None:
+        begun = planning.begin(parts, asked, schedule, begins)
+        entry = self.records.start_fit(begun, asked)
+      self.schedule = schedule
+      finished = self._go(entry, window, limits.acts, source, validation)
+    finally:
+      self.records.close(failed=not finished)
+    return self.history
+
+  def coming(self, source, epochs, schedule=None):
+    """The `kernels.Schedule` of a fit on a data source that would come now."""
+    known = schedule or self.schedule or self.given
+    epochs = epochs or getattr(known, "epochs", None) or 1
+    return planning.resolve(self.parts, known, source, epochs)
+
+  @property
+  def workdir(self):
+    """The folder that this worker writes to; None for all but the chief."""
+    return self.options.workdir if self.parts.workers.is_chief else None
+
+  def _open(self):
+    """Opens the run's records, once a loop."""
+    if self.records is None:
+      self.records = shared_records.open_records(
+        self.parts,
+        self.workdir,
+        tell=self.progress.warn,
+        **self.options.kept,
+      )
+
+  def _go(self, entry, window, acts, source, validation):
+    """Runs what an entry of the records describes; whether it came to its
+    end."""
+    running = Running(
+      parts=self.parts,
+      records=self.records,
+      pace=self.pace,
+      progress=self.progress,
+      stop=self.stop,
+      guard=self.options.guard,
+      actions=self.actions,
+      extras=self.options.extras,
+      profile=profiles.of(self.workdir, self.options.extras.profile),
+    )
+    try:
+      return running.run(entry, self.schedule, window, acts, source, validation)
+    finally:
+      self.history = running.history
