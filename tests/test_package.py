@@ -73,7 +73,7 @@ LAYERS = [
     "preflight",
     "watch",
   },
-  {"checkpoints"},
+  {"checkpoints", "dry_run"},
   {"parts", "panel"},
   {"notes"},
   {"records"},

@@ -13,7 +13,7 @@ import kernels
 import small
 import test_tensorboard
 import trainloop
-from trainloop import hparams, panel, profiles, speed, summaries
+from trainloop import dry_run, hparams, panel, profiles, speed, summaries
 from trainloop.fit import Fit
 
 PEAK, CYCLE = 0.1, 12
@@ -283,6 +283,24 @@ def test_a_replan_has_a_session_of_its_own(tmp_path):
   values, status = session(tmp_path, "fit_1_from_12")
   assert (values["epochs"], status) == (2, summaries.STATUS["success"])
   assert texts(tmp_path)["events/replan"][0][0] == 12
+
+
+def test_a_dry_run_is_replaced_and_stays_away_from_a_run(run, tmp_path):
+  schedule = kernels.Constant(0.1)
+  for momentum in (None, 0.5):
+    assert dry_run.write(tmp_path, schedule, 12, momentum)
+  dry = test_tensorboard.read(tmp_path / "plan")
+  steps, momenta = dry["hyperparameters/momentum"]
+  assert (steps, set(momenta)) == (list(range(12)), {0.5})
+  small.loop(
+    optimizer="adagrad", schedule=schedule, workdir=tmp_path, compile="graph"
+  ).fit(small.data(), 1)
+  plan = test_tensorboard.read(tmp_path / "plan")
+  assert list(plan) == ["hyperparameters/learning_rate"]
+  assert plan["hyperparameters/learning_rate"][0] == list(range(12))
+  before = test_tensorboard.read(run[0] / "plan")
+  assert not dry_run.write(run[0], schedule, 12)
+  assert list(test_tensorboard.read(run[0] / "plan")) == list(before)
 
 
 def test_without_momentum_there_is_no_chart_of_it():
