@@ -194,6 +194,15 @@ def _define_loop_flags():
     open_low=True,
   )
   flag_rules.integer("log_every", 1, "time between logged rows [steps]", 1)
+  flag_rules.duration(
+    "histograms_every",
+    None,
+    "time between histograms of weights and gradients; unset: none",
+  )
+  flag_rules.steps_range(
+    "profile", "steps to profile, as 100:120 [steps]; unset: none"
+  )
+  flags.DEFINE_bool("log_graph", False, "show the model's graph")
   flags.DEFINE_string(
     "workdir", None, "the run's folder; unset: writes nothing"
   )
@@ -202,7 +211,9 @@ def _define_loop_flags():
   flags.DEFINE_bool(
     "replan", False, "go on with a changed schedule or number of epochs"
   )
-  flags.DEFINE_bool("dry_run", False, "print the resolved plan and exit")
+  flags.DEFINE_bool(
+    "dry_run", False, "print the resolved plan, write it into --workdir, exit"
+  )
 
   def accept(value):
     if value == "auto" or (value.isdecimal() and int(value) >= 1):
@@ -256,7 +267,15 @@ def _check_run_flags():
   if FLAGS.batch_size % FLAGS.accumulate:
     rule = f"a multiple of --accumulate={FLAGS.accumulate}"
     flag_rules.stop(f"--batch_size must be {rule}; got {FLAGS.batch_size}")
-  for name in ("fresh", "replan", "keep", "checkpoint_every"):
+  for name in (
+    "fresh",
+    "replan",
+    "keep",
+    "checkpoint_every",
+    "histograms_every",
+    "profile",
+    "log_graph",
+  ):
     if FLAGS[name].present and FLAGS.workdir is None:
       flag_rules.stop(f"--{name} needs --workdir")
   if FLAGS.overwrite and not FLAGS.fresh:
