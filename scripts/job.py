@@ -8,6 +8,7 @@ import signal
 import keras
 
 import datasets
+import dry_run
 import flag_rules
 import judging_flags
 import models
@@ -45,11 +46,11 @@ def run(flags, peaks, strategy):
   if chief:
     _show(flags, data, train, schedule)
   if flags.dry_run:
-    for name in ("validate_every", "checkpoint_every"):
-      text, total = flags[name].value, steps * flags.epochs
-      resolved = trainloop.durations.to_steps(name, text, steps, total)
-      print(f"{name}: {text} = {resolved} steps")
+    if chief:
+      own = optimizer(flags, flags.optimizer, peak)
+      dry_run.run(flags, schedule, steps, own)
     return
+  _check_profile(flags, steps * flags.epochs)
   loop = _loop(flags, data, schedule, peak, strategy)
   with trainloop.StopOnSignals(loop.stop, flags.grace) as caught:
     history = loop.fit(train, flags.epochs, validation=valid)
@@ -69,6 +70,13 @@ def run(flags, peaks, strategy):
   print(json.dumps(result["metrics"]))
   if flags.workdir:
     _write(flags.workdir, loop, result)
+
+
+def _check_profile(flags, total):
+  """Refuses a profile of steps that the run has not."""
+  if flags.profile and int(flags.profile.partition(":")[2]) > total:
+    rule = f"within the run's {total} steps"
+    raise datasets.DataError(f"--profile must be {rule}; got {flags.profile!r}")
 
 
 def load(flags):
@@ -126,6 +134,9 @@ def _loop(flags, data, schedule, peak, strategy):
     accumulate=flags.accumulate,
     log_every=flags.log_every,
     hparams=flag_rules.values(_ABOUT_FILES),
+    histograms_every=flags.histograms_every,
+    profile=flags.profile,
+    log_graph=flags.log_graph,
     resident_mb=flags.resident_mb,
     staging_mb=flags.staging_mb,
     seed=flags.seed,

@@ -157,6 +157,11 @@ def _define_loop_flags():
     open_low=True,
   )
   flag_rules.integer("log_every", 1, "steps between logged rows", 1)
+  flag_rules.duration(
+    "histograms_every", None, "time between histograms of weights, gradients"
+  )
+  flag_rules.steps_range("profile", "steps to profile, as 100:120")
+  flags.DEFINE_bool("log_graph", False, "show the model's graph")
   flags.DEFINE_string(
     "workdir", None, "the run's folder; unset: writes nothing"
   )
@@ -165,7 +170,9 @@ def _define_loop_flags():
   flags.DEFINE_bool(
     "replan", False, "go on with a changed schedule or number of epochs"
   )
-  flags.DEFINE_bool("dry_run", False, "print the resolved plan and exit")
+  flags.DEFINE_bool(
+    "dry_run", False, "print the resolved plan, write it into --workdir, exit"
+  )
 
   def accept(value):
     if value == "auto" or (value.isdecimal() and int(value) >= 1):
@@ -219,7 +226,15 @@ def _check_run_flags():
   if FLAGS.batch_size % FLAGS.accumulate:
     rule = f"a multiple of --accumulate={FLAGS.accumulate}"
     flag_rules.stop(f"--batch_size must be {rule}; got {FLAGS.batch_size}")
-  for name in ("fresh", "replan", "keep", "checkpoint_every"):
+  for name in (
+    "fresh",
+    "replan",
+    "keep",
+    "checkpoint_every",
+    "histograms_every",
+    "profile",
+    "log_graph",
+  ):
     if FLAGS[name].present and FLAGS.workdir is None:
       flag_rules.stop(f"--{name} needs --workdir")
   if FLAGS.overwrite and not FLAGS.fresh:

@@ -5,6 +5,7 @@ import tensorflow as tf
 from kernels import checks
 from trainloop import bias_correction, engine, make, preflight, staging
 from trainloop.evaluation import Evaluation
+from trainloop.histograms import Histograms
 from trainloop.hyperparameters import Binding
 from trainloop.judge import Judge
 from trainloop.loss_scale import LossScale
@@ -63,7 +64,7 @@ class Parts:
     self.measures = compile == "measure"
     self._memory = memory or staging.Memory()
     self.loss, metrics, loss_weights = objective
-    self._windows = {}
+    self._windows, self._histograms = {}, None
     self.engine = self.state = self.evaluation = self.metric_names = None
     with strategy.scope():
       with numerics.scope():
@@ -171,12 +172,13 @@ class Parts:
     values = self.evaluation(*source.evaluation(self.strategy))
     return {name: float(value) for name, value in values.items()}
 
-  def window(self, schedule, limits):
+  def window(self, schedule, limits, see=None):
     """The compiled window of a schedule; a known one traces nothing.
 
     Args:
       schedule: a `kernels.Schedule`.
       limits: a `fit_plan.Limits`.
+      see: see `Update`.
 
     Returns:
       A `Window`.
@@ -185,9 +187,10 @@ class Parts:
       ValueError: if the optimizer can't follow the schedule.
     """
     self.prepare(schedule)
-    key = (schedule, limits.updates, limits.ends)
+    key = (schedule, limits.updates, limits.ends, see)
     if key not in self._windows:
-      self._windows[key] = self.new_window(schedule, limits, self._skips)
+      made = self.new_window(schedule, limits, self._skips, see=see)
+      self._windows[key] = made
     return self._windows[key]
 
   def prepare(self, schedule):
@@ -212,7 +215,7 @@ class Parts:
       )
       self.state.judge.prepare(self._slots)
 
-  def new_window(self, schedule, limits, skips, watch=None):
+  def new_window(self, schedule, limits, skips, watch=None, see=None):
     """A `Window` of its own; see there, and `window`."""
     jit = self.engine.name == "xla"
     update = Update(
@@ -223,8 +226,16 @@ class Parts:
       schedule,
       jit=jit,
       skips=skips,
+      see=see,
     )
     return Window(self.strategy, update, self.state, limits, jit, watch)
+
+  @property
+  def histograms(self):
+    """The model's `Histograms`, made when they are first asked for."""
+    if self._histograms is None:
+      self._histograms = Histograms(self.strategy, self.model)
+    return self._histograms
 
   def watch(self, smoothing, divergence, validation):
     """A sweep's `Watch`; see there."""
