@@ -12,11 +12,20 @@ import dry_run
 import flag_rules
 import judging_flags
 import models
+import quiet
 import schedule_makers
 import trainloop
 
 # Flags that say nothing about what is trained.
-_ABOUT_FILES = ("workdir", "dry_run", "fresh", "overwrite", "replan", "grace")
+_ABOUT_FILES = (
+  "workdir",
+  "dry_run",
+  "fresh",
+  "overwrite",
+  "replan",
+  "grace",
+  "verbosity",
+)
 
 
 def run(flags, peaks, strategy):
@@ -44,9 +53,12 @@ def run(flags, peaks, strategy):
     raise datasets.DataError(text)
   chief = trainloop.workers.Workers(strategy).is_chief
   if chief:
-    _show(flags, data, train, schedule)
+    _show(data, train)
   if flags.dry_run:
     if chief:
+      total = steps * flags.epochs
+      print(f"run: {flags.epochs} epochs of {steps} steps: {total}")
+      print(f"schedule: {schedule}")
       own = optimizer(flags, flags.optimizer, peak)
       dry_run.run(flags, schedule, steps, own)
     return
@@ -67,7 +79,7 @@ def run(flags, peaks, strategy):
   if not chief:
     return
   result = _result(loop, history, found)
-  print(json.dumps(result["metrics"]))
+  quiet.show(json.dumps(result["metrics"]))
   if flags.workdir:
     _write(flags.workdir, loop, result)
 
@@ -140,6 +152,7 @@ def _loop(flags, data, schedule, peak, strategy):
     resident_mb=flags.resident_mb,
     staging_mb=flags.staging_mb,
     seed=flags.seed,
+    verbose=quiet.level(),
   )
 
 
@@ -169,14 +182,12 @@ def optimizer(flags, name, peak):
   return kind(peak)
 
 
-def _show(flags, data, train, schedule):
-  """What is about to happen, resolved to steps."""
+def _show(data, train):
+  """What is trained on; the loop says the rest."""
   held = len(data.x_val)
   kind = f"{data.task}, {data.outputs} output{'s' * (data.outputs > 1)}"
-  print(f"data: {train.num_examples} examples, {held} held out; {kind}")
-  steps = train.steps_per_epoch
-  print(f"run: {flags.epochs} epochs of {steps} steps: {flags.epochs * steps}")
-  print(f"schedule: {schedule}", flush=True)
+  text = f"{train.num_examples} examples, {held} held out; {kind}"
+  quiet.show(f"{'data':<10}{text}")
 
 
 def _result(loop, history, metrics):
@@ -215,8 +226,7 @@ def _write(workdir, loop, result):
     json.dump(result, file, indent=2)
     file.write("\n")
   os.replace(part, _result_path(workdir))
-  print(f"wrote {model} and result.json; see the run with:")
-  print(f"  tensorboard --logdir={workdir}")
+  quiet.show(f"wrote {model} and result.json")
 
 
 def _save_model(workdir, model):

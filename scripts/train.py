@@ -10,7 +10,7 @@ workdir afterwards: TensorBoard events, result.json, model.keras.
 
 import os
 
-from absl import app, flags, logging
+from absl import app, flags
 
 import datasets
 import device_flags
@@ -51,6 +51,7 @@ def define_flags():
   schedule_flags.define()
   _define_loop_flags()
   judging_flags.define()
+  quiet.define()
   flag_rules.show_in_help()
 
 
@@ -58,12 +59,15 @@ def define_data_flags():
   """Defines the flags of the data."""
   flags.DEFINE_enum("dataset", "digits", datasets.NAMES, "what to train on")
   flags.DEFINE_string(
-    "data_path", None, "file to read: .npz (x_train, y_train, x_val ...), .csv"
+    "data_path",
+    None,
+    "file to read: .npz (x_train, y_train, x_val ...), .csv; unset: what "
+    "the dataset brings",
   )
   flag_rules.number(
     "validation_fraction",
     0.2,
-    "share held out where the data has no validation part",
+    "share held out where the data has no validation part [fraction]",
     high=0.9,
     open_low=True,
   )
@@ -73,8 +77,10 @@ def define_data_flags():
     ("auto", "classification", "regression"),
     "what the labels are; auto: fractions mean regression",
   )
-  flag_rules.integer("max_length", 400, "imdb: words of a review", 1)
-  flag_rules.integer("batch_size", 32, "examples of one update", 1)
+  flag_rules.integer("max_length", 400, "imdb: length of a review [words]", 1)
+  flag_rules.integer(
+    "batch_size", 32, "size of the global batch of one update [examples]", 1
+  )
 
 
 def define_model_flags():
@@ -91,14 +97,27 @@ def define_model_flags():
     "accept": lambda value: value >= 1,
     "rule": "positive integers separated by commas",
   }
-  flag_rules.numbers("hidden", "256", "units of the hidden layers", **sizes)
-  flag_rules.numbers("filters", "32,64", "cnn: convolution filters", **sizes)
-  flag_rules.number("dropout", 0.0, "dropout before the last layer", high=0.9)
-  flag_rules.integer("num_words", 20000, "imdb: words that are kept", 4)
-  flag_rules.integer("embedding_dim", 50, "embedding_bag: size of a word", 1)
+  flag_rules.numbers(
+    "hidden", "256", "sizes of the hidden layers [units]", **sizes
+  )
+  flag_rules.numbers(
+    "filters", "32,64", "cnn: sizes of the convolutions [filters]", **sizes
+  )
+  flag_rules.number(
+    "dropout", 0.0, "dropout before the last layer [fraction]", high=0.9
+  )
+  flag_rules.integer(
+    "num_words", 20000, "imdb: size of the vocabulary [words]", 4
+  )
+  flag_rules.integer(
+    "embedding_dim", 50, "embedding_bag: size of a word's vector [numbers]", 1
+  )
   flags.DEFINE_enum("optimizer", "sgd", tuple(PEAKS), "Keras optimizer")
   flag_rules.number(
-    "momentum", None, "sgd, rmsprop: own momentum, unset: 0.9", high=0.999
+    "momentum",
+    None,
+    "sgd, rmsprop: the optimizer's own [coefficient]; unset: 0.9",
+    high=0.999,
   )
   flags.DEFINE_bool("nesterov", True, "sgd: Nesterov momentum")
   flags.DEFINE_enum(
@@ -110,10 +129,19 @@ def define_model_flags():
 
 
 def _define_loop_flags():
-  flag_rules.integer("epochs", 20, "passes over the training data", 1)
-  flags.DEFINE_string("steps_per_loop", "auto", "updates of a call, or auto")
+  flag_rules.integer("epochs", 20, "passes over the training data [epochs]", 1)
+  flags.DEFINE_string(
+    "steps_per_loop",
+    "auto",
+    "updates of one compiled call [steps]; auto: about 0.1 s of them",
+  )
   engines = ("auto", "measure", "xla", "graph")
-  flags.DEFINE_enum("compile", "auto", engines, "engine; auto: by a rule")
+  flags.DEFINE_enum(
+    "compile",
+    "auto",
+    engines,
+    "engine that compiles the updates; auto: by a rule",
+  )
   device_flags.define()
   flags.DEFINE_enum(
     "mixed_precision",
@@ -122,13 +150,16 @@ def _define_loop_flags():
     "what layers compute in; weights stay float32, float16 scales the loss",
   )
   flag_rules.integer(
-    "accumulate", 1, "micro-batches that --batch_size is computed in", 1
+    "accumulate",
+    1,
+    "parts that --batch_size is computed in, one after another [micro-batches]",
+    1,
   )
   flag_rules.duration("validate_every", "1ep", "time between validations")
   flag_rules.duration("checkpoint_every", "1ep", "time between checkpoints")
-  flag_rules.integer("keep", 2, "checkpoints that stay", 1)
+  flag_rules.integer("keep", 2, "how many stay [checkpoints]", 1)
   flag_rules.number(
-    "grace", 10.0, "seconds to save in after SIGTERM or SIGINT", open_low=True
+    "grace", 10.0, "time to save in after SIGTERM or SIGINT [s]", open_low=True
   )
   flags.DEFINE_enum(
     "on_nonfinite",
@@ -138,29 +169,39 @@ def _define_loop_flags():
     "last checkpoint with smaller learning rates",
   )
   flag_rules.number(
-    "rewind_factor", 0.5, "rewind: learning rates x this", 0, 1, open_low=True
+    "rewind_factor",
+    0.5,
+    "rewind: multiplies the learning rates [factor]",
+    0,
+    1,
+    open_low=True,
   )
-  flag_rules.integer("rewind_limit", 3, "rewind: how often", 1)
+  flag_rules.integer("rewind_limit", 3, "rewind: how often at most [times]", 1)
   flag_rules.integer(
-    "seed", 0, "of weights, data order and dropout", 0, 2**32 - 1
+    "seed", 0, "of weights, data order and dropout [any integer]", 0, 2**32 - 1
   )
   flag_rules.number(
     "resident_mb",
     None,
-    "MB of data that may stand on the device (a quarter of its free memory)",
+    "data that may stand on the device [MB]; unset: a quarter of its free"
+    " memory",
     open_low=True,
   )
   flag_rules.number(
     "staging_mb",
     256.0,
-    "MB for the batches of windows when the data is larger",
+    "room for the batches of windows when the data is larger [MB]",
     open_low=True,
   )
-  flag_rules.integer("log_every", 1, "steps between logged rows", 1)
+  flag_rules.integer("log_every", 1, "time between logged rows [steps]", 1)
   flag_rules.duration(
-    "histograms_every", None, "time between histograms of weights, gradients"
+    "histograms_every",
+    None,
+    "time between histograms of weights and gradients; unset: none",
   )
-  flag_rules.steps_range("profile", "steps to profile, as 100:120")
+  flag_rules.steps_range(
+    "profile", "steps to profile, as 100:120 [steps]; unset: none"
+  )
   flags.DEFINE_bool("log_graph", False, "show the model's graph")
   flags.DEFINE_string(
     "workdir", None, "the run's folder; unset: writes nothing"
@@ -252,8 +293,6 @@ def _check_run_flags():
 def main(argv):
   del argv
   check_flags()
-  if not FLAGS["verbosity"].present:
-    logging.set_verbosity(logging.ERROR)
   # Imported here: flags are checked in 0.1 s, TensorFlow takes 4.
   with quiet.startup():
     import job

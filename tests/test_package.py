@@ -43,6 +43,7 @@ LAYERS = [
     "snapshot",
     "structures",
     "suggestions",
+    "summary",
     "tensorboard",
   },
   {"rendezvous"},
