@@ -16,8 +16,9 @@ NOT_HERE = (
   ["bash", "scripts/test.sh"],
   ["python", "scripts/launch_workers.py"],
   ["python", "scripts/sweep.py"],
-  ["trainloop/.venv/bin/tensorboard"],
+  # test_three_commands.py
   ["git", "clone"],
+  ["trainloop/.venv/bin/python", "trainloop/scripts/plot_run.py"],
 )
 # Runs each command in a forked process, so that TensorFlow is imported once.
 DRIVER = """
