@@ -55,6 +55,7 @@ LAYERS = [
     "make",
     "moving",
     "per_replica",
+    "objective",
     "state",
     "step",
     "workers",
