@@ -20,6 +20,7 @@ LAYERS = [
     "cluster",
     "criteria",
     "durations",
+    "event_reader",
     "events",
     "figures",
     "fit_plan",

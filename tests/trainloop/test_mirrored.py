@@ -62,7 +62,12 @@ def test_a_step_of_ones_own_counts_every_example_alike(strategy):
   data, found = small.data(100, 8, drop_remainder=False), []
   for where in (strategy, None):
     loop = small.loop(
-      small.model, strategy=where, loss=None, metrics=None, step=step
+      small.model,
+      OPTIMIZERS["sgd"],
+      strategy=where,
+      loss=None,
+      metrics=None,
+      step=step,
     )
     found.append(loop.fit(data, 2, validation=small.data(33, 16)))
   for name in ("loss", "grad_norm"):
