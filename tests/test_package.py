@@ -48,6 +48,7 @@ LAYERS = [
   {"rendezvous"},
   {"peers"},
   {"staging"},
+  {"stream"},
   {"dataset_data"},
   {"array_data", "distribution", "hyperparameters", "judge", "recipes"},
   {

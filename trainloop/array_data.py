@@ -163,7 +163,7 @@ class ArrayData:
     whole = self.num_examples // self.batch_size
     return whole - first if first < whole else 1
 
-  def begin(self, first_epoch, kept=b""):
+  def begin(self, first_epoch, kept=b"", epochs=None):
     """Before a fit; the order is a function of the step alone."""
 
   def position(self, epoch, first):

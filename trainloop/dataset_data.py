@@ -8,19 +8,18 @@ import tensorflow as tf
 
 from kernels import checks
 from trainloop import iterators, staging, structures
+from trainloop.stream import MOST_STEPS, Stream
 
 
 class DatasetData:
   """A user's batched `tf.data.Dataset` as the loop sees it.
 
-  Batch by batch, in the graph engine, one iterator reads the dataset over and
-  over; a checkpoint holds it where TensorFlow can save it (on one device; not
-  with a generator, a Python function or a stateful random op in it). Elsewhere
-  a fit that goes on skips the batches before, one by one from its first epoch.
-  An order without a seed is exact to the end of the present epoch.
-
-  In XLA, stretches of batches are read ahead, and each epoch is a fresh pass:
-  a fit that goes on inside an epoch skips the epoch's batches before.
+  One iterator reads it over and over, in the graph engine batch by batch, in
+  XLA in stretches that are read ahead. A checkpoint holds it where TensorFlow
+  can save it (on one device; not with a generator, a Python function or a
+  stateful random op in it). Elsewhere a fit that goes on skips the batches
+  before, one by one from its first epoch. An order without a seed is exact to
+  the end of the present epoch.
 
   A dataset of unknown length is counted in one pass before step 1, unless
   `steps_per_epoch` is given; then an epoch is that many batches.
@@ -50,9 +49,9 @@ class DatasetData:
     self.steps_per_epoch = steps
     self.dataset = dataset
     self._first = self._memory = None
-    self._stretch = self._left = 0
-    self._iterator = self._next = self._staged = None
-    self._origin, self._kept, self._opaque = 0, b"", False
+    self._stretch, self._kept, self._opaque = 0, b"", False
+    self._iterator = self._next = self._stream = self._steps = None
+    self._origin = 0
 
   @property
   def example(self):
@@ -96,37 +95,43 @@ class DatasetData:
     """Most steps of a window."""
     if self._memory is None:
       return sys.maxsize
-    return self._memory.steps(staging.size_of(self.dataset.element_spec))
+    most = self._memory.steps(staging.size_of(self.dataset.element_spec))
+    return min(most, MOST_STEPS)
 
   def stage(self, steps):
     """Takes the most steps of a window, for batches that are staged."""
     if steps != self._stretch:
-      self._stretch, self._next = steps, None
+      self._stretch, self._stream = steps, None
 
   @property
   def crosses(self):
     """Whether a window may cross an epoch's end."""
-    return self.endless
+    return self.endless or self._memory is not None
 
   def cut(self, first):
     """Steps from step `first` of an epoch that may share a window."""
-    rest = self.steps_per_epoch - first
-    if self._memory is None:
-      return sys.maxsize if self.endless else rest
-    known = self._next is not None and self._next % self.steps_per_epoch
-    goes_on = known == first and (self.endless or first)
-    within = (goes_on and self._left) or self._stretch
-    return within if self.endless else min(rest, within)
+    if self._memory is not None:
+      return self._left(first) or self._stretch
+    return sys.maxsize if self.endless else self.steps_per_epoch - first
 
-  def begin(self, first_epoch, kept=b""):
+  def _left(self, first):
+    """Batches that the present stretch has from step `first` of an epoch."""
+    stream = self._stream
+    goes_on = stream is not None and stream.at % self.steps_per_epoch == first
+    return stream.left if goes_on else 0
+
+  def begin(self, first_epoch, kept=b"", epochs=None):
     """Before a fit: passes begin at its first epoch.
 
     Args:
       first_epoch: epochs of the run before the fit.
       kept: what `position` gave when the fit was left.
+      epochs: of the fit; nothing behind them is read ahead.
     """
     self._origin = 0 if self.endless else first_epoch * self.steps_per_epoch
-    self._kept, self._iterator, self._next = kept, None, None
+    self._kept, self._iterator, self._stream = kept, None, None
+    if epochs is not None:
+      self._steps = (first_epoch + epochs) * self.steps_per_epoch - self._origin
 
   def training(self, strategy, epoch, first, count):
     """As `ArrayData.training`: (iterator, any, n).
@@ -135,46 +140,47 @@ class DatasetData:
     """
     del strategy  # every worker reads all; replicas take shares in graph
     at = epoch * self.steps_per_epoch + first
-    known = self._iterator is not None and at == self._next
+    if self._memory is not None:
+      if self._stream is None or self._stream.at != at:
+        self._stream = self._read_ahead(at)
+      return (*self._stream.take(count), count)
+    if self._iterator is None or at != self._next:
+      self._iterator = self._start(at)
     self._next = at + count
-    if self._memory is None:
-      if not known:
-        self._iterator = self._start(at)
-      return self._iterator, tf.zeros([1, 1], tf.int32), count
-    if not known or (first == 0 and not self.endless):
-      skip = at if self.endless else first
-      self._iterator, self._left = self._stretches(skip), 0
-    return (*self._staged_at(count), count)
+    return self._iterator, tf.zeros([1, 1], tf.int32), count
 
   def _start(self, at):
     """An iterator that gives the batch of step `at` next."""
-    whole = self.dataset if self.endless else self.dataset.repeat()
     kept, self._kept = self._kept, b""
     if kept:
-      iterator = iter(whole)
+      iterator = iter(self._passes())
       if iterators.unpack(iterator, kept, at):
         return iterator
-    return iter(whole.skip(at - self._origin))
+    return iter(self._passes().skip(at - self._origin))
+
+  def _read_ahead(self, at):
+    """A `Stream` that gives the batch of step `at` next."""
+    kept, self._kept = self._kept, b""
+    whole = self._passes()
+    if self._steps is not None:
+      whole = whole.take(self._steps)
+    return Stream(whole, self._origin, self._stretch, at, kept)
+
+  def _passes(self):
+    return self.dataset if self.endless else self.dataset.repeat()
 
   def position(self, epoch, first):
-    """The iterator's state before a step, see `iterators.pack`; no window may
-    be running. b"" where TensorFlow can't save it, or it has read ahead."""
-    if self._opaque or self._memory is not None:
+    """The place before a step, as bytes for `begin`; no window may be
+    running. b"" where TensorFlow can't save it."""
+    if self._opaque:
       return b""
-    at = epoch * self.steps_per_epoch + first
-    found = iterators.pack(self._iterator, at)
+    at, found = epoch * self.steps_per_epoch + first, b""
+    if self._stream is not None:
+      found = self._stream.position(at)
+    elif self._memory is None:
+      found = iterators.pack(self._iterator, at)
     self._opaque = not found
     return found
-
-  def _staged_at(self, count):
-    """The stretch that the next `count` batches stand in, and where."""
-    if not self._left:
-      batches = (*next(self._iterator), None)[:3]
-      self._length = self._left = structures.leaves(batches)[0].shape[0]
-      self._staged = staging.padded(batches, self._stretch)
-    first = self._length - self._left
-    self._left -= count
-    return self._staged, np.arange(first, first + count, dtype=np.int32)
 
   def evaluation(self, strategy):
     """As `ArrayData.evaluation`: (iterator of a fresh pass, int32 n)."""
@@ -184,12 +190,8 @@ class DatasetData:
   def again(self):
     """The same data, read from its start, which leaves this one alone."""
     other = copy.copy(self)
-    other._iterator = other._next = None
+    other._iterator = other._next = other._stream = None
     return other
-
-  def _stretches(self, skip):
-    dataset = self.dataset.skip(skip) if skip else self.dataset
-    return iter(dataset.batch(self._stretch).prefetch(1))
 
 
 def _count(name, dataset):

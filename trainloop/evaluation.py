@@ -32,16 +32,34 @@ class Evaluation:
     return self._feed.call(self._pass, source, *where)
 
   @tf.function(autograph=False)
-  def training_metrics(self, loss, values=None):
+  def training_metrics(self, loss):
     """The metrics of training since `reset`, with `loss` as "loss".
 
     Args:
       loss: float64 scalar.
-      values: what `Step.metric_state` held when they were due; None for what
-        it holds now.
     """
-    if values is None:
-      values = self._step.read(self._step.metric_state)
+    return self._of(loss, self._step.read(self._step.metric_state))
+
+  @tf.function(autograph=False)
+  def ended_metrics(self, losses, values):
+    """The metrics of epochs that have ended; one call for all of them.
+
+    Args:
+      losses: float64 (n,), n >= 1: the epochs' mean losses.
+      values: what `Step.metric_state` held at each end, stacked.
+
+    Returns:
+      {metric name: float64 (n,)}.
+    """
+    specs = [tf.TensorSpec([], tf.float64)]
+    specs += [tf.TensorSpec(value.shape[1:], value.dtype) for value in values]
+    of = tf.function(lambda one: self._of(one[0], one[1:]), autograph=False)
+    names = of.get_concrete_function(specs).structured_outputs
+    signature = {name: tf.TensorSpec([], tf.float64) for name in names}
+    return tf.map_fn(of, [losses, *values], fn_output_signature=signature)
+
+  def _of(self, loss, values):
+    """Results with a loss and a state of the metrics, as `metric_state`."""
     pairs = zip(self._step.metric_variables, values, strict=True)
     with keras.StatelessScope(state_mapping=list(pairs)):
       return self._results(loss)

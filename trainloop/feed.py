@@ -93,9 +93,12 @@ class Feed:
 
   def _gather(self, source, flat, indices, i):
     """Batch i's examples, each replica its contiguous share."""
-    row, arrays = indices[i], structures.pack(source, flat)
+    # Not `indices[i]`: a slice's begin is a compile-time constant to XLA where
+    # it comes from an argument or a variable: each value compiles again.
+    row, arrays = tf.gather(indices, i), structures.pack(source, flat)
     if indices.shape.rank == 1:  # batches, of which it is one
-      arrays = structures.map_leaves(lambda batches: batches[row], arrays)
+      take = functools.partial(tf.gather, indices=row)
+      arrays = structures.map_leaves(take, arrays)
       row = tf.range(tf.shape(flat[0])[1])
     size = row.shape[0] or tf.shape(row)[0]
 

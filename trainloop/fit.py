@@ -55,10 +55,11 @@ class Fit:
       NonFiniteError: if an update's loss or gradient is not finite.
     """
     self._ready = self._unwritten = None
-    source.begin(self.plan.first_epoch, self.records.position)
+    plan = self.plan
+    source.begin(plan.first_epoch, self.records.position, plan.epochs)
     self._skipped = int(self.state.skipped.numpy())
     self._speed = Speed(examples_of(source))
-    self.progress.start(self.plan, int(self.state.global_step.numpy()))
+    self.progress.start(plan, int(self.state.global_step.numpy()))
     with futures.ThreadPoolExecutor(1) as self._device:
       try:
         reason, step = self._loop(source, validation)
@@ -165,7 +166,8 @@ class Fit:
     if self._unwritten is None:
       return
     step, began, found, ended = self._unwritten
-    rows = found.rows[: found.done]
+    # A copy: the whole buffer would stay in memory with the history.
+    rows = found.rows[: found.done].copy()
     self._unwritten = None
     self.history.add_rows(step, rows)
     self.records.rows(began, step, rows)
@@ -176,11 +178,19 @@ class Fit:
       self.progress.window(self._epoch(last), last, rows[-1])
       if self.actions.at_windows:
         self.actions.window(self._epoch(last), last, rows)
-    for k, end in enumerate(ended):
-      kept = [tf.constant(values[k]) for values in found.metrics]
-      scale = None if self.state.loss_scale is None else kept.pop()
-      train = self._training(tf.constant(found.losses[k]), kept)
-      self._record_epoch(step + end, train, scale)
+    if ended:
+      self._write_epochs([step + end for end in ended], found)
+
+  def _write_epochs(self, ends, found):
+    """Records the epochs that ended inside a window, after these steps."""
+    kept, scales = found.metrics, None
+    if self.state.loss_scale is not None:
+      *kept, scales = kept
+    values = self.metrics.ended_metrics(found.losses, kept)
+    values = {name: value.numpy() for name, value in values.items()}
+    for k, end in enumerate(ends):
+      train = {name: float(value[k]) for name, value in values.items()}
+      self._record_epoch(end, train, None if scales is None else scales[k])
 
   def _show_speed(self, step, point):
     """A point of the speed's series, or None, after `step` updates."""
@@ -266,11 +276,9 @@ class Fit:
     self.progress.epoch(self._epoch(step), step, values)
     return values
 
-  def _training(self, loss=None, metrics=None):
-    """{name: float}: training metrics of the epoch so far, or of one whose
-    mean loss and metric state were kept."""
-    loss = self.state.mean_loss() if loss is None else loss
-    found = self.metrics.training_metrics(loss, metrics)
+  def _training(self):
+    """{name: float}: training metrics of the epoch so far."""
+    found = self.metrics.training_metrics(self.state.mean_loss())
     return {name: float(value) for name, value in found.items()}
 
   def _epoch(self, step):

@@ -95,6 +95,7 @@ class _Trial:
     parts.place(self._source)
     self._most = min(_TRIAL, source.steps_per_epoch, self._source.most_steps)
     self._source.stage(self._most)
+    self._source.begin(0, epochs=1)
     limits = Limits((), self._most, 0)
     self._window = parts.new_window(schedule, limits, skips=True)
     self._time(1)  # compiles

@@ -72,9 +72,9 @@ class ShardedData:
   def stage(self, steps):
     """See `place`."""
 
-  def begin(self, first_epoch, kept=b""):
+  def begin(self, first_epoch, kept=b"", epochs=None):
     """Before a fit: the dataset is made anew."""
-    del first_epoch, kept
+    del first_epoch, kept, epochs
     self._iterator = self._next = None
 
   def position(self, epoch, first):

@@ -203,6 +203,7 @@ def _run(parts, schedule, source, watch):
   parts.place(source)
   most = min(_MOST, total, source.steps_per_epoch, source.most_steps)
   source.stage(most)
+  source.begin(0, epochs=-(-total // source.steps_per_epoch))
   window = parts.new_window(schedule, Limits((), most, 0), False, watch)
   blocks, done, ended = [], 0, False
   while done < total and not ended:

@@ -1,0 +1,66 @@
+"""Counts XLA's compilations; `test_compilations.py` starts it.
+
+  python compilations.py KIND
+
+XLA_FLAGS must say --xla_dump_to=FOLDER. Prints the number of programs after a
+warm-up and after the same again, with other windows, data and steps.
+"""
+
+import os
+import re
+import sys
+
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+import numpy as np
+import tensorflow as tf
+
+import small
+import trainloop
+
+(FOLDER,) = re.findall(r"--xla_dump_to=(\S+)", os.environ["XLA_FLAGS"])
+
+
+def programs():
+  """How many programs XLA has compiled."""
+  return sum("before_optimizations" in name for name in os.listdir(FOLDER))
+
+
+def resident():
+  loop = small.loop(compile="xla", steps_per_loop=5)
+  return lambda: loop.fit(small.data(), 2, validation=small.data(30, 10))
+
+
+def staged():
+  loop = small.loop(compile="xla", steps_per_loop=5, resident_mb=1e-6)
+  return lambda: loop.fit(small.data(), 2, validation=small.data(30, 10))
+
+
+def dataset():
+  loop = small.loop(compile="xla", steps_per_loop=5)
+  whole = tf.data.Dataset.from_tensor_slices(small.arrays())
+  batches = whole.shuffle(96).batch(8, drop_remainder=True)
+  return lambda: loop.fit(batches, 2)
+
+
+def sweep():
+  loop = small.loop(compile="xla")
+  data, held = small.data(), small.data(30, 10, shuffle=False)
+
+  def run():
+    options = {"on": "validation", "validation": held, "divergence": None}
+    found = trainloop.sweep_learning_rate(loop, data, steps=40, **options)
+    assert len(found.losses) == 40
+
+  return run
+
+
+if __name__ == "__main__":
+  run = {f.__name__: f for f in (resident, staged, dataset, sweep)}[sys.argv[1]]
+  run = run()
+  counts = []
+  for _ in range(3):
+    run()
+    counts.append(programs())
+  assert np.all(np.diff(counts) >= 0) and counts[0] > 0, counts
+  print(counts[1], counts[2])
