@@ -16,6 +16,8 @@ import quiet
 
 FLAGS = flags.FLAGS
 _PLANNED = ("hyperparameters/learning_rate", "hyperparameters/momentum")
+# Others, the plan and each update's loss, are grey.
+_COLORS = {"used": "C0", "train": "C0", "validation": "C1"}
 _LEFT_OUT = ("loss", "epoch_loss", "grad_norm", "skipped")
 
 
@@ -66,8 +68,8 @@ def panels(found):
     "train": train.get("epoch_loss"),
     "validation": valid.get("loss"),
   }
-  names = [t for t in train if "/" not in t and t not in _LEFT_OUT]
-  for name in dict.fromkeys([*names, *(t for t in valid if t != "loss")]):
+  names = [t for t in {**train, **valid} if "/" not in t]
+  for name in [name for name in names if name not in _LEFT_OUT]:
     drawn[name] = {"train": train.get(name), "validation": valid.get(name)}
   drawn = {
     name: {line: points for line, points in lines.items() if points}
@@ -82,12 +84,13 @@ def draw(drawn, path, axis):
 
   figure, axes = figures.blank(list(drawn), "step")
   for each, (name, lines) in zip(axes, drawn.items(), strict=True):
-    for i, (line, (steps, values)) in enumerate(lines.items()):
-      faint = line == "an update" or line.startswith("plan")
-      look = {"linewidth": 2.4 if line.startswith("plan") else 1.2,
-              "alpha": 0.4 if faint else 1.0,
-              "marker": "." if len(steps) < 60 else ""}  # fmt: skip
-      each.plot(steps, values, color=f"C{i}", label=line, **look)
+    for line, (steps, values) in lines.items():
+      look = {
+        "color": _COLORS.get(line, "0.6"),
+        "linewidth": 3.0 if line.startswith("plan") else 1.2,
+        "marker": "." if len(steps) < 60 else "",
+      }
+      each.plot(steps, values, label=line, **look)
     each.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     if name in ("learning rate", "loss"):
       each.set_yscale(axis)
