@@ -8,6 +8,7 @@ from absl import app, flags
 
 _INTEGER = r"must be an integer; got \1"
 _DURATION = re.compile(r"\d+(\.\d+)?(ep|st|%)")
+DURATIONS = []  # names of the flags that are durations
 
 
 def parse(argv):
@@ -64,6 +65,7 @@ def number(name, default, text, low=0.0, high=math.inf, open_low=False):
 def duration(name, default, text):
   """Defines a duration flag: "3ep", "500st" or "10%"."""
   flags.DEFINE_string(name, default, text)
+  DURATIONS.append(name)
 
   def accept(value):
     if value is None or _DURATION.fullmatch(value):
@@ -74,8 +76,25 @@ def duration(name, default, text):
   flags.register_validator(name, accept)
 
 
+def steps_range(name, text):
+  """Defines a flag for a range of steps, "100:120", unset by default."""
+  flags.DEFINE_string(name, None, text)
+
+  def accept(value):
+    if value is None:
+      return True
+    match = re.fullmatch(r"(\d+):(\d+)", value)
+    if match and int(match[1]) < int(match[2]):
+      return True
+    rule = "two steps such as 100:120, the first one less"
+    raise flags.ValidationError(f"must be {rule}; got {value!r}")
+
+  flags.register_validator(name, accept)
+
+
 def durations(name, default, text):
   """Defines a flag of durations separated by commas; `split` reads it."""
+  DURATIONS.append(name)
   rule = "durations such as 3ep, 500st or 10%, separated by commas"
   _listed(name, default, text, _DURATION.fullmatch, rule)
 

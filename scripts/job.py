@@ -7,6 +7,7 @@ import os
 import keras
 
 import datasets
+import dry_run
 import export
 import flag_rules
 import models
@@ -43,11 +44,11 @@ def run(flags, peaks, strategy):
   if chief:
     _show(flags, data, train, schedule)
   if flags.dry_run:
-    for name in ("validate_every", "checkpoint_every"):
-      text, total = flags[name].value, steps * flags.epochs
-      resolved = trainloop.durations.to_steps(name, text, steps, total)
-      print(f"{name}: {text} = {resolved} steps")
+    if chief:
+      own = optimizer(flags, flags.optimizer, peak)
+      dry_run.run(flags, schedule, steps, own)
     return
+  _check_profile(flags, steps * flags.epochs)
   loop = _loop(flags, data, schedule, peak, strategy)
   history = run_flags.fit(loop, train, valid)
   if _is_done(flags.workdir, loop, history):
@@ -61,6 +62,13 @@ def run(flags, peaks, strategy):
   print(json.dumps(result["metrics"]))
   if flags.workdir:
     _write(flags, loop, result)
+
+
+def _check_profile(flags, total):
+  """Refuses a profile of steps that the run has not."""
+  if flags.profile and int(flags.profile.partition(":")[2]) > total:
+    rule = f"within the run's {total} steps"
+    raise datasets.DataError(f"--profile must be {rule}; got {flags.profile!r}")
 
 
 def load(flags):

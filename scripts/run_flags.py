@@ -43,6 +43,15 @@ import schedule_flags
 from csv_table import DataError
 
 FLAGS = flags.FLAGS
+_IN_WORKDIR = (
+  "fresh",
+  "replan",
+  "keep",
+  "checkpoint_every",
+  "histograms_every",
+  "profile",
+  "log_graph",
+)
 # Flags that say where a run is, not what it is.
 _ABOUT_FILES = (
   "workdir",
@@ -133,6 +142,11 @@ def _define_workdir():
     "grace", 10.0, "seconds to save in after SIGTERM or SIGINT", open_low=True
   )
   flag_rules.integer("log_every", 1, "steps between logged rows", 1)
+  flag_rules.duration(
+    "histograms_every", None, "time between histograms of weights, gradients"
+  )
+  flag_rules.steps_range("profile", "steps to profile, as 100:120")
+  flags.DEFINE_bool("log_graph", False, "show the model's graph")
   flags.DEFINE_string(
     "workdir", None, "the run's folder; unset: writes nothing"
   )
@@ -147,7 +161,7 @@ def check():
   """Rules about several flags; ends the program with one line."""
   if FLAGS.workdir == "":
     flag_rules.stop("--workdir must be a folder's path; got ''")
-  for name in ("fresh", "replan", "keep", "checkpoint_every"):
+  for name in _IN_WORKDIR:
     if FLAGS[name].present and FLAGS.workdir is None:
       flag_rules.stop(f"--{name} needs --workdir")
   if FLAGS.overwrite and not FLAGS.fresh:
@@ -230,6 +244,9 @@ def options():
     "accumulate": FLAGS.accumulate,
     "log_every": FLAGS.log_every,
     "hparams": flag_rules.values(_ABOUT_FILES),
+    "histograms_every": FLAGS.histograms_every,
+    "profile": FLAGS.profile,
+    "log_graph": FLAGS.log_graph,
     "resident_mb": FLAGS.resident_mb,
     "staging_mb": FLAGS.staging_mb,
     "seed": FLAGS.seed,

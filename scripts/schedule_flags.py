@@ -228,6 +228,14 @@ def _check_one(name):
     flag_rules.stop(f"--values must {rule}; got {FLAGS.values!r}")
 
 
+def durations_used():
+  """Names of the duration flags that the schedule reads."""
+  used = {flag for name in (FLAGS.schedule, *_parts()) for flag in USES[name]}
+  if FLAGS["warmup"].present or has_own_warmup():
+    used.add("warmup")
+  return [name for name in flag_rules.DURATIONS if name in used]
+
+
 def has_own_warmup(compared=()):
   """Whether the schedule, or one that is compared, has a warmup inside."""
   return bool({FLAGS.schedule, *_parts(), *compared} & set(OWN_WARMUP))

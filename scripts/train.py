@@ -49,7 +49,9 @@ def define_flags():
   flags.DEFINE_enum(
     "export", "keras", export.KINDS, "what of the model the workdir gets"
   )
-  flags.DEFINE_bool("dry_run", False, "print the resolved plan and exit")
+  flags.DEFINE_bool(
+    "dry_run", False, "print the resolved plan, write it into --workdir, exit"
+  )
   run_flags.define()
 
 

@@ -6,7 +6,13 @@ from kernels import checks
 
 EXISTING = ("continue", "refuse", "overwrite", "replan")
 # What a plan is; the rest makes another run.
-_PLAN = ("schedule", "epochs", "validate_steps", "checkpoint_steps")
+_PLAN = (
+  "schedule",
+  "epochs",
+  "validate_steps",
+  "checkpoint_steps",
+  "histograms_steps",
+)
 
 
 def plain(asked):

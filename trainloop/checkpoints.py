@@ -275,7 +275,8 @@ class RunStore:
       tried = "; ".join(failures) or "there are none"
       rule = f"a folder whose checkpoints can be read ({tried})"
       checks.fail("workdir", str(self._workdir), rule)
-    foreign = sorted(tensorboard.sizes(self._workdir))
+    found = sorted(tensorboard.sizes(self._workdir))
+    foreign = [path for path in found if not tensorboard.is_dry(path)]
     if foreign and not self._journal.exists():
       rule = f"a folder without another program's events ({foreign[0]})"
       checks.fail("workdir", str(self._workdir), rule)

@@ -75,6 +75,10 @@ class EventWriter:
     """A plugin's summary at a step, bytes; see `summaries`."""
     self._put(run, "summary", time.time(), step, summary)
 
+  def graph(self, step, graph):
+    """A GraphDef in run "train", bytes."""
+    self._put("train", "graph", time.time(), step, graph)
+
   def text(self, step, tag, content):
     """A text in run "train" at a step."""
     self.summary("train", step, summaries.text(tag, content))

@@ -13,8 +13,10 @@ from trainloop.accord import Accord
 from trainloop.actions import Actions
 from trainloop.evaluation import Evaluation
 from trainloop.fit_plan import FitPlan
+from trainloop.histograms import Histograms
 from trainloop.history import History, NonFiniteError
 from trainloop.pace import Pace
+from trainloop.profiles import Profile
 from trainloop.progress import Progress
 from trainloop.records import NoRecords
 from trainloop.speed import Speed, examples_of
@@ -43,6 +45,10 @@ class Fit:
   records: NoRecords
   accord: Accord
   actions: Actions
+  profile: Profile
+  # Of the updates that histograms are of, and what it sees; None for none.
+  seeing: Window | None = None
+  histograms: Histograms | None = None
 
   def run(self, source, validation):
     """Trains until the plan's end or a stop; returns the step it came to.
@@ -64,6 +70,7 @@ class Fit:
       try:
         reason, step = self._loop(source, validation)
       finally:
+        self.profile.stop()
         self._write()
     self._show_speed(step, self._speed.rest())
     self.history.stop_reason = reason
@@ -116,6 +123,7 @@ class Fit:
     prepares the one that follows.
     """
     n, fed = self._ready or self._prepare(step, source)
+    self.profile.before(step)
     running = self._device.submit(self._call, fed)
     self._write()
     after, self._ready = step + n, None
@@ -127,7 +135,9 @@ class Fit:
       done = found.done
       ended = [end for end in self.plan.ends_inside(step, n) if end <= done]
       self._unwritten = (step, began, found, ended)
-    self.pace.record(n, seconds)
+    self.profile.after(step + done)
+    if fed[0] is self.window:
+      self.pace.record(n, seconds)
     self._show_speed(step + done, self._speed.window(done, seconds))
     if found.halted or self.plan.until_event(step) == n:
       self._write()
@@ -137,19 +147,22 @@ class Fit:
     return after
 
   def _prepare(self, step, source):
-    """(updates of the window from `step`, what it takes)."""
+    """(updates of the window from `step`, the `Window` and what it takes)."""
     epoch, inside = self.plan.position(step)
     until = self.plan.until_event(step)
     limits = self.window.limits
     n = min(self.pace.steps, limits.updates, until, source.cut(inside))
     n = self.plan.with_ends(step, n, limits.ends)
     ends = self.plan.ends_inside(step, n)
-    return n, (*source.training(self.strategy, epoch, inside, n), ends)
+    window = self.seeing if self.plan.inspects(step + 1) else self.window
+    given = source.training(self.strategy, epoch, inside, n)
+    return n, (window, *given, ends)
 
   def _call(self, fed):
     """Runs a window; on the thread that waits for the device."""
     began, clock = time.time(), time.perf_counter()
-    found = self.window(*fed)
+    window, *given = fed
+    found = window(*given)
     found = dataclasses.replace(
       found,
       rows=found.rows.numpy(),  # waits for the device
@@ -176,6 +189,8 @@ class Fit:
     if len(rows):
       last = step + len(rows)
       self.progress.window(self._epoch(last), last, rows[-1])
+      if self.plan.inspects(last):
+        self.records.histograms(last - 1, self.histograms.read())
       if self.actions.at_windows:
         self.actions.window(self._epoch(last), last, rows)
     if ended:
@@ -233,8 +248,8 @@ class Fit:
     judge, used = self.state.judge, float(self.state.judge.scale.numpy())
     epoch, flags = self._epoch(step), self.plan.flags(step)
     stop = judge.verdict(values, step - 1, epoch, **flags)
-    best = judge.best
-    if best and best["step"] == step - 1:
+    if int(judge.best_step.numpy()) == step - 1:
+      best = judge.best
       text = f"best {best['monitor']} so far: {best['value']:g}"
       self.records.event(step - 1, "best", f"{text} (epoch {epoch})")
     if judge.reduce_on_plateau is not None:

@@ -27,6 +27,9 @@ class FitPlan:
     judges_cycles: whether a validation is due at each cycle's end.
     acts: numbers of updates after each multiple of which the host has
       something to do; empty for all of the three above.
+    histograms_steps: after each multiple of so many updates histograms are
+      due; the last update before is a window of its own. Or None.
+    cuts: ascending global steps at which a window must end, too.
   """
 
   start: int
@@ -41,6 +44,8 @@ class FitPlan:
   warm_until: int = 0
   judges_cycles: bool = False
   acts: tuple = ()
+  histograms_steps: int | None = None
+  cuts: tuple = ()
 
   @property
   def end(self):
@@ -79,10 +84,15 @@ class FitPlan:
     """Whether a checkpoint is due after `step` updates."""
     return (step - self.start) % self.checkpoint_steps == 0
 
+  def inspects(self, step):
+    """Whether histograms are due after `step` updates."""
+    every = self.histograms_steps
+    return every is not None and (step - self.start) % every == 0
+
   def until_event(self, step):
     """Updates from `step` to where the host has something to do: by default
-    an epoch's end, a validation or checkpoint; any cycle's end, and the
-    fit's own."""
+    an epoch's end, a validation or checkpoint; any cycle's end, histograms,
+    cuts, and the fit's own end."""
     done = step - self.start
     cycles = self.acts or (
       self.steps_per_epoch,
@@ -91,6 +101,10 @@ class FitPlan:
     )
     i = bisect.bisect_right(self.cycle_ends, step)
     ends = [end - step for end in (*self.cycle_ends[i : i + 1], self.end)]
+    ends += [cut - step for cut in self.cuts if cut > step][:1]
+    if self.histograms_steps is not None:
+      left = self.histograms_steps - done % self.histograms_steps
+      ends.append(max(1, left - 1))
     return min([*(cycle - done % cycle for cycle in cycles), *ends])
 
   def ends_inside(self, step, n):
@@ -124,14 +138,16 @@ def window_limits(asked, most, validates, saves, crosses):
 
   Args:
     asked: {"epochs", "steps_per_epoch", "validate_steps",
-      "checkpoint_steps"}.
+      "checkpoint_steps"}, and "histograms_steps" or not.
     most: most updates of a window, for other reasons.
     validates: whether a validation is something to do.
     saves: whether a checkpoint is.
     crosses: whether the data lets a window cross an epoch's end.
   """
   size = asked["steps_per_epoch"]
+  histograms = asked.get("histograms_steps")
   acts = [
+    *([histograms] if histograms else []),
     *([asked["validate_steps"]] if validates else []),
     *([asked["checkpoint_steps"]] if saves else []),
     *([] if crosses else [size]),

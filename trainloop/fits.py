@@ -6,7 +6,13 @@ import threading
 import typing
 
 from trainloop import data as data_lib
-from trainloop import fingerprint, measure, planning, shared_records
+from trainloop import (
+  fingerprint,
+  measure,
+  planning,
+  profiles,
+  shared_records,
+)
 from trainloop.actions import Actions
 from trainloop.options import Options
 from trainloop.pace import Pace
@@ -108,7 +114,8 @@ class Fits:
       stop=self.stop,
       guard=self.options.guard,
       actions=self.actions,
-      hparams=self.options.hparams,
+      extras=self.options.extras,
+      profile=profiles.of(self.workdir, self.options.extras.profile),
     )
     try:
       return running.run(entry, self.schedule, window, acts, source, validation)

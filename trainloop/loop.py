@@ -4,8 +4,15 @@ import threading
 
 from kernels import checks
 from trainloop import data as data_lib
-from trainloop import engine, keras_callbacks, make, options, peers, staging
-from trainloop import hparams as hparams_lib
+from trainloop import (
+  engine,
+  extras,
+  keras_callbacks,
+  make,
+  options,
+  peers,
+  staging,
+)
 from trainloop.actions import Actions
 from trainloop.fits import Fits
 from trainloop.numerics import Numerics
@@ -56,6 +63,11 @@ class TrainLoop:
     accumulate: micro-batches that an update's batch is computed in, int >= 1.
     log_every: write each row whose step is a multiple of this, int >= 1.
     hparams: {name: number, str or bool} more for TensorBoard's HParams page.
+    histograms_every: duration between histograms of weights and of the last
+      update's gradients, as "1ep"; None for none.
+    profile: global steps "first:last" of which TensorFlow's profiler writes a
+      profile into the workdir, or None.
+    log_graph: whether TensorBoard gets the graph of the model's forward pass.
     seed: seeds Keras before a callable `model` is called.
     on_window: called after each window with {"epoch", "step", "steps", the
       last row's "learning_rate", "momentum", "loss", "grad_norm", "skipped"}.
@@ -98,6 +110,9 @@ class TrainLoop:
     accumulate=1,
     log_every=1,
     hparams=None,
+    histograms_every=None,
+    profile=None,
+    log_graph=False,
     seed=0,
     on_window=None,
     on_epoch=None,
@@ -116,7 +131,9 @@ class TrainLoop:
       keep,
       on_nonfinite,
       log_every,
-      {"seed": seed, **hparams_lib.check(hparams)},
+      extras.check(
+        workdir, seed, hparams, histograms_every, profile, log_graph
+      ),
     )
     pace, given = Pace(steps_per_loop), make.schedule(schedule)
     callbacks = keras_callbacks.adopt(callbacks)

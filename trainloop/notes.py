@@ -28,10 +28,16 @@ class Notes:
     writer.summary("train", step, summaries.layout(shown.layout))
     writer.text(step, "run/command", panel.command())
     writer.text(step, "run/schedule", shown.schedule)
+    if shown.graph is not None:
+      writer.graph(step, shown.graph)
 
   def event(self, step, kind, text):
     """Something that happened at a step."""
     self._writer.text(step, f"events/{kind}", text)
+
+  def histograms(self, step, tables):
+    """Histograms at a step; see `Histograms.read`."""
+    self._writer.summary("train", step, summaries.histograms(tables))
 
   def rows(self, first_step, rows):
     """Tells of the cycles that start among some rows; see `EventWriter`."""

@@ -5,6 +5,7 @@ import typing
 
 from kernels import checks
 from trainloop import agreement, durations, guards, make
+from trainloop.extras import Extras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,9 +15,10 @@ class Options:
   Attributes:
     workdir: the run's folder as a str, or None.
     existing, log_every, keep: as given.
-    every: {"validate": duration, "checkpoint": duration}.
+    every: {"validate": duration, "checkpoint": duration}, and "histograms"
+      where they are asked for.
     guard: "raise", "skip" or a `Rewind`.
-    hparams: what a user adds to TensorBoard's HParams, and the seed.
+    extras: the `Extras` that TensorBoard shows.
   """
 
   workdir: str | None
@@ -25,7 +27,7 @@ class Options:
   keep: int
   guard: typing.Any
   log_every: int
-  hparams: dict
+  extras: Extras
 
   @property
   def saves(self):
@@ -52,9 +54,9 @@ def check(
   keep,
   on_nonfinite,
   log_every,
-  hparams,
+  extras,
 ):
-  """The `Options` that `TrainLoop` was given, with checked `hparams`.
+  """The `Options` that `TrainLoop` was given, with its `Extras`.
 
   Raises:
     ValueError: if an argument breaks its rule.
@@ -62,12 +64,15 @@ def check(
   durations.parse("validate_every", validate_every)
   durations.parse("checkpoint_every", checkpoint_every)
   workdir = make.workdir(workdir)
+  every = {"validate": validate_every, "checkpoint": checkpoint_every}
+  if extras.histograms_every is not None:
+    every["histograms"] = extras.histograms_every
   return Options(
     workdir=workdir,
     existing=checks.choice("existing", existing, agreement.EXISTING),
-    every={"validate": validate_every, "checkpoint": checkpoint_every},
+    every=every,
     keep=checks.integer("keep", keep, 1),
     guard=guards.resolve(on_nonfinite, workdir),
     log_every=checks.integer("log_every", log_every, 1),
-    hparams=hparams,
+    extras=extras,
   )

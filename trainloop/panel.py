@@ -4,7 +4,9 @@ import dataclasses
 import shlex
 import sys
 
-from trainloop import hparams, speed, tensorboard
+import tensorflow as tf
+
+from trainloop import hparams, speed, structures, tensorboard
 
 # The text page shows a hundred of a kind.
 _MOST_RESTARTS = 100
@@ -21,15 +23,17 @@ class Panel:
     schedule: the resolved schedule, Markdown.
     restarts: ascending global steps at which a cycle starts, the first
       hundred.
+    graph: the model's GraphDef, bytes, or None.
   """
 
   hparams: dict
   layout: dict
   schedule: str
   restarts: tuple = ()
+  graph: bytes | None = None
 
 
-def of(parts, plan, asked, schedule, added):
+def of(parts, plan, asked, schedule, source, extras):
   """The `Panel` of a fit.
 
   Args:
@@ -37,18 +41,37 @@ def of(parts, plan, asked, schedule, added):
     plan: its `FitPlan`.
     asked: its fingerprint.
     schedule: its `kernels.Schedule`.
-    added: {name: value} that a user adds to the hparams.
+    source: its data source.
+    extras: the loop's `Extras`.
   """
   steps = plan.end - plan.schedule_start
   starts = [plan.schedule_start + s for s in schedule.cycle_starts(steps)]
   starts = [step for step in starts if step >= plan.start]
   moves = schedule.moves_momentum or parts.binding.momentum is not None
   return Panel(
-    hparams=hparams.of(asked, added),
+    hparams=hparams.of(asked, extras.hparams),
     layout=layout(parts.metric_names, moves),
     schedule=schedule_text(parts.engine, plan, schedule, starts),
     restarts=tuple(starts[:_MOST_RESTARTS]),
+    graph=graph(parts.model, source.example[0]) if extras.graph else None,
   )
+
+
+def graph(model, x):
+  """The GraphDef of a model's forward pass, bytes.
+
+  Args:
+    model: a keras.Model.
+    x: inputs of some examples, whose number is left open.
+  """
+
+  def spec(array):
+    array = tf.convert_to_tensor(array)
+    return tf.TensorSpec([None, *array.shape[1:]], array.dtype)
+
+  forward = tf.function(lambda x: model(x, training=False), autograph=False)
+  traced = forward.get_concrete_function(structures.map_leaves(spec, x))
+  return traced.graph.as_graph_def().SerializeToString()
 
 
 def layout(metrics, has_momentum):

@@ -12,6 +12,7 @@ from trainloop import (
   staging,
 )
 from trainloop.evaluation import Evaluation
+from trainloop.histograms import Histograms
 from trainloop.hyperparameters import Binding
 from trainloop.judge import Judge
 from trainloop.loss_scale import LossScale
@@ -71,7 +72,7 @@ class Parts:
     self._memory = memory or staging.Memory()
     self.loss, metrics, loss_weights, self._custom = wanted
     objective.check(self._custom, self.loss, metrics, loss_weights)
-    self._windows = {}
+    self._windows, self._histograms = {}, None
     self.engine = self.state = self.evaluation = self.metric_names = None
     with strategy.scope():
       with numerics.scope():
@@ -189,12 +190,13 @@ class Parts:
     values = self.evaluation(*source.evaluation(self.strategy))
     return {name: float(value) for name, value in values.items()}
 
-  def window(self, schedule, limits):
+  def window(self, schedule, limits, see=None):
     """The compiled window of a schedule; a known one traces nothing.
 
     Args:
       schedule: a `kernels.Schedule`.
       limits: a `fit_plan.Limits`.
+      see: see `Update`.
 
     Returns:
       A `Window`.
@@ -203,9 +205,10 @@ class Parts:
       ValueError: if the optimizer can't follow the schedule.
     """
     self.prepare(schedule)
-    key = (schedule, limits.updates, limits.ends)
+    key = (schedule, limits.updates, limits.ends, see)
     if key not in self._windows:
-      self._windows[key] = self.new_window(schedule, limits, self._skips)
+      made = self.new_window(schedule, limits, self._skips, see=see)
+      self._windows[key] = made
     return self._windows[key]
 
   def prepare(self, schedule):
@@ -230,7 +233,7 @@ class Parts:
       )
       self.state.judge.prepare(self._slots)
 
-  def new_window(self, schedule, limits, skips, watch=None):
+  def new_window(self, schedule, limits, skips, watch=None, see=None):
     """A `Window` of its own; see there, and `window`."""
     jit = self.engine.name == "xla"
     update = Update(
@@ -241,8 +244,16 @@ class Parts:
       schedule,
       jit=jit,
       skips=skips,
+      see=see,
     )
     return Window(self.strategy, update, self.state, limits, jit, watch)
+
+  @property
+  def histograms(self):
+    """The model's `Histograms`, made when they are first asked for."""
+    if self._histograms is None:
+      self._histograms = Histograms(self.strategy, self.model)
+    return self._histograms
 
   def watch(self, smoothing, divergence, validation):
     """A sweep's `Watch`; see there."""

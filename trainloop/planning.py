@@ -61,7 +61,7 @@ def resolve(parts, schedule, source, epochs):
   return schedule or make.own_schedule(parts.binding.optimizer)
 
 
-def plan(parts, begun, asked, schedule, acts=()):
+def plan(parts, begun, asked, schedule, acts=(), cuts=()):
   """The `FitPlan` of a fit that begins, or began, at some place.
 
   Args:
@@ -69,13 +69,14 @@ def plan(parts, begun, asked, schedule, acts=()):
     begun: what `begin` gave.
     asked: the fit's fingerprint.
     schedule: its `kernels.Schedule`.
-    acts: see `FitPlan`.
+    acts, cuts: see `FitPlan`.
 
   Raises:
     ValueError: if the schedule is shorter than the fit and must not be.
   """
   lengths = {name: asked[name] for name in _LENGTHS}
-  found = FitPlan(**begun, **lengths, acts=acts)
+  lengths["histograms_steps"] = asked.get("histograms_steps")
+  found = FitPlan(**begun, **lengths, acts=acts, cuts=cuts)
   found = with_cycles(found, schedule, parts.state.judge)
   preflight.check_overrun(schedule, found.end - found.schedule_start)
   return found

@@ -72,6 +72,9 @@ class NoRecords:
   def event(self, step, kind, text):
     """Something that happened at a step, in words."""
 
+  def histograms(self, step, tables):
+    """Histograms at a step; see `Notes`."""
+
   def save(self, step, history):
     """Commits a checkpoint, in the background."""
 
@@ -251,6 +254,9 @@ class Records(NoRecords):
 
   def event(self, step, kind, text):
     self._notes.event(step, kind, text)
+
+  def histograms(self, step, tables):
+    self._notes.histograms(step, tables)
 
   def save(self, step, history):
     now = time.monotonic()

@@ -9,10 +9,13 @@ import typing
 from trainloop import guards, panel, planning
 from trainloop.accord import Accord
 from trainloop.actions import Actions
+from trainloop.extras import Extras
 from trainloop.fit import Fit
+from trainloop.fit_plan import Limits
 from trainloop.history import NonFiniteError
 from trainloop.pace import Pace
 from trainloop.parts import Parts
+from trainloop.profiles import Profile
 from trainloop.progress import Progress
 from trainloop.records import NoRecords
 
@@ -21,7 +24,7 @@ from trainloop.records import NoRecords
 class Running:
   """What the fits of a loop share; `history` is that of the last one.
 
-  `hparams`: what is shown beside the loop's own; see `hparams.of`.
+  `extras` says what TensorBoard shows of them.
   """
 
   parts: Parts
@@ -31,7 +34,8 @@ class Running:
   stop: threading.Event
   guard: typing.Any
   actions: Actions
-  hparams: dict
+  extras: Extras
+  profile: Profile
   history: typing.Any = None
 
   def run(self, entry, schedule, window, acts, source, validation):
@@ -51,7 +55,8 @@ class Running:
       What an action raised, with everything on the disk.
     """
     begun, asked = entry["begun"], entry["asked"]
-    plan = planning.plan(self.parts, begun, asked, schedule, acts)
+    cuts = self.extras.profile or ()
+    plan = planning.plan(self.parts, begun, asked, schedule, acts, cuts)
     step = int(self.parts.state.global_step.numpy())
     self.history = self.records.history(entry, plan, step)
     curve = functools.partial(planning.curve, self.parts, plan, schedule)
@@ -62,10 +67,10 @@ class Running:
       return True
     if self.records.goes_on:
       self.progress.line(f"goes on at step {step} of {plan.end}")
-    shown = panel.of(self.parts, plan, asked, schedule, self.hparams)
+    shown = panel.of(self.parts, plan, asked, schedule, source, self.extras)
     self.records.begin(plan, step, curve, self.history, shown)
     self.actions.begin(self.parts.model, plan, plan.position(step)[0])
-    step = self._fit(plan, window, source, validation)
+    step = self._fit(plan, schedule, window, source, validation)
     if self.history.stop_reason == "preempted":
       self.records.leave(step, self.history)
       self.stop.clear()
@@ -76,9 +81,13 @@ class Running:
     self.actions.end()
     return True
 
-  def _fit(self, plan, window, source, validation):
+  def _fit(self, plan, schedule, window, source, validation):
     """Runs the plan, from a checkpoint again where the guard says so."""
-    parts = self.parts
+    parts, seen = self.parts, {}
+    if self.extras.histograms_every is not None:
+      one, histograms = Limits(acts=(), updates=1, ends=0), parts.histograms
+      seeing = parts.window(schedule, one, see=histograms.see)
+      seen = {"seeing": seeing, "histograms": histograms}
     while True:
       fit = Fit(
         plan=plan,
@@ -93,6 +102,8 @@ class Running:
         records=self.records,
         accord=Accord(parts.workers, self._stop_asked, self.records),
         actions=self.actions,
+        profile=self.profile,
+        **seen,
       )
       try:
         return fit.run(source, validation)

@@ -121,6 +121,10 @@ class SharedRecords:
     """See `Records`."""
     self._own.event(step, kind, text)
 
+  def histograms(self, step, tables):
+    """See `Records`."""
+    self._own.histograms(step, tables)
+
   def save(self, step, history):
     """See `Records`."""
     self._per_replica.gather()

@@ -6,6 +6,7 @@ import tensorflow as tf
 from tensorboard.compat.proto import summary_pb2
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import summary as custom_scalar
+from tensorboard.plugins.histogram import metadata as histogram
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
 
@@ -65,3 +66,14 @@ def session_end(status, ended):
   """The end of a session: one of `STATUS`, wall time in seconds."""
   found = hparams_summary.session_end_pb(STATUS[status], ended)
   return found.SerializeToString()
+
+
+def histograms(tables):
+  """Histograms: {tag: float64 (buckets, 3) of left, right, count}."""
+  summary = summary_pb2.Summary()
+  for tag, table in tables.items():
+    value = summary.value.add(tag=tag)
+    value.metadata.CopyFrom(histogram.create_summary_metadata("", ""))
+    tensor = tf.make_tensor_proto(table, tf.float64)
+    value.tensor.ParseFromString(tensor.SerializeToString())
+  return summary.SerializeToString()

@@ -23,18 +23,20 @@ SCALE = "hyperparameters/plateau_scale"
 LOSS_SCALE = "hyperparameters/loss_scale"
 EPOCH_LOSS = "epoch_loss"
 RUNS = ("train", "validation", "plan")
+_DRY = ".dry_run"
 _LATER = r"plan_from_\d+|fit_\d+(_from_\d+)?"
 TAGS = (LEARNING_RATE, MOMENTUM, "loss", "grad_norm")
 
 
 class EventFile:
-  """One event file, new in its folder."""
+  """One event file, new in its folder; `dry` if it is of a dry run."""
 
-  def __init__(self, folder):
+  def __init__(self, folder, dry=False):
     os.makedirs(folder, exist_ok=True)
     now = time.time()
     host, pid = socket.gethostname(), os.getpid()
     name = f"events.out.tfevents.{int(now):010d}.{host}.{pid}.{time.time_ns()}"
+    name += _DRY if dry else ""
     self._path, self._good = os.path.join(folder, name), 0
     self._file = tf.io.TFRecordWriter(self._path)
     self._write(event_pb2.Event(wall_time=now, file_version="brain.Event:2"))
@@ -67,6 +69,12 @@ class EventFile:
     event.summary.ParseFromString(summary)
     self._write(event)
 
+  def graph(self, wall_time, step, graph):
+    """One event with a GraphDef, bytes."""
+    self._write(
+      event_pb2.Event(wall_time=wall_time, step=step, graph_def=graph)
+    )
+
   def flush(self):
     """Hands all to the operating system; OpError if it does not take it."""
     self._file.flush()
@@ -87,6 +95,11 @@ class EventFile:
         os.truncate(self._path, self._good)
       else:
         os.remove(self._path)
+
+
+def is_dry(path):
+  """Whether an event file is a dry run's, which the run itself replaces."""
+  return path.endswith(_DRY)
 
 
 def write_run(folder, times, first_step, tags, table):

@@ -19,10 +19,19 @@ class Update:
     skips: whether a refused update is passed over: the step advances and its
       row says skipped. Otherwise it ends the window, unless it was only the
       loss scale that was too large.
+    see: called with each update's gradients while it is traced, or None.
   """
 
   def __init__(
-    self, strategy, step, binding, state, schedule, jit=False, skips=False
+    self,
+    strategy,
+    step,
+    binding,
+    state,
+    schedule,
+    jit=False,
+    skips=False,
+    see=None,
   ):
     self._strategy = strategy
     self._step = step
@@ -31,6 +40,7 @@ class Update:
     self._schedule = schedule
     self._jit = jit
     self._skips = skips
+    self._see = see
     self._scale = state.loss_scale
 
   def plan(self, n):
@@ -73,6 +83,8 @@ class Update:
     gradients, loss, norm, outputs = run(
       step.gradients, args=(batch, count, scale)
     )
+    if self._see is not None:
+      self._see(gradients)
     if moving.variables:
       run(moving.average, args=(statistics, batch, count))
     loss, norm = distribution.first(self._strategy, (loss, norm))

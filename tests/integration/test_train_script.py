@@ -10,6 +10,7 @@ import pytest
 
 import scripts_run
 import test_resume
+import test_tensorboard
 
 FAST = ("--epochs=3", "--batch_size=64", "--hidden=16")
 
@@ -246,14 +247,42 @@ def test_a_run_that_diverges_says_so_in_a_line(tmp_path):
   assert line.startswith("error: update ") and "is not finite" in line
 
 
-def test_a_dry_run_writes_nothing(tmp_path):
+def test_a_dry_run_says_every_duration_in_steps(tmp_path):
   done = scripts_run.train(
-    "--dry_run", "--workdir=run", "--checkpoint_every=10%", cwd=tmp_path
+    "--dry_run",
+    "--schedule=cosine_restarts",
+    "--cycle_len=2.5ep",
+    "--warmup=5%",
+    "--validate_every=10%",
+    cwd=tmp_path,
   )
   assert done.returncode == 0
   assert "20 epochs of 44 steps: 880" in done.stdout
-  assert "checkpoint_every: 10% = 88 steps" in done.stdout
+  for line in (
+    "cycle_len: 2.5ep = 110 steps",
+    "warmup: 5% = 44 steps",
+    "validate_every: 10% = 88 steps",
+    "checkpoint_every: 1ep = 44 steps",
+  ):
+    assert line in done.stdout.splitlines()
   assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_writes_the_plan_that_the_run_replaces(tmp_path):
+  flags = ("--workdir=run", "--epochs=2", "--hidden=8")
+  done = scripts_run.train("--dry_run", *flags, cwd=tmp_path)
+  assert done.returncode == 0, done.stderr
+  (path,) = (p for p in tmp_path.rglob("*") if p.is_file())
+  assert path.parent == tmp_path / "run" / "plan"
+  dry = test_tensorboard.read(path.parent)
+  done = scripts_run.train(*flags, cwd=tmp_path)
+  assert done.returncode == 0, done.stderr
+  assert not path.exists()
+  plan = test_tensorboard.read(path.parent)
+  assert plan["hyperparameters/momentum"][0] == list(range(88))
+  for tag, (steps, values) in plan.items():
+    assert steps == dry[tag][0]
+    assert values.tobytes() == dry[tag][1].tobytes()
 
 
 def test_help_names_every_flag_without_tensorflow(tmp_path):

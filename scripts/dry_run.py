@@ -1,0 +1,35 @@
+"""What --dry_run shows: every duration in steps, and the plan."""
+
+import flag_rules
+import schedule_flags
+import trainloop
+from trainloop import dry_run
+
+_OWN = ("validate_every", "checkpoint_every", "histograms_every")
+
+
+def run(flags, schedule, steps_per_epoch, optimizer):
+  """Prints the resolved durations; writes the plan into a workdir.
+
+  Args:
+    flags: the parsed flags of train.py.
+    schedule: a `kernels.Schedule`.
+    steps_per_epoch: updates of an epoch.
+    optimizer: the Keras optimizer, whose own momentum may be planned.
+  """
+  total = steps_per_epoch * flags.epochs
+  for name in (*schedule_flags.durations_used(), *_OWN):
+    given = flags[name].value
+    if given:
+      found = [
+        trainloop.durations.to_steps(name, text, steps_per_epoch, total)
+        for text in flag_rules.split(given)
+      ]
+      print(f"{name}: {given} = {','.join(map(str, found))} steps")
+  if flags.workdir is None:
+    return
+  momentum = trainloop.hyperparameters.Binding(optimizer).momentum
+  if dry_run.write(flags.workdir, schedule, total, momentum):
+    print(f"plan: see it with tensorboard --logdir={flags.workdir}")
+  else:
+    print(f"plan: not written, {flags.workdir} holds a run already")

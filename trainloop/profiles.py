@@ -1,0 +1,63 @@
+"""A profile of some updates, which TensorBoard's profiler opens."""
+
+import os
+import re
+
+import tensorflow as tf
+
+from kernels import checks
+
+
+def parse(text):
+  """(first, last): the global steps [first, last) of "100:120".
+
+  Raises:
+    ValueError: if it is something else, or no step.
+  """
+  rule = 'two global steps such as "100:120", the first one less'
+  match = re.fullmatch(r"(\d+):(\d+)", text) if isinstance(text, str) else None
+  found = (int(match[1]), int(match[2])) if match else (0, 0)
+  if found[0] >= found[1]:
+    checks.fail("profile", text, rule)
+  return found
+
+
+class Profile:
+  """Runs TensorFlow's profiler around the windows of some updates.
+
+  Windows must end at both ends of the range. A fit that goes on inside it
+  profiles what is left.
+
+  Args:
+    folder: of the run; its `plugins/profile` gets the files.
+    steps: the global steps (first, last); see `parse`.
+  """
+
+  def __init__(self, folder, steps):
+    self._folder, (self._first, self._last) = folder, steps
+    self._running = False
+
+  def before(self, step):
+    """Before the window from a step."""
+    if self._first <= step < self._last and not self._running:
+      os.makedirs(self._folder, exist_ok=True)
+      tf.profiler.experimental.start(self._folder)
+      self._running = True
+
+  def after(self, step):
+    """After the window that came to a step."""
+    if step >= self._last:
+      self.stop()
+
+  def stop(self):
+    """Ends a profile that runs, and writes it."""
+    if self._running:
+      self._running = False
+      tf.profiler.experimental.stop()
+
+
+def of(workdir, steps):
+  """The `Profile` of a run's global steps; without a folder or steps, none."""
+  if workdir is None or steps is None:
+    return Profile(None, (0, 0))
+  return Profile(os.path.join(workdir, "train"), steps)
