@@ -15,7 +15,12 @@ _BLOCK = 1 << 18
 
 
 class Hyperparameters(typing.NamedTuple):
-  """What a schedule gives for a step; momentum None leaves it alone."""
+  """What a schedule gives for a step.
+
+  Attributes:
+    learning_rate: float32 tensor of the shape of the step, >= 0.
+    momentum: likewise, in [0, 1); None leaves the optimizer's own alone.
+  """
 
   learning_rate: tf.Tensor
   momentum: tf.Tensor | None = None
@@ -79,7 +84,7 @@ class Schedule:
     return []
 
   def to_config(self):
-    """The schedule as a dict of JSON types; see `from_config`."""
+    """The schedule as a dict of JSON types; `from_config` takes it back."""
     fields = {
       field.name: _to_json(getattr(self, field.name))
       for field in dataclasses.fields(self)
@@ -103,6 +108,12 @@ def from_config(config):
 
   Raises:
     ValueError: if the kernel is unknown or a field is bad.
+
+  >>> config = kernels.Linear(0.1, 0.0, 100).to_config()
+  >>> config
+  {'kernel': 'Linear', 'initial_lr': 0.1, 'final_lr': 0.0, 'total_steps': 100}
+  >>> kernels.from_config(config)
+  Linear(initial_lr=0.1, final_lr=0.0, total_steps=100)
   """
   config = dict(config)
   known = {kind.__name__: kind for kind in _subclasses(Schedule)}
@@ -132,6 +143,10 @@ def tabulate(schedule, steps):
 
   Raises:
     ValueError: if `steps` is negative or not of an integer type.
+
+  >>> rates, momenta = kernels.tabulate(kernels.Linear(0.1, 0.0, 4), 5)
+  >>> rates, momenta
+  (array([0.1  , 0.075, 0.05 , 0.025, 0.   ], dtype=float32), None)
   """
   if isinstance(steps, (int, np.integer)) and not isinstance(steps, bool):
     count = checks.integer("steps", steps, 0)

@@ -22,6 +22,10 @@ class Join(base.Schedule):
 
   Raises:
     ValueError: if a field breaks its rule.
+
+  >>> parts = [kernels.Constant(0.1), kernels.Linear(0.05, 0.0, 10)]
+  >>> kernels.Join(parts, [5])([0, 4, 5, 10, 15]).learning_rate.numpy()
+  array([0.1  , 0.1  , 0.05 , 0.025, 0.   ], dtype=float32)
   """
 
   schedules: tuple
@@ -101,6 +105,10 @@ class Warmup(base.Schedule):
     ValueError: if a field breaks its rule.
 
   Goyal et al. 2017, "Accurate, Large Minibatch SGD".
+
+  >>> schedule = kernels.Warmup(kernels.Constant(0.1), 10)
+  >>> schedule([0, 5, 10]).learning_rate.numpy()
+  array([0.  , 0.05, 0.1 ], dtype=float32)
   """
 
   schedule: base.Schedule
@@ -153,6 +161,10 @@ class Scaled(base.Schedule):
 
   Raises:
     ValueError: if a field breaks its rule.
+
+  >>> schedule = kernels.Scaled(kernels.Linear(0.1, 0.0, 4), 0.5)
+  >>> schedule([0, 2]).learning_rate.numpy()
+  array([0.05 , 0.025], dtype=float32)
   """
 
   schedule: base.Schedule

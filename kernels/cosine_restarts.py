@@ -34,6 +34,13 @@ class CosineRestarts(base.Schedule):
 
   Loshchilov & Hutter 2017, "SGDR: Stochastic Gradient Descent with Warm
   Restarts".
+
+  >>> schedule = kernels.CosineRestarts(0.1, 10, cycle_mult=2, peak_decay=0.5)
+  >>> schedule([0, 5, 9, 10, 20, 30]).learning_rate.numpy()
+  array([0.1       , 0.05      , 0.00244717, 0.05      , 0.025     ,
+         0.025     ], dtype=float32)
+  >>> schedule.cycle_starts(100)
+  [10, 30, 70]
   """
 
   peak_lr: float

@@ -17,6 +17,9 @@ class Constant(base.Schedule):
 
   Raises:
     ValueError: if a field breaks its rule.
+
+  >>> kernels.Constant(0.1, momentum=0.9)([0, 7]).momentum.numpy()
+  array([0.9, 0.9], dtype=float32)
   """
 
   learning_rate: float
@@ -49,6 +52,9 @@ class Linear(base.Schedule):
 
   Raises:
     ValueError: if a field breaks its rule.
+
+  >>> kernels.Linear(0.1, 0.0, 100)([0, 50, 100, 200]).learning_rate.numpy()
+  array([0.1 , 0.05, 0.  , 0.  ], dtype=float32)
   """
 
   initial_lr: float
@@ -82,6 +88,9 @@ class Cosine(base.Schedule):
     ValueError: if a field breaks its rule.
 
   Loshchilov & Hutter 2017, "SGDR", without restarts.
+
+  >>> kernels.Cosine(0.1, 100, 0.02)([0, 50, 100, 200]).learning_rate.numpy()
+  array([0.1 , 0.06, 0.02, 0.02], dtype=float32)
   """
 
   initial_lr: float
@@ -116,6 +125,10 @@ class Polynomial(base.Schedule):
 
   Raises:
     ValueError: if a field breaks its rule.
+
+  >>> schedule = kernels.Polynomial(0.1, 0.0, 100, power=2)
+  >>> schedule([0, 50, 100]).learning_rate.numpy()
+  array([0.1  , 0.025, 0.   ], dtype=float32)
   """
 
   initial_lr: float
@@ -156,6 +169,9 @@ class Exponential(base.Schedule):
 
   Raises:
     ValueError: if a field breaks its rule.
+
+  >>> kernels.Exponential(0.1, 10, 0.5)([0, 10, 20]).learning_rate.numpy()
+  array([0.1  , 0.05 , 0.025], dtype=float32)
   """
 
   initial_lr: float
@@ -185,6 +201,9 @@ class InverseTime(base.Schedule):
 
   Raises:
     ValueError: if a field breaks its rule.
+
+  >>> kernels.InverseTime(0.1, 10, 1.0)([0, 10, 30]).learning_rate.numpy()
+  array([0.1  , 0.05 , 0.025], dtype=float32)
   """
 
   initial_lr: float
@@ -213,6 +232,9 @@ class StepDecay(base.Schedule):
 
   Raises:
     ValueError: if a field breaks its rule.
+
+  >>> kernels.StepDecay(0.1, 0.5, 10)([0, 9, 10, 20]).learning_rate.numpy()
+  array([0.1  , 0.1  , 0.05 , 0.025], dtype=float32)
   """
 
   initial_lr: float
@@ -244,6 +266,10 @@ class PiecewiseConstant(base.Schedule):
 
   Raises:
     ValueError: if a field breaks its rule.
+
+  >>> schedule = kernels.PiecewiseConstant([5], [0.1, 0.01])
+  >>> schedule([0, 4, 5]).learning_rate.numpy()
+  array([0.1 , 0.1 , 0.01], dtype=float32)
   """
 
   boundaries: tuple

@@ -116,6 +116,11 @@ def as_keras(schedule):
 
   Raises:
     ValueError: if it is no `Schedule`.
+
+  >>> rates = kernels.as_keras(kernels.Linear(0.1, 0.0, 100))
+  >>> optimizer = keras.optimizers.SGD(rates)
+  >>> float(rates(100))
+  0.0
   """
   return KernelSchedule(schedule)
 
@@ -136,6 +141,10 @@ def from_keras(keras_schedule, momentum=None):
 
   Raises:
     ValueError: if it is no Keras schedule, or has values no rate may have.
+
+  >>> theirs = keras.optimizers.schedules.CosineDecayRestarts(0.1, 390)
+  >>> kernels.from_keras(theirs)([0, 390, 1170]).learning_rate.numpy()
+  array([0.1, 0.1, 0.1], dtype=float32)
   """
   if momentum is None:
     found = _translate(keras_schedule)
@@ -163,6 +172,9 @@ def from_function(fn, epochs, steps_per_epoch, initial_lr=None):
   Raises:
     ValueError: if an argument breaks its rule, or the function does not
       return a finite rate >= 0.
+
+  >>> kernels.from_function(lambda epoch: 0.1 / 2**epoch, 3, 100)
+  PiecewiseConstant(boundaries=(100, 200), values=(0.1, 0.05, 0.025))
   """
   if not callable(fn):
     checks.fail("fn", fn, "a function of the epoch, or of (epoch, lr)")

@@ -56,6 +56,12 @@ class OneCycle(base.Schedule):
 
   Smith & Topin 2018, "Super-Convergence"; Smith 2018, "A disciplined approach
   to neural network hyper-parameters".
+
+  >>> rates, momenta = kernels.OneCycle(0.1, 100)([0, 29, 99])
+  >>> rates.numpy()
+  array([4.e-03, 1.e-01, 4.e-07], dtype=float32)
+  >>> momenta.numpy()
+  array([0.95, 0.85, 0.95], dtype=float32)
   """
 
   peak_lr: float
@@ -111,6 +117,10 @@ class OneCycle(base.Schedule):
 
     Raises:
       ValueError: if the name is unknown or an argument breaks its rule.
+
+    >>> schedule = kernels.OneCycle.preset("ktrain", 0.1, 100)
+    >>> schedule([0, 50, 99]).learning_rate.numpy()
+    array([0.01    , 0.1     , 0.002098], dtype=float32)
     """
     checks.choice("preset", name, tuple(_PRESETS))
     return cls(peak_lr, total_steps, **_PRESETS[name])

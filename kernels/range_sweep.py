@@ -23,6 +23,9 @@ class RangeSweep(base.Schedule):
     ValueError: if a field breaks its rule.
 
   Smith 2017, "Cyclical Learning Rates for Training Neural Networks", 3.3.
+
+  >>> kernels.RangeSweep(1e-3, 1.0, 4)([0, 1, 2, 3]).learning_rate.numpy()
+  array([0.001, 0.01 , 0.1  , 1.   ], dtype=float32)
   """
 
   min_lr: float

@@ -32,6 +32,9 @@ class Triangular(base.Schedule):
     ValueError: if a field breaks its rule.
 
   Smith 2017, "Cyclical Learning Rates for Training Neural Networks".
+
+  >>> kernels.Triangular(0.0, 0.1, 10)([0, 5, 10, 15, 20]).learning_rate.numpy()
+  array([0.  , 0.05, 0.1 , 0.05, 0.  ], dtype=float32)
   """
 
   base_lr: float

@@ -29,6 +29,10 @@ class WarmupCosine(base.Schedule):
       total.
 
   Goyal et al. 2017 (warmup), Loshchilov & Hutter 2017 (cosine).
+
+  >>> schedule = kernels.WarmupCosine(0.1, 10, 110)
+  >>> schedule([0, 5, 10, 60, 110]).learning_rate.numpy()
+  array([0.  , 0.05, 0.1 , 0.05, 0.  ], dtype=float32)
   """
 
   peak_lr: float
@@ -105,6 +109,10 @@ class WarmupStableDecay(base.Schedule):
 
   Hu et al. 2024, "MiniCPM"; Haegele et al. 2024, "Scaling Laws and
   Compute-Optimal Training Beyond Fixed Training Durations" (sqrt).
+
+  >>> schedule = kernels.WarmupStableDecay(0.1, 10, 80, 10)
+  >>> schedule([5, 10, 90, 95, 100]).learning_rate.numpy()
+  array([0.05, 0.1 , 0.1 , 0.05, 0.  ], dtype=float32)
   """
 
   peak_lr: float

@@ -44,23 +44,28 @@ def define_flags():
   for mode, text in _MODES.items():
     flags.DEFINE_bool(mode, False, text)
   flags.DEFINE_string("only", "", "only models whose name contains this")
-  flag_rules.number("seconds", 0.5, "length of one timed run", open_low=True)
-  flag_rules.integer("repeats", 5, "timed runs of each runner", 1)
   flag_rules.number(
-    "patience", 30, "a runner whose shortest run takes more s is timed once"
+    "seconds", 0.5, "length of one timed run [s]", open_low=True
+  )
+  flag_rules.integer("repeats", 5, "timed runs of each runner [runs]", 1)
+  flag_rules.number(
+    "patience", 30, "a runner whose shortest run takes longer is timed once [s]"
   )
   flag_rules.integer(
-    "steps_per_epoch", 0, "updates of an epoch; 0: as many as suit the model", 0
+    "steps_per_epoch",
+    0,
+    "updates of an epoch [steps]; 0: as many as suit the model",
+    0,
   )
   flag_rules.numbers(
     "step_counts",
     "1000,10000,100000,1000000",
-    "with --steps: updates of the fits",
+    "with --steps: updates of the fits [steps]",
     kind=int,
     accept=lambda count: count > 0,
     rule="integers > 0 separated by commas",
   )
-  flags.DEFINE_string("output", None, "JSON file to write")
+  flags.DEFINE_string("output", None, "JSON file to write; unset: none")
   flag_rules.show_in_help()
 
 

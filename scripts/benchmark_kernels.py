@@ -21,9 +21,11 @@ FLAGS = flags.FLAGS
 
 def define_flags():
   """Defines all flags of the script."""
-  flag_rules.integer("updates", 20000, "updates of one timed loop", 1)
-  flag_rules.integer("repeats", 15, "timed loops of each kind", 1)
-  flag_rules.integer("table", 10**7, "steps of the timed table; 0: none", 0)
+  flag_rules.integer("updates", 20000, "updates of one timed loop [steps]", 1)
+  flag_rules.integer("repeats", 15, "timed loops of each kind [loops]", 1)
+  flag_rules.integer(
+    "table", 10**7, "length of the timed table [steps]; 0: none", 0
+  )
   flags.DEFINE_string("only", "", "print only names that contain this")
   flag_rules.show_in_help()
 

@@ -20,8 +20,11 @@ FLAGS = flags.FLAGS
 
 def define_flags():
   """Defines all flags of the script."""
-  flag_rules.integer("megabytes", 500, "weights and slots", 1)
-  flag_rules.integer("repeats", 3, "of which the median counts", 1)
+  flag_rules.integer("megabytes", 500, "size of weights and slots [MB]", 1)
+  flag_rules.integer(
+    "repeats", 3, "saves of which the median counts [saves]", 1
+  )
+  flag_rules.show_in_help()
 
 
 def stalls(megabytes, repeats):

@@ -33,16 +33,20 @@ def define_flags():
   flag_rules.numbers(
     "replicas",
     "1,2,4",
-    "mirrored replicas to time",
+    "mirrored replicas to time [replicas]",
     count=None,
     kind=int,
     accept=lambda value: value >= 1,
     rule="positive integers separated by commas",
   )
-  flag_rules.integer("updates", 300, "updates of one timed fit", 1)
-  flag_rules.integer("repeats", 5, "processes of each configuration", 1)
-  flags.DEFINE_string("output", None, "JSON file to write")
-  flags.DEFINE_string("one", None, "used inside: time only this configuration")
+  flag_rules.integer("updates", 300, "updates of one timed fit [steps]", 1)
+  flag_rules.integer(
+    "repeats", 5, "processes of each configuration [processes]", 1
+  )
+  flags.DEFINE_string("output", None, "JSON file to write; unset: none")
+  flags.DEFINE_string(
+    "one", None, "used inside: time only this configuration; unset: all"
+  )
   flag_rules.show_in_help()
 
 

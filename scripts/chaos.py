@@ -22,14 +22,8 @@ import chaos_runs
 import flag_rules
 import quiet
 
-# Of its own: train.py's flags are parsed in the children.
-FLAGS = flags.FlagValues()
-flags.DEFINE_integer("kills", 20, "how many", lower_bound=1, flag_values=FLAGS)
-flags.DEFINE_integer("seed", 0, "of the moments", flag_values=FLAGS)
-flags.DEFINE_string("json", None, "file for the tally", flag_values=FLAGS)
-flags.DEFINE_integer(
-  "kills_per_run", 10, "then it ends", lower_bound=1, flag_values=FLAGS
-)
+FLAGS = flags.FLAGS
+_OWN = ("kills", "seed", "json", "kills_per_run")
 
 # A run of many small saves that stops early, some seconds long.
 _RUN = (
@@ -46,6 +40,15 @@ _RUN = (
 
 # Ways to kill without a point: in the next save, or whenever it comes.
 _MOMENTS = ("save", "moment")
+
+
+def define_flags():
+  """Defines all flags of the script."""
+  flag_rules.integer("kills", 20, "how many in all [kills]", 1)
+  flag_rules.integer("seed", 0, "of the moments [any integer]", 0)
+  flags.DEFINE_string("json", None, "file for the tally; unset: none")
+  flag_rules.integer("kills_per_run", 10, "then a run ends [kills]", 1)
+  flag_rules.show_in_help()
 
 
 class Chaos:
@@ -173,7 +176,13 @@ class Chaos:
 
   def _start(self, workdir, arm):
     arguments = [*_RUN, f"--workdir={workdir}"]
-    return chaos_runs.fork(lambda: chaos_runs.train(arguments, arm), self._log)
+
+    def child():
+      for name in _OWN:  # train.py defines its own, --seed among them
+        delattr(FLAGS, name)
+      chaos_runs.train(arguments, arm)
+
+    return chaos_runs.fork(child, self._log)
 
   def _left(self, name):
     workdir = os.path.join(self._folder, name)
@@ -219,13 +228,6 @@ def main(argv):
   return 0 if good else 1
 
 
-def _parse(argv):
-  try:
-    rest = FLAGS(argv)
-  except flags.Error as error:
-    flag_rules.stop(error)
-  return flags.FLAGS(rest)
-
-
 if __name__ == "__main__":
-  app.run(main, flags_parser=_parse)
+  define_flags()
+  app.run(main, flags_parser=flag_rules.parse)

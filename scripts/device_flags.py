@@ -21,9 +21,14 @@ def define():
     "multi_worker: host:port of each worker, separated by commas; unset: from "
     "TF_CONFIG or Slurm",
   )
-  flag_rules.integer("worker_index", None, "which of --workers this is", 0)
+  flag_rules.integer(
+    "worker_index",
+    None,
+    "which of --workers this is [index from 0]; unset: from TF_CONFIG or Slurm",
+    0,
+  )
   flag_rules.number(
-    "peer_timeout", 120.0, "seconds to wait for other workers", open_low=True
+    "peer_timeout", 120.0, "time to wait for other workers [s]", open_low=True
   )
 
 

@@ -11,6 +11,7 @@ import dry_run
 import export
 import flag_rules
 import models
+import quiet
 import run_flags
 import trainloop
 
@@ -42,9 +43,12 @@ def run(flags, peaks, strategy):
     raise datasets.DataError(text)
   chief = trainloop.workers.Workers(strategy).is_chief
   if chief:
-    _show(flags, data, train, schedule)
+    _show(data, train)
   if flags.dry_run:
     if chief:
+      total = steps * flags.epochs
+      print(f"run: {flags.epochs} epochs of {steps} steps: {total}")
+      print(f"schedule: {schedule}")
       own = optimizer(flags, flags.optimizer, peak)
       dry_run.run(flags, schedule, steps, own)
     return
@@ -59,7 +63,7 @@ def run(flags, peaks, strategy):
   if not chief:
     return
   result = _result(loop, history, found)
-  print(json.dumps(result["metrics"]))
+  quiet.show(json.dumps(result["metrics"]))
   if flags.workdir:
     _write(flags, loop, result)
 
@@ -124,14 +128,12 @@ def optimizer(flags, name, peak):
   return kind(peak)
 
 
-def _show(flags, data, train, schedule):
-  """What is about to happen, resolved to steps."""
+def _show(data, train):
+  """What is trained on; the loop says the rest."""
   held = len(data.x_val)
   kind = f"{data.task}, {data.outputs} output{'s' * (data.outputs > 1)}"
-  print(f"data: {train.num_examples} examples, {held} held out; {kind}")
-  steps = train.steps_per_epoch
-  print(f"run: {flags.epochs} epochs of {steps} steps: {flags.epochs * steps}")
-  print(f"schedule: {schedule}", flush=True)
+  text = f"{train.num_examples} examples, {held} held out; {kind}"
+  quiet.show(f"{'data':<10}{text}")
 
 
 def _result(loop, history, metrics):
@@ -172,5 +174,4 @@ def _write(flags, loop, result):
     file.write("\n")
   os.replace(part, _result_path(workdir))
   names = " and ".join([*written, "result.json"])
-  print(f"wrote {names} to {workdir}; see the run with:")
-  print(f"  tensorboard --logdir={workdir}")
+  quiet.show(f"wrote {names}")

@@ -21,15 +21,24 @@ _BOTH = ("monitor", "monitor_mode", "min_delta", "patience_unit")
 def define():
   """Defines the flags."""
   flag_rules.integer(
-    "early_stopping", None, "stop after this many validations not better", 0
+    "early_stopping",
+    None,
+    "stop when that many in a row were not better [validations]; unset: never",
+    0,
   )
   flag_rules.integer(
-    "reduce_on_plateau", None, "cut the rate after this many not better", 1
+    "reduce_on_plateau",
+    None,
+    "cut the rate when that many in a row were not better [validations]; "
+    "unset: never",
+    1,
   )
   flags.DEFINE_string("monitor", "val_loss", "metric that those two watch")
   modes = ("auto", "min", "max")
   flags.DEFINE_enum("monitor_mode", "auto", modes, "what is better in it")
-  flag_rules.number("min_delta", 0.0, "least improvement that counts")
+  flag_rules.number(
+    "min_delta", 0.0, "least improvement that counts [unit of --monitor]"
+  )
   flags.DEFINE_enum(
     "patience_unit",
     "epoch",
@@ -37,8 +46,18 @@ def define():
     "cycle: judged only where a cycle of the schedule ends",
   )
   low = float("-inf")
-  flag_rules.number("target", None, "early_stopping: stop when reached", low)
-  flag_rules.number("divergence", None, "early_stopping: stop beyond it", low)
+  flag_rules.number(
+    "target",
+    None,
+    "early_stopping: stop when reached [unit of --monitor]; unset: none",
+    low,
+  )
+  flag_rules.number(
+    "divergence",
+    None,
+    "early_stopping: stop beyond it [unit of --monitor]; unset: none",
+    low,
+  )
   flags.DEFINE_enum(
     "restore",
     "weights",
@@ -47,11 +66,26 @@ def define():
     "optimizer's slots, or the weights at the last cycle's end",
   )
   flag_rules.number(
-    "plateau_factor", 0.1, "factor of a cut", 0, 0.999, open_low=True
+    "plateau_factor",
+    0.1,
+    "what a cut multiplies the rate by [factor]",
+    0,
+    0.999,
+    open_low=True,
   )
-  flag_rules.integer("plateau_cooldown", 0, "validations to wait after one", 0)
+  flag_rules.integer(
+    "plateau_cooldown",
+    0,
+    "time after a cut that does not count [validations]",
+    0,
+  )
   flag_rules.number(
-    "plateau_min_scale", 1e-4, "least product of cuts", 0, 1, open_low=True
+    "plateau_min_scale",
+    1e-4,
+    "least product of all cuts [factor]",
+    0,
+    1,
+    open_low=True,
   )
   flags.DEFINE_bool(
     "restore_best_first", False, "a cut puts the best weights back before"

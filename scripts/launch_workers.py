@@ -27,9 +27,9 @@ FLAGS = flags.FLAGS
 
 def define_flags():
   """Defines all flags of the script."""
-  flag_rules.integer("workers", 2, "processes to run", 1)
+  flag_rules.integer("workers", 2, "processes to run [processes]", 1)
   flag_rules.number(
-    "patience", 10.0, "seconds from the first failure until the rest is ended"
+    "patience", 10.0, "time from the first failure until the rest is ended [s]"
   )
   flag_rules.show_in_help()
 

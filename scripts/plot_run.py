@@ -23,7 +23,9 @@ _LEFT_OUT = ("loss", "epoch_loss", "grad_norm", "skipped")
 
 def define_flags():
   """Defines all flags of the script."""
-  flags.DEFINE_string("workdir", None, "folder of the run to draw")
+  flags.DEFINE_string(
+    "workdir", None, "folder of the run to draw; unset: refused"
+  )
   flags.DEFINE_string("output", "run.png", "PNG file to write")
   axes = ("linear", "log")
   flags.DEFINE_enum("axis", "linear", axes, "of learning rate and loss")

@@ -22,11 +22,13 @@ FLAGS = flags.FLAGS
 def define_flags():
   """Defines all flags of the script."""
   schedule_flags.define()
-  flag_rules.integer("epochs", 20, "passes over the training data", 1)
-  flag_rules.integer("steps_per_epoch", 100, "updates of an epoch", 1)
+  flag_rules.integer("epochs", 20, "passes over the training data [epochs]", 1)
+  flag_rules.integer("steps_per_epoch", 100, "updates of an epoch [steps]", 1)
   known = (*schedule_flags.PRESETS, *schedule_flags.PARTS)
   flag_rules.names("compare", "", "what to lay over each other", known)
-  flags.DEFINE_enum("axis", "linear", ("linear", "log"), "of learning rates")
+  flags.DEFINE_enum(
+    "axis", "linear", ("linear", "log"), "scale of the axis of learning rates"
+  )
   flags.DEFINE_string("output", None, "PNG to write; unset: terminal only")
   flag_rules.show_in_help()
 

@@ -10,7 +10,7 @@ below --output. Seeds that the JSON there holds already are not run again.
 
 import os
 
-from absl import app, flags, logging
+from absl import app, flags
 
 import flag_rules
 import quiet
@@ -34,11 +34,20 @@ NAMES = (
 
 def define_flags():
   """Defines all flags of the script."""
-  flags.DEFINE_enum("experiment", None, (*NAMES, "all"), "which to run")
+  flags.DEFINE_enum(
+    "experiment",
+    None,
+    (*NAMES, "all"),
+    "which to run; unset: an error that names them",
+  )
   flags.mark_flag_as_required("experiment")
   flags.DEFINE_string("data_dir", "../shared/data", "folder of the data files")
-  flag_rules.integer("seeds", None, "runs; unset: the experiment's own", 1)
-  flag_rules.integer("first_seed", 0, "seed of the first run", 0, 2**31)
+  flag_rules.integer(
+    "seeds", None, "runs of it [runs]; unset: the experiment's own number", 1
+  )
+  flag_rules.integer(
+    "first_seed", 0, "seed of the first run [any integer]", 0, 2**31
+  )
   flags.DEFINE_bool("quick", False, "a small part of the data, two epochs")
   flags.DEFINE_string("output", "runs/reproduce", "folder for the results")
   flag_rules.show_in_help()
@@ -48,7 +57,6 @@ def main(argv):
   del argv
   if not os.path.isdir(FLAGS.data_dir):
     flag_rules.stop(f"--data_dir={FLAGS.data_dir} is not a folder")
-  logging.set_verbosity(logging.ERROR)  # each run's loop traces anew
   with quiet.startup():
     import tensorflow as tf
 

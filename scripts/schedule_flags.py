@@ -76,27 +76,31 @@ def define():
     "schedule", "one_cycle", tuple(USES), "how learning rate and momentum move"
   )
   flag_rules.number(
-    "peak_lr", None, "highest learning rate; unset: one for the optimizer"
+    "peak_lr",
+    None,
+    "highest learning rate [rate]; unset: one that suits the optimizer",
   )
   flag_rules.duration("length", "100%", "all of a schedule that has an end")
   flag_rules.number(
     "floor_lr",
     None,
-    "bottom of a cycle, or last rate (triangular: peak / 10, range_sweep: "
-    "peak / 1e8, else 0)",
+    "bottom of a cycle, or last rate [rate]; unset: peak / 10 for "
+    "triangular, peak / 1e8 for range_sweep, else 0",
   )
   flag_rules.duration(
     "warmup",
     "10%",
     "rise to the peak; other schedules than warmup_* get one in front if set",
   )
-  flag_rules.number("initial_lr", 0.0, "rate at which a warmup starts")
-  flag_rules.number("scale", 1.0, "factor on the whole schedule", open_low=True)
+  flag_rules.number("initial_lr", 0.0, "where a warmup starts [rate]")
+  flag_rules.number(
+    "scale", 1.0, "multiplies the whole schedule [factor]", open_low=True
+  )
   flag_rules.numbers(
     "momentum_range",
     "",
-    "momentum at low and at high learning rate, as 0.95,0.85 (one_cycle has "
-    "its own); empty leaves the optimizer's",
+    "momentum at low and at high learning rate, as 0.95,0.85 "
+    "[coefficients] (one_cycle has its own); empty leaves the optimizer's",
     count=2,
     accept=lambda value: 0 <= value < 1,
     rule="two numbers in [0, 1), as 0.95,0.85",
@@ -108,39 +112,65 @@ def define():
 def _define_cycles():
   flags.DEFINE_enum("preset", "torch", PRESETS, "one_cycle: whose version")
   flag_rules.number(
-    "warmup_fraction", None, "one_cycle: share that rises", high=1.0
+    "warmup_fraction",
+    None,
+    "one_cycle: share that rises [fraction]; unset: the preset's",
+    high=1.0,
   )
   for name, text in (("initial_div", "initial"), ("final_div", "final")):
     start = {"initial": "peak", "final": "initial"}[text]
-    flag_rules.number(name, None, f"one_cycle: {start} / {text}", open_low=True)
-  flags.DEFINE_enum("anneal", None, ("cosine", "linear"), "one_cycle: shape")
-  flags.DEFINE_bool("three_phase", None, "one_cycle: fall back, then decay")
+    help = f"one_cycle: {start} / {text} [factor]; unset: the preset's"
+    flag_rules.number(name, None, help, open_low=True)
+  flags.DEFINE_enum(
+    "anneal",
+    None,
+    ("cosine", "linear"),
+    "one_cycle: shape; unset: the preset's",
+  )
+  flags.DEFINE_bool(
+    "three_phase", None, "one_cycle: fall back, then decay; unset: the preset's"
+  )
   flag_rules.duration(
     "cycle_len", "1ep", "cosine_restarts, sgdr, triangular: first cycle"
   )
   flag_rules.number(
-    "cycle_mult", 1.0, "cosine_restarts, sgdr: growth of a cycle", open_low=True
+    "cycle_mult",
+    1.0,
+    "cosine_restarts, sgdr: each cycle is longer by it [factor]",
+    open_low=True,
   )
   flag_rules.number(
     "peak_decay",
     1.0,
-    "cosine_restarts, sgdr: factor on the peak at a restart",
+    "cosine_restarts, sgdr: multiplies the peak at a restart [factor]",
     open_low=True,
   )
   flag_rules.integer(
-    "cycles", None, "cosine_restarts, sgdr: how many; unset: all", 1
+    "cycles",
+    None,
+    "cosine_restarts, sgdr: how many [cycles]; unset: as many as there is"
+    " time for",
+    1,
   )
-  flag_rules.duration("down_len", None, "triangular: leg down; unset: half")
+  flag_rules.duration(
+    "down_len", None, "triangular: leg down; unset: half of --cycle_len"
+  )
   modes = ("triangular", "triangular2", "exp_range")
   flags.DEFINE_enum("mode", "triangular", modes, "triangular: how peaks fall")
   flag_rules.number(
-    "gamma", 1.0, "triangular: base of exp_range", high=1.0, open_low=True
+    "gamma",
+    1.0,
+    "triangular: base of exp_range, a step [factor]",
+    high=1.0,
+    open_low=True,
   )
-  flag_rules.number("final_lr", None, "triangular: end of the leg down")
+  flag_rules.number(
+    "final_lr", None, "triangular: end of the leg down [rate]; unset: cycle on"
+  )
 
 
 def _define_decays():
-  flag_rules.number("power", 1.0, "polynomial: exponent", open_low=True)
+  flag_rules.number("power", 1.0, "polynomial: exponent [power]", open_low=True)
   flags.DEFINE_bool("cycle", False, "polynomial: rise again after its length")
   flag_rules.duration(
     "decay_every", "1ep", "exponential, inverse_time: time of one decay_rate"
@@ -148,11 +178,17 @@ def _define_decays():
   flag_rules.number(
     "decay_rate",
     0.5,
-    "exponential: factor; inverse_time, time_based: slope",
+    "exponential: factor; inverse_time, time_based: slope [per "
+    "--decay_every or --per]",
     open_low=True,
   )
   flags.DEFINE_bool("staircase", False, "exponential, inverse_time: in steps")
-  flag_rules.number("drop", 0.1, "step_decay, step_drop: factor", open_low=True)
+  flag_rules.number(
+    "drop",
+    0.1,
+    "step_decay, step_drop: what a drop multiplies the rate by [factor]",
+    open_low=True,
+  )
   flag_rules.duration(
     "drop_every", "30%", "step_decay, step_drop: time between drops"
   )
@@ -161,8 +197,8 @@ def _define_decays():
   flags.DEFINE_string(
     "function",
     None,
-    "function: package.module:name, a function of the epoch that gives the "
-    "rate, or of (epoch, lr)",
+    "function: package.module:name, a function of the epoch that gives "
+    "the rate, or of (epoch, lr); unset: none",
   )
   flag_rules.durations(
     "boundaries", "50%,75%", "piecewise_constant, join: where parts begin"
@@ -170,7 +206,8 @@ def _define_decays():
   flag_rules.numbers(
     "values",
     "1,0.1,0.01",
-    "piecewise_constant: factors on peak_lr, one more than boundaries",
+    "piecewise_constant: factors on peak_lr, one more than boundaries "
+    "[factors]",
     accept=lambda value: value >= 0,
     rule="numbers >= 0 separated by commas",
   )

@@ -10,7 +10,7 @@ optimizer into --workdir. Takes the data and model flags of train.py.
 
 import sys
 
-from absl import app, flags, logging
+from absl import app, flags
 
 import datasets
 import device_flags
@@ -28,22 +28,36 @@ def define_flags():
   flag_rules.names(
     "compare", "", "optimizers to sweep in place of --optimizer", train.PEAKS
   )
-  flag_rules.number("min_lr", 1e-7, "first learning rate", open_low=True)
-  flag_rules.number("max_lr", 10.0, "last learning rate", open_low=True)
+  flag_rules.number("min_lr", 1e-7, "first learning rate [rate]", open_low=True)
+  flag_rules.number("max_lr", 10.0, "last learning rate [rate]", open_low=True)
   flag_rules.duration("steps", "100st", "length, as 100st or 1ep")
   spacings = ("exponential", "linear")
   flags.DEFINE_enum("spacing", "exponential", spacings, "how the rate rises")
   places = ("train", "validation")
-  flags.DEFINE_enum("on", "train", places, "whose loss counts")
-  flag_rules.number("smoothing", 0.98, "of the smoothed losses", high=0.9999)
+  flags.DEFINE_enum(
+    "on",
+    "train",
+    places,
+    "whose loss counts: of the training batch, or of a validation batch",
+  )
+  flag_rules.number(
+    "smoothing", 0.98, "beta of the smoothed losses [fraction]", high=0.9999
+  )
   flag_rules.number(
     "divergence",
     4.0,
-    "end at a loss above this times the least smoothed one; 0: never",
+    "end at a loss above the least smoothed one times this [factor]; 0: never",
   )
-  flags.DEFINE_enum("compile", "auto", ("auto", "xla", "graph"), "engine")
+  flags.DEFINE_enum(
+    "compile",
+    "auto",
+    ("auto", "xla", "graph"),
+    "engine that compiles the updates; auto: by a rule",
+  )
   device_flags.define()
-  flag_rules.integer("seed", 0, "of weights and data order", 0, 2**32 - 1)
+  flag_rules.integer(
+    "seed", 0, "of weights and data order [any integer]", 0, 2**32 - 1
+  )
   flags.DEFINE_string("workdir", None, "folder for the files; unset: none")
   flag_rules.show_in_help()
 
@@ -64,8 +78,6 @@ def check_flags():
 def main(argv):
   del argv
   check_flags()
-  if not FLAGS["verbosity"].present:
-    logging.set_verbosity(logging.ERROR)
   with quiet.startup():
     import trainloop
     from kernels import checks

@@ -59,12 +59,15 @@ def define_data_flags():
   """Defines the flags of the data."""
   flags.DEFINE_enum("dataset", "digits", datasets.NAMES, "what to train on")
   flags.DEFINE_string(
-    "data_path", None, "file to read: .npz (x_train, y_train, x_val ...), .csv"
+    "data_path",
+    None,
+    "file to read: .npz (x_train, y_train, x_val ...), .csv; unset: what "
+    "the dataset brings",
   )
   flag_rules.number(
     "validation_fraction",
     0.2,
-    "share held out where the data has no validation part",
+    "share held out where the data has no validation part [fraction]",
     high=0.9,
     open_low=True,
   )
@@ -74,8 +77,10 @@ def define_data_flags():
     ("auto", "classification", "regression"),
     "what the labels are; auto: fractions mean regression",
   )
-  flag_rules.integer("max_length", 400, "imdb: words of a review", 1)
-  flag_rules.integer("batch_size", 32, "examples of one update", 1)
+  flag_rules.integer("max_length", 400, "imdb: length of a review [words]", 1)
+  flag_rules.integer(
+    "batch_size", 32, "size of the global batch of one update [examples]", 1
+  )
 
 
 def define_model_flags():
@@ -92,14 +97,27 @@ def define_model_flags():
     "accept": lambda value: value >= 1,
     "rule": "positive integers separated by commas",
   }
-  flag_rules.numbers("hidden", "256", "units of the hidden layers", **sizes)
-  flag_rules.numbers("filters", "32,64", "cnn: convolution filters", **sizes)
-  flag_rules.number("dropout", 0.0, "dropout before the last layer", high=0.9)
-  flag_rules.integer("num_words", 20000, "imdb: words that are kept", 4)
-  flag_rules.integer("embedding_dim", 50, "embedding_bag: size of a word", 1)
+  flag_rules.numbers(
+    "hidden", "256", "sizes of the hidden layers [units]", **sizes
+  )
+  flag_rules.numbers(
+    "filters", "32,64", "cnn: sizes of the convolutions [filters]", **sizes
+  )
+  flag_rules.number(
+    "dropout", 0.0, "dropout before the last layer [fraction]", high=0.9
+  )
+  flag_rules.integer(
+    "num_words", 20000, "imdb: size of the vocabulary [words]", 4
+  )
+  flag_rules.integer(
+    "embedding_dim", 50, "embedding_bag: size of a word's vector [numbers]", 1
+  )
   flags.DEFINE_enum("optimizer", "sgd", tuple(PEAKS), "Keras optimizer")
   flag_rules.number(
-    "momentum", None, "sgd, rmsprop: own momentum, unset: 0.9", high=0.999
+    "momentum",
+    None,
+    "sgd, rmsprop: the optimizer's own [coefficient]; unset: 0.9",
+    high=0.999,
   )
   flags.DEFINE_bool("nesterov", True, "sgd: Nesterov momentum")
   flags.DEFINE_enum(

@@ -44,6 +44,7 @@ LAYERS = [
     "snapshot",
     "structures",
     "suggestions",
+    "summary",
     "tensorboard",
   },
   {"rendezvous"},

@@ -35,6 +35,10 @@ class ArrayData:
   Raises:
     ValueError: if the arrays are empty, differ in length, hold NaN or
       infinity or no numbers, or an argument breaks its rule.
+
+  >>> data = trainloop.ArrayData(np.eye(10), range(10), batch_size=4)
+  >>> data.num_examples, data.batch_size, data.steps_per_epoch
+  (10, 4, 2)
   """
 
   def __init__(

@@ -43,6 +43,9 @@ class EarlyStopping:
       know the metric, or the schedule has no cycle to judge by.
 
   Prechelt 1998, "Early Stopping - But When?".
+
+  >>> trainloop.EarlyStopping("val_accuracy", target=0.99).patience
+  5
   """
 
   monitor: str = "val_loss"
@@ -92,6 +95,11 @@ class ReduceOnPlateau:
   Raises:
     ValueError: if a field breaks its rule; in a loop also if "auto" does not
       know the metric, or the schedule has no cycle to judge by.
+
+  >>> trainloop.ReduceOnPlateau(patience=0)
+  Traceback (most recent call last):
+    ...
+  kernels.checks.ArgumentError: `patience` must be an integer >= 1; got 0
   """
 
   monitor: str = "val_loss"

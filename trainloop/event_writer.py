@@ -48,7 +48,7 @@ class EventWriter:
       momenta = np.full_like(rates, np.nan)
     table = np.stack([rates, momenta], axis=1)
     times = np.full(len(rates), time.time())
-    self._put(run, "table", times, first_step, TAGS[:2], table)
+    self._put(run, "table", times, first_step, TAGS[:2], table, 1)
 
   def rows(self, began, first_step, rows):
     """A window's rows, float32 (n, >= 4) in the order of the tags.
@@ -60,12 +60,10 @@ class EventWriter:
     """
     rows = rows[:, : len(TAGS)]
     times = np.linspace(began, time.time(), len(rows) + 1)[1:]
-    if self._log_every == 1:
-      self._put("train", "table", times, first_step, TAGS, rows)
-      return
-    for i in range(-first_step % self._log_every, len(rows), self._log_every):
-      one = slice(i, i + 1)
-      self._put("train", "table", times[one], first_step + i, TAGS, rows[one])
+    every, skip = self._log_every, -first_step % self._log_every
+    if skip < len(rows):
+      kept, first = slice(skip, None, every), first_step + skip
+      self._put("train", "table", times[kept], first, TAGS, rows[kept], every)
 
   def scalars(self, run, step, values):
     """{tag: float} at a step, into "train" or "validation"."""
@@ -141,7 +139,7 @@ class EventWriter:
       except DISK_TROUBLE as error:
         self._fall_back(error)
     elif method == "table":
-      self._waiting += len(values[-1])
+      self._waiting += len(values[0])
       if self._waiting > _MOST_WAITING:
         text = f"no space for the events of {self._waiting} updates"
         raise OSError(f"{text} in {self._workdir} ({self._trouble})")

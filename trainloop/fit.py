@@ -72,9 +72,9 @@ class Fit:
       finally:
         self.profile.stop()
         self._write()
+        self.progress.clear()
     self._show_speed(step, self._speed.rest())
     self.history.stop_reason = reason
-    self.progress.finish(step, reason)
     return step
 
   def _loop(self, source, validation):
@@ -114,6 +114,7 @@ class Fit:
       self._write()
       self._note_position(step, source)
       self.records.save(step, self.history)
+      self.progress.detail(f"checkpoint of step {step}")
     return stop
 
   def _window(self, step, source):
@@ -244,6 +245,9 @@ class Fit:
         text = f"warning: validation after update {step - 1}: not finite"
         self.progress.warn(f"{text}, never better: {', '.join(bad)}")
     self.history.validated = {f"val_{name}": v for name, v in found.items()}
+    if not self.plan.ends_epoch(step):
+      shown = [f"{name} {v:.4g}" for name, v in self.history.validated.items()]
+      self.progress.detail("  ".join([f"step {step}", *shown]))
     values = {**self._training(), **self.history.validated}
     judge, used = self.state.judge, float(self.state.judge.scale.numpy())
     epoch, flags = self._epoch(step), self.plan.flags(step)

@@ -45,16 +45,17 @@ class Fits:
 
   def run(self, data, epochs, validation, schedule, steps_per_epoch):
     """One fit; see `TrainLoop.fit`, but `schedule` was checked."""
-    parts, tell = self.parts, self.progress.line
+    parts = self.parts
     epochs = planning.epochs(parts, schedule or self.given, epochs)
     source = data_lib.adapt("data", data, steps_per_epoch)
     if validation is not None:
       validation = data_lib.adapt("validation", validation)
-    planning.check(parts, source, validation, self.workdir, tell)
+    planning.check(parts, source, validation, self.workdir)
     begins = schedule is not None or self.schedule is None
     schedule = self.coming(source, epochs, schedule)
     overwrites = self.options.existing == "overwrite"
     known = None if overwrites else self.workdir
+    tell = self.progress.line
     measure.once(parts, source, schedule, epochs, known, tell)
     asked = fingerprint.of(
       parts, source, epochs, schedule, self.options.every, self.options.extra

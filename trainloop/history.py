@@ -12,6 +12,11 @@ _ROWS = ("loss", "learning_rate", "momentum")
 class NonFiniteError(ArithmeticError):
   """An update's loss or gradient was not finite; it was not applied.
 
+  Args:
+    step: 0-based global step of that update.
+    loss, grad_norm: its loss, and its gradient's Euclidean norm.
+    message: what to say instead of these.
+
   Attributes:
     step: 0-based global step of that update.
   """
@@ -36,6 +41,19 @@ class History:
     handled: global step up to which validations and epoch ends are done.
     planned: gives the schedule's (learning rates, momenta or None), NumPy, a
       value a step of the whole fit; for pictures, as `steps_per_epoch`.
+
+  >>> layers = [keras.layers.Input((2,)), keras.layers.Dense(1)]
+  >>> data = trainloop.ArrayData(np.ones((8, 2)), np.ones((8, 1)), batch_size=4)
+  >>> loop = trainloop.TrainLoop(
+  ...   keras.Sequential(layers),
+  ...   keras.optimizers.SGD(),
+  ...   "mse",
+  ...   schedule=kernels.Linear(0.1, 0.0, 4),
+  ...   verbose=False,
+  ... )
+  >>> history = loop.fit(data, epochs=2)
+  >>> history.stop_reason, history.rows["learning_rate"]
+  ('completed', array([0.1  , 0.075, 0.05 , 0.025], dtype=float32))
   """
 
   def __init__(self):
@@ -139,7 +157,13 @@ class History:
 
   @classmethod
   def from_config(cls, config, first_step=0, rows=None):
-    """The history that `to_config` describes, with its rows if any."""
+    """The history that `to_config` describes.
+
+    Args:
+      config: what `to_config` gave.
+      first_step: global step of the first row.
+      rows: float32 (updates, len(COLUMNS)), or None for no rows.
+    """
     history = cls()
     history.stop_reason = config["stop_reason"]
     history.validated = config["validated"]

@@ -78,7 +78,7 @@ class TrainLoop:
       that are not loss(y, f(x)): gives each example's loss, a float tensor of
       shape (examples,), or {"loss": that, name: likewise, to be averaged}.
     resident_mb, staging_mb: limits for data; see `staging.Memory`.
-    verbose: whether to show progress.
+    verbose: how much is shown: 0 or False, 1 or True, 2; see `Progress`.
 
   Raises:
     ValueError: if an argument breaks its rule.
@@ -152,8 +152,8 @@ class TrainLoop:
       skips=chosen.guard == "skip",
       memory=staging.Memory(resident_mb, staging_mb),
     )
-    quiet = not (verbose and self._parts.workers.is_chief)
-    self._progress = Progress(quiet=quiet)
+    chief = self._parts.workers.is_chief
+    self._progress = Progress(verbose if chief else 0)
     self._fits = Fits(
       self._parts, chosen, pace, self._progress, self._stop, given, actions
     )

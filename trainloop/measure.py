@@ -7,7 +7,7 @@ fingerprint: a run that goes on takes it from there and measures nothing.
 
 import time
 
-from trainloop import checkpoints, planning
+from trainloop import checkpoints
 from trainloop.engine import Engine
 from trainloop.fit_plan import Limits
 from trainloop.snapshot import Snapshot
@@ -19,7 +19,7 @@ _SECONDS, _SHARE = 5.0, 0.02  # what it may take, whichever is larger
 
 
 def once(parts, source, schedule, epochs, workdir, tell):
-  """Before a loop's first fit: measures if that is asked for, and tells.
+  """Before a loop's first fit: measures if that is asked for.
 
   Args:
     parts, source, schedule: see `settle`.
@@ -35,8 +35,8 @@ def once(parts, source, schedule, epochs, workdir, tell):
     known = fits[0]["asked"]["engine"]
     parts.use(Engine(known, "as it was measured"))
   else:
+    tell("both engines are timed on the first batches")
     settle(parts, source, schedule, epochs * source.steps_per_epoch)
-  planning.tell_engine(parts, tell)
 
 
 def settle(parts, source, schedule, updates):

@@ -273,12 +273,18 @@ class Parts:
     return [*(v.value for v in self.model.variables), *self._slots()]
 
   def finish(self):
-    """What a finished fit leaves in the model: averages, or best weights."""
+    """What a finished fit leaves in the model: averages, or best weights.
+
+    Returns:
+      What that is, in words; "" for the weights as they are.
+    """
     optimizer, judge = self.binding.optimizer, self.state.judge
     if optimizer.use_ema:
       optimizer.finalize_variable_values(self.model.trainable_variables)
     if judge.has_best:
       judge.restore_best()
+      return f"those after step {int(judge.kept.step.numpy()) + 1}"
+    return "the moving averages" if optimizer.use_ema else ""
 
   @property
   def identity(self):

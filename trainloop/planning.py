@@ -11,30 +11,21 @@ from trainloop.recipes import Recipe
 _LENGTHS = ("epochs", "steps_per_epoch", "validate_steps", "checkpoint_steps")
 
 
-def check(parts, source, validation, workdir, tell):
+def check(parts, source, validation, workdir):
   """Refuses what can't work; builds model, metrics and state if missing.
 
   Args:
     parts: the loop's `Parts`.
     source, validation: data sources; validation may be None.
     workdir: the run's folder, or None.
-    tell: function that shows a line.
   """
   parts.check_batches(source)
-  told = parts.engine is not None or parts.measures
   parts.build(source)
-  if not told:
-    tell_engine(parts, tell)
   parts.check("data", source)
   if validation is not None:
     parts.check("validation", validation)
   if workdir is not None:
     preflight.check_workdir(workdir)
-
-
-def tell_engine(parts, tell):
-  """Shows which engine it is, and why."""
-  tell(f"engine: {parts.engine.name}, {parts.engine.reason}")
 
 
 def epochs(parts, schedule, asked):

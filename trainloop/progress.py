@@ -1,9 +1,14 @@
 """Terminal progress: one live line in a terminal, a line an epoch in a log."""
 
+import shutil
 import sys
 import time
 
-_WIDTH = 79
+from kernels import checks
+
+SILENT, NORMAL, DETAILED = 0, 1, 2
+_EVERY = 0.1  # seconds between two live lines
+_FREE = 100  # lines of epochs before they wait for each other, too
 
 
 def duration(seconds):
@@ -19,74 +24,160 @@ def duration(seconds):
 class Progress:
   """Shows epoch, step, loss, rate, momentum, speed and time left.
 
+  Epochs that last a few milliseconds would flood what shows them: after the
+  first hundred lines the next one waits until 0.1 s have passed.
+
   Args:
+    verbose: 0 or False shows warnings alone; 1 or True also a summary, epochs,
+      events and a table at the end; 2 also validations inside epochs and
+      checkpoints.
     stream: where to write; its `isatty` decides between one live line and
       plain lines.
     clock: gives seconds; injected in tests.
-    quiet: shows nothing.
+
+  Raises:
+    ValueError: if `verbose` is something else.
   """
 
-  def __init__(self, stream=None, clock=time.monotonic, quiet=False):
+  def __init__(self, verbose=True, stream=None, clock=time.monotonic):
+    level = int(verbose) if isinstance(verbose, bool) else verbose
+    self._level = level = checks.integer("verbose", level, SILENT, DETAILED)
     self._stream = sys.stdout if stream is None else stream
-    self._quiet = quiet
-    self._live = self._stream.isatty() and not quiet
     self._clock = clock
+    self._live = self._stream.isatty() and level > SILENT
+    self._drawn = 0  # length of the live line that is there
+    self._introduced = False
+
+  def introduce(self, of_loop, of_fit):
+    """Before a fit: what the functions give, lines; `of_loop` once."""
+    if self._level == SILENT:
+      return
+    for line in [*([] if self._introduced else of_loop()), *of_fit()]:
+      self.line(line)
+    self._introduced = True
 
   def start(self, plan, step):
     """Begins, or goes on with, the fit of a `FitPlan` at global step `step`."""
-    self._step, self._last = step, plan.end
-    self._epochs = plan.first_epoch + plan.epochs
+    self._last, self._epochs = plan.end, plan.first_epoch + plan.epochs
     self._first, self._began = step, self._clock()
-    self._measured = self._began
     self._shown, self._rate = -1.0, None
+    self._lines, self._line_at = 0, -1.0
+    self._warm = None  # (step, time) after the first window, which compiles
+    if self._live:
+      self._draw(["compiling the first window"])
 
   def window(self, epoch, step, row):
     """After a window: its last row as (rate, momentum, loss, ...)."""
     now = self._clock()
-    if not self._live or now - self._shown < 0.1:
+    if self._warm is None:
+      self._warm = self._mark = (step, now)
+    if not self._live or now - self._shown < _EVERY:
       return
     self._shown = now
-    speed = self._speed(step, now)
-    left = (self._last - step) / max(speed, 1e-9)
     rate, momentum, loss = row[:3]
-    text = f"epoch {epoch}/{self._epochs} step {step}/{self._last}"
-    text += f" loss {loss:.4g} lr {rate:.3g}"
-    if momentum == momentum:
-      text += f" mom {momentum:.3g}"
-    text += f" {speed:.0f} st/s {duration(left)} left"
-    self._stream.write("\r" + text[:_WIDTH].ljust(_WIDTH))
-    self._stream.flush()
+    has_momentum = momentum == momentum
+    speed = self._speed(step, now)
+    left = speed and duration((self._last - step) / speed)
+    # From the last one on they are left out where the terminal is narrow.
+    self._draw(
+      [
+        f"epoch {epoch}/{self._epochs}",
+        f"step {step}/{self._last}",
+        f"loss {loss:.4g}",
+        *([f"{left} left"] if speed else []),
+        *([f"{speed:.0f} st/s"] if speed else []),
+        f"lr {rate:.3g}",
+        *([f"mom {momentum:.3g}"] if has_momentum else []),
+      ]
+    )
 
   def epoch(self, epoch, step, values):
     """After an epoch: its metrics, {name: number}, on a line that stays."""
-    speed = self._speed(step, self._clock())
-    parts = [f"{name} {value:.4g}" for name, value in values.items()]
-    head = f"epoch {epoch}/{self._epochs} step {step}"
-    self.line("  ".join([head, *parts, f"{speed:.0f} st/s"]))
+    if self._level == SILENT:
+      return
+    now = self._clock()
+    late = now - self._line_at >= _EVERY
+    if self._lines >= _FREE and not late and epoch < self._epochs:
+      return
+    self._lines, self._line_at = self._lines + 1, now
+    parts = [f"epoch {epoch}/{self._epochs}"]
+    if not self._live:  # where it is seen anyway, and width is short
+      parts.append(f"step {step}")
+    for name, value in values.items():
+      base = name.removeprefix("val_")
+      if base != name and base in values:
+        continue
+      beside = values.get(f"val_{name}")
+      text = f"{name} {value:.4g}"
+      parts.append(text if beside is None else f"{text} val {beside:.4g}")
+    speed = self._speed(step, now)
+    if speed:
+      parts.append(f"{speed:.0f} st/s")
+    self.line(_fitted(parts, self._room()) if self._live else "  ".join(parts))
 
-  def finish(self, step, reason):
-    """At the end: steps, time and why it ended."""
-    seconds, steps = self._clock() - self._began, step - self._first
-    text = f"{reason} after {steps} steps in {duration(seconds)}"
-    self.line(f"{text} ({steps / max(seconds, 1e-9):.0f} steps/s)")
+  def finish(self, step, reason, lines=()):
+    """At the end: why, how many steps in what time, and more lines."""
+    now = self._clock()
+    text = f"{reason} after {step - self._first} steps"
+    text += f" in {duration(now - self._began)}"
+    if self._warm is not None and step > self._warm[0]:
+      speed = (step - self._warm[0]) / max(now - self._warm[1], 1e-9)
+      text += f" ({speed:.0f} steps/s after the first window)"
+    for line in (text, *lines):
+      self.line(line)
+
+  def clear(self):
+    """Takes the live line away."""
+    if self._drawn:
+      self._stream.write("\r" + " " * self._drawn + "\r")
+      self._stream.flush()
+      self._drawn = 0
+
+  def detail(self, text):
+    """Writes a line that stays, for those who asked for details."""
+    if self._level >= DETAILED:
+      self.warn(text)
 
   def line(self, text):
     """Writes a line that stays."""
-    if not self._quiet:
+    if self._level > SILENT:
       self.warn(text)
 
   def warn(self, text):
     """Writes a line that stays, even where nothing else is shown."""
-    start = "\r" + " " * _WIDTH + "\r" if self._live else ""
-    self._stream.write(start + text + "\n")
+    if self._drawn:
+      text = "\r" + text.ljust(self._drawn)
+      self._drawn = 0
+    self._stream.write(text + "\n")
     self._stream.flush()
 
+  def _draw(self, parts):
+    """Writes over the live line; one column stays free, or it would wrap."""
+    text = _fitted(parts, self._room())
+    self._stream.write("\r" + text.ljust(min(self._drawn, self._room())))
+    self._stream.flush()
+    self._drawn = len(text)
+
+  def _room(self):
+    return shutil.get_terminal_size().columns - 1
+
   def _speed(self, step, now):
-    """Steps a second lately; the first window, which compiles, fades out."""
-    done, seconds = step - self._step, now - self._measured
-    if done and seconds > 0:
-      lately = done / seconds
-      self._step, self._measured = step, now
+    """Steps a second lately; None before there is a second window."""
+    if self._warm is None:
+      return self._rate
+    since, measured = self._mark
+    if step > since and now > measured:
+      lately = (step - since) / (now - measured)
+      self._mark = (step, now)
       first = self._rate is None
       self._rate = lately if first else 0.5 * (self._rate + lately)
-    return self._rate or 0.0
+    return self._rate
+
+
+def _fitted(parts, room):
+  """As many of the parts as there is room for, in one line."""
+  text = "  ".join(parts)
+  while len(parts) > 1 and len(text) > room:
+    parts = parts[:-1]
+    text = "  ".join(parts)
+  return text[:room]

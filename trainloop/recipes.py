@@ -72,6 +72,17 @@ def one_cycle(peak_lr, preset="ktrain"):
   Args:
     peak_lr: highest rate.
     preset: "ktrain", "torch", "fastai" or "optax".
+
+  Returns:
+    A `Recipe`.
+
+  Raises:
+    ValueError: if an argument breaks its rule.
+
+  Smith & Topin 2018, "Super-Convergence".
+
+  >>> trainloop.recipes.one_cycle(0.1).schedule_for(10, epochs=3).total_steps
+  30
   """
 
   def make(steps, epochs):
@@ -100,6 +111,18 @@ def sgdr(
     floor_lr: rate that a cycle falls towards.
     cycles: number of cycles, which sets the recipe's epochs; or None.
     momentum: (at low lr, at high lr) or None.
+
+  Returns:
+    A `Recipe`.
+
+  Raises:
+    ValueError: if an argument breaks its rule.
+
+  Loshchilov & Hutter 2017, "SGDR".
+
+  >>> recipe = trainloop.recipes.sgdr(0.1, cycle_mult=2, cycles=3)
+  >>> recipe.epochs, recipe.schedule_for(10).cycle_starts(100)
+  (7, [10, 30])
   """
   checks.integer("cycle_epochs", cycle_epochs, 1)
 
@@ -130,6 +153,18 @@ def autofit(peak_lr, epochs=None, momentum=_MOMENTUM):
     peak_lr: top of a cycle.
     epochs: epochs of the recipe, int >= 1, or None.
     momentum: (at low lr, at high lr), or None to leave it alone.
+
+  Returns:
+    A `Recipe`.
+
+  Raises:
+    ValueError: if an argument breaks its rule.
+
+  Smith 2017, "Cyclical Learning Rates for Training Neural Networks".
+
+  >>> recipe = trainloop.recipes.autofit(0.1)
+  >>> recipe.epochs, recipe.early_stopping.patience
+  (1024, 5)
   """
 
   def make(steps, epochs):
@@ -164,6 +199,12 @@ def warmup_cosine(peak_lr, warmup="10%", final_lr=0.0, momentum=None):
     warmup: duration of the line, as "1ep", "500st" or "10%".
     final_lr: rate at the end.
     momentum: (at low lr, at high lr) or None.
+
+  Returns:
+    A `Recipe`.
+
+  Raises:
+    ValueError: if an argument breaks its rule.
   """
 
   def make(steps, epochs):
@@ -187,6 +228,12 @@ def time_based(lr, decay, per="update"):
     lr: first rate.
     decay: > 0.
     per: "update" or "epoch".
+
+  Returns:
+    A `Recipe`.
+
+  Raises:
+    ValueError: if an argument breaks its rule.
   """
   by_epoch = checks.choice("per", per, _PER) == "epoch"
 
@@ -205,6 +252,12 @@ def step_drop(lr, drop, every):
     lr: first rate.
     drop: factor, > 0.
     every: epochs between drops, int >= 1.
+
+  Returns:
+    A `Recipe`.
+
+  Raises:
+    ValueError: if an argument breaks its rule.
   """
   checks.integer("every", every, 1)
 
@@ -226,6 +279,12 @@ def function(fn, initial_lr=None):
   Args:
     fn: asked once an epoch of the fit, before its first update.
     initial_lr: lr of the first call, for a function of (epoch, lr).
+
+  Returns:
+    A `Recipe`.
+
+  Raises:
+    ValueError: if an argument breaks its rule.
   """
   if not callable(fn):
     checks.fail("fn", fn, "a function of the epoch, or of (epoch, lr)")

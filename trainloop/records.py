@@ -23,6 +23,7 @@ class NoRecords:
   resumed_from = ()
   seconds = 0.0
   goes_on = False
+  workdir = None
   owes_save = False
   position = b""  # where the data is, for the next checkpoint
 
@@ -107,7 +108,7 @@ class Records(NoRecords):
   """
 
   def __init__(self, workdir, groups, log_every, keep, existing, tell):
-    self._workdir, self._log_every, self._tell = workdir, log_every, tell
+    self.workdir, self._log_every, self._tell = workdir, log_every, tell
     self._existing, self._note = existing, ""
     self._store = checkpoints.RunStore(workdir, groups, keep, tell)
     self._index, self._writer, self._new = -1, None, True
@@ -148,7 +149,7 @@ class Records(NoRecords):
     there = self._store.exists()
     if there and self._existing == "refuse":
       rule = "a folder without a run, because `existing` is 'refuse'"
-      checks.fail("workdir", str(self._workdir), rule)
+      checks.fail("workdir", str(self.workdir), rule)
     if not there or self._existing == "overwrite":
       return None
     asked = agreement.plain(asked)
@@ -169,7 +170,7 @@ class Records(NoRecords):
       last = self._index == len(fits) - 1
       replan = last and self._existing == "replan"
       was = fits[self._index]["asked"]
-      agreement.check(self._workdir, was, asked, replan)
+      agreement.check(self.workdir, was, asked, replan)
 
   def start_fit(self, begun, asked):
     if not self._store.is_open:
@@ -225,7 +226,7 @@ class Records(NoRecords):
       self._save_for_good(step, history, tries=1)
 
   def _open_writer(self):
-    self._writer = EventWriter(self._workdir, self._log_every, self._tell)
+    self._writer = EventWriter(self.workdir, self._log_every, self._tell)
     entry = self._store.log["fits"][self._index]
     self._notes = Notes(self._writer, self._shown, entry)
 
@@ -287,7 +288,7 @@ class Records(NoRecords):
         return
       time.sleep(i + 1 < tries)
     text = f"the checkpoint of step {step} cannot be written"
-    raise OSError(f"{text} to {self._workdir}; the same command tries again")
+    raise OSError(f"{text} to {self.workdir}; the same command tries again")
 
   def close(self, failed=False):
     try:

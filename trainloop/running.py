@@ -6,7 +6,7 @@ import functools
 import threading
 import typing
 
-from trainloop import guards, panel, planning
+from trainloop import guards, panel, planning, summary
 from trainloop.accord import Accord
 from trainloop.actions import Actions
 from trainloop.extras import Extras
@@ -65,19 +65,30 @@ class Running:
       self.history.restored = True
       self.progress.line(f"this fit is done: {self.history.stop_reason}")
       return True
+    self.progress.introduce(
+      lambda: summary.of_loop(self.parts),
+      lambda: summary.of_fit(
+        self.parts, plan, schedule, source, self.records.workdir
+      ),
+    )
     if self.records.goes_on:
       self.progress.line(f"goes on at step {step} of {plan.end}")
     shown = panel.of(self.parts, plan, asked, schedule, source, self.extras)
     self.records.begin(plan, step, curve, self.history, shown)
     self.actions.begin(self.parts.model, plan, plan.position(step)[0])
     step = self._fit(plan, schedule, window, source, validation)
-    if self.history.stop_reason == "preempted":
+    reason = self.history.stop_reason
+    if reason == "preempted":
       self.records.leave(step, self.history)
+      self.progress.finish(step, reason)
       self.stop.clear()
       self.actions.end()
       return False
-    self.parts.finish()
+    restored = self.parts.finish()
     self.records.finish(step, self.history)
+    judge = self.parts.state.judge
+    lines = summary.result(self.history, judge.best, restored)
+    self.progress.finish(step, reason, lines)
     self.actions.end()
     return True
 

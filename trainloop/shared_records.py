@@ -36,6 +36,11 @@ class SharedRecords:
     return self._note["goes_on"]
 
   @property
+  def workdir(self):
+    """See `Records`."""
+    return self._own.workdir
+
+  @property
   def owes_save(self):
     """See `Records`."""
     return self._own.owes_save

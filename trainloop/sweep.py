@@ -69,11 +69,25 @@ class Sweep:
     return suggestions.fastest(self.learning_rates, self.losses)
 
   def plot(self, path):
-    """Draws losses and their change over the learning rate; see `plots`."""
+    """Draws losses and their change over the learning rate.
+
+    Args:
+      path: PNG file to write; needs matplotlib.
+
+    Raises:
+      OSError: if it can't be written.
+    """
     sweep_output.save_png(path, {self.name: self})
 
   def save(self, folder):
-    """Writes PNG, CSV and a TensorBoard run; see `sweep_output.save`."""
+    """Writes sweep.png, sweep.csv and a TensorBoard run.
+
+    Args:
+      folder: where to; made if it is not there.
+
+    Raises:
+      OSError: if it can't be written.
+    """
     sweep_output.save(folder, {self.name: self})
 
 

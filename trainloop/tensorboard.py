@@ -49,15 +49,17 @@ class EventFile:
     event = event_pb2.Event(wall_time=wall_time, step=step, summary=summary)
     self._write(event)
 
-  def table(self, times, first_step, tags, table):
-    """One event a row of a float32 table; without momentum if it has none."""
+  def table(self, times, first_step, tags, table, every=1):
+    """One event a row of a float32 table; without momentum if it has none.
+    `every` is the number of steps from one row to the next."""
     kept = [
       i
       for i, tag in enumerate(tags)
       if tag != MOMENTUM or not np.isnan(table[:, i]).all()
     ]
     names = [tags[i] for i in kept]
-    for event in events.encode(times, first_step, names, table[:, kept]):
+    table = table[:, kept]
+    for event in events.encode(times, first_step, names, table, every):
       self._file.write(event)
 
   def _write(self, event):

@@ -77,15 +77,13 @@ class Window:
     if self._capacity is not None:
       # A short window shares the program of a full one. The partial last
       # batch of an epoch has a shape, and so a program, of its own.
-      missing = [(0, self._capacity - n), *[(0, 0)] * (indices.ndim - 1)]
-      indices = np.pad(indices, missing)
-    ends = [*ends, *[n] * (1 + self.limits.ends - len(ends))]
+      room = np.zeros((self._capacity, *indices.shape[1:]), indices.dtype)
+      room[:n] = indices
+      indices = room
+    # How many, and where epochs end: one tensor, for each takes some time.
+    counts = [n, *ends, *[n] * (1 + self.limits.ends - len(ends))]
     found = self._feed.call(
-      self._train,
-      source,
-      tf.constant(indices),
-      tf.constant(n),
-      tf.constant(ends),
+      self._train, source, tf.constant(indices), tf.constant(counts)
     )
     return Result(*found)
 
@@ -94,7 +92,8 @@ class Window:
     """How often the window was traced."""
     return self._feed.traces(self._train)
 
-  def _train(self, fetch, indices, n, ends):
+  def _train(self, fetch, indices, counts):
+    n, ends = counts[0], counts[1:]
     state, size = self._state, n
     if self._capacity is not None:
       size = tf.constant(self._capacity)

@@ -24,9 +24,11 @@ FLAGS = flags.FLAGS
 
 def define_flags():
   """Defines all flags of the script."""
-  flag_rules.integer("batch_size", 32, "examples of one update", 1)
-  flag_rules.integer("hidden", 64, "units of encoder and decoder", 1)
-  flag_rules.number("beta", 0.1, "weight of the divergence", open_low=True)
+  flag_rules.integer("batch_size", 32, "size of the global batch [examples]", 1)
+  flag_rules.integer("hidden", 64, "size of encoder and decoder [units]", 1)
+  flag_rules.number(
+    "beta", 0.1, "weight of the divergence [factor]", open_low=True
+  )
   run_flags.define(epochs=20)
 
 

@@ -26,10 +26,14 @@ def define_flags():
   names = ("mnist", "fashion_mnist")
   flags.DEFINE_enum("dataset", "mnist", names, "what Keras fetches")
   flags.DEFINE_string(
-    "data_path", None, ".npz with x_train, y_train, x_test, y_test"
+    "data_path",
+    None,
+    ".npz with x_train, y_train, x_test, y_test; unset: Keras fetches it",
   )
-  flag_rules.integer("batch_size", 128, "examples of one update", 1)
-  flag_rules.integer("filters", 16, "of the first of two convolutions", 1)
+  flag_rules.integer(
+    "batch_size", 128, "size of the global batch [examples]", 1
+  )
+  flag_rules.integer("filters", 16, "of the first convolution [filters]", 1)
   run_flags.define(epochs=3, schedule="one_cycle")
 
 

@@ -24,10 +24,12 @@ FLAGS = flags.FLAGS
 
 def define_flags():
   """Defines all flags of the script."""
-  flags.DEFINE_string("data_path", None, "the CSV file; its label comes last")
-  flag_rules.integer("batch_size", 16, "examples of one update", 1)
-  flag_rules.integer("hidden", 64, "units of each of two hidden layers", 1)
-  flag_rules.number("dropout", 0.2, "share of units left out", high=0.9)
+  flags.DEFINE_string("data_path", None, "the CSV file; unset: refused")
+  flag_rules.integer("batch_size", 16, "size of the global batch [examples]", 1)
+  flag_rules.integer("hidden", 64, "size of two hidden layers [units]", 1)
+  flag_rules.number(
+    "dropout", 0.2, "share of units left out [fraction]", high=0.9
+  )
   run_flags.define(
     epochs=60, schedule="warmup_cosine", early_stopping=10, monitor="val_loss"
   )

@@ -23,12 +23,18 @@ FLAGS = flags.FLAGS
 def define_flags():
   """Defines all flags of the script."""
   flags.DEFINE_string(
-    "data_path", None, ".npz with x_train, y_train, x_test, y_test"
+    "data_path",
+    None,
+    ".npz with x_train, y_train, x_test, y_test; unset: Keras fetches it",
   )
-  flag_rules.integer("batch_size", 100, "examples of one update", 1)
-  flag_rules.integer("num_words", 10000, "most frequent words, kept", 4)
-  flag_rules.integer("max_length", 200, "last words of a review", 1)
-  flag_rules.integer("embedding_dim", 32, "numbers that stand for a word", 1)
+  flag_rules.integer(
+    "batch_size", 100, "size of the global batch [examples]", 1
+  )
+  flag_rules.integer("num_words", 10000, "size of the vocabulary [words]", 4)
+  flag_rules.integer("max_length", 200, "length of a review [words]", 1)
+  flag_rules.integer(
+    "embedding_dim", 32, "size of a word's vector [numbers]", 1
+  )
   run_flags.define(
     epochs=3, schedule="cosine_restarts", cycle_len="1ep", cycle_mult=2
   )

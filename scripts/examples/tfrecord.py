@@ -25,10 +25,12 @@ _SHAPE = (8, 8)
 
 def define_flags():
   """Defines all flags of the script."""
-  flags.DEFINE_string("data_path", None, "TFRecord file or pattern of files")
+  flags.DEFINE_string(
+    "data_path", None, "TFRecord file, or a pattern of files; unset: refused"
+  )
   flags.DEFINE_bool("write", False, "write that file, and end")
-  flag_rules.integer("batch_size", 32, "examples of one update", 1)
-  flag_rules.integer("held_out", 300, "examples kept for validation", 1)
+  flag_rules.integer("batch_size", 32, "size of the global batch [examples]", 1)
+  flag_rules.integer("held_out", 300, "kept for validation [examples]", 1)
   run_flags.define(epochs=15)
 
 

@@ -1,14 +1,12 @@
-"""Durations, windows' ends, pace, progress: the small pieces at the edge."""
+"""Durations, windows' ends, pace: the small pieces at the edge."""
 
 import dataclasses
-import io
 
 import pytest
 
 from trainloop import durations
 from trainloop.fit_plan import FitPlan
 from trainloop.pace import Pace
-from trainloop.progress import Progress, duration
 
 
 @pytest.mark.parametrize(
@@ -79,52 +77,3 @@ def test_pace_aims_at_a_tenth_of_a_second():
 def test_bad_pace(bad):
   with pytest.raises(ValueError, match="`steps_per_loop` must be"):
     Pace(bad)
-
-
-def test_duration_words():
-  assert [duration(s) for s in (0.4, 48, 187, 7509)] == [
-    "0s",
-    "48s",
-    "3:07",
-    "2:05:09",
-  ]
-
-
-class Terminal(io.StringIO):
-  def isatty(self):
-    return True
-
-
-def show(stream):
-  clock = iter(range(100))
-  progress = Progress(stream, clock=lambda: next(clock))
-  progress.start(FitPlan(0, 0, 0, 2, 10, 10, 10), 0)
-  for epoch in (1, 2):
-    progress.window(epoch, 10 * epoch - 5, (0.1, 0.9, 123.456789, 1.0))
-    progress.epoch(epoch, 10 * epoch, {"loss": 0.5, "accuracy": 0.25})
-  progress.finish(20, "completed")
-  return stream.getvalue()
-
-
-def test_a_log_has_plain_lines():
-  lines = show(io.StringIO()).splitlines()
-  assert lines[0].startswith("epoch 1/2 step 10  loss 0.5  accuracy 0.25")
-  assert len(lines) == 3 and "\r" not in "".join(lines)
-  assert lines[-1].startswith("completed after 20 steps in")
-
-
-def test_a_terminal_has_one_live_line_that_never_wraps():
-  text = show(Terminal())
-  parts = [part for part in text.replace("\n", "\r").split("\r") if part]
-  assert all(len(part) < 80 for part in parts)
-  assert "epoch 1/2 step 5/20 loss 123.5 lr 0.1 mom 0.9" in text
-  assert "left" in text
-
-
-def test_quiet_means_quiet():
-  stream = io.StringIO()
-  progress = Progress(stream, quiet=True)
-  progress.start(FitPlan(0, 0, 0, 2, 10, 10, 10), 0)
-  progress.window(1, 5, (0.1, 0.9, 1.0, 1.0))
-  progress.finish(20, "completed")
-  assert stream.getvalue() == ""

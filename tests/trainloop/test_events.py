@@ -12,16 +12,17 @@ TAGS = ("loss", "hyperparameters/learning_rate", "x" * 200)
 @pytest.mark.parametrize(
   "first", [0, 120, 2**14 - 3, 2**21 - 3, 2**31 - 3, 2**40]
 )
-def test_equal_to_the_protos(first):
+@pytest.mark.parametrize("every", [1, 100])
+def test_equal_to_the_protos(first, every):
   rng = np.random.default_rng(0)
   table = rng.normal(size=(12, 3)).astype(np.float32)
   table[3, 1] = np.nan
   times = 1.7e9 + rng.random(12)
-  found = list(events.encode(times, first, TAGS, table))
+  found = list(events.encode(times, first, TAGS, table, every))
   assert len(found) == 12
   for i, text in enumerate(found):
     event = event_pb2.Event.FromString(text)
-    assert event.step == first + i
+    assert event.step == first + i * every
     assert event.wall_time == times[i]
     assert [value.tag for value in event.summary.value] == list(TAGS)
     values = [value.simple_value for value in event.summary.value]
