@@ -25,6 +25,8 @@ def define():
 
 def level():
   """What --verbosity means for `TrainLoop(verbose=...)`: 0, 1 or 2."""
+  if "verbosity" not in flags.FLAGS:  # a child process without flags
+    return 1
   return 1 + max(-1, min(1, flags.FLAGS["verbosity"].value))
 
 
