@@ -173,7 +173,6 @@ def make():
     "log_graph": FLAGS.log_graph,
     "resident_mb": FLAGS.resident_mb,
     "staging_mb": FLAGS.staging_mb,
-    "verbose": quiet.level(),
     "seed": FLAGS.seed,
     "verbose": quiet.level(),
   }
