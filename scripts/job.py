@@ -15,8 +15,6 @@ import quiet
 import run_flags
 import trainloop
 
-# Flags that say nothing about what is trained.
-
 
 def run(flags, peaks, strategy):
   """Loads, trains, evaluates, and writes the result.
