@@ -3,29 +3,17 @@
 import hashlib
 import json
 import os
-import signal
 
 import keras
 
 import datasets
 import dry_run
+import export
 import flag_rules
-import judging_flags
 import models
 import quiet
-import schedule_makers
+import run_flags
 import trainloop
-
-# Flags that say nothing about what is trained.
-_ABOUT_FILES = (
-  "workdir",
-  "dry_run",
-  "fresh",
-  "overwrite",
-  "replan",
-  "grace",
-  "verbosity",
-)
 
 
 def run(flags, peaks, strategy):
@@ -47,7 +35,7 @@ def run(flags, peaks, strategy):
   valid = trainloop.ArrayData(data.x_val, data.y_val, batch_size=1000)
   peak = peaks[flags.optimizer] if flags.peak_lr is None else flags.peak_lr
   steps = max(1, train.steps_per_epoch)
-  schedule = schedule_makers.make(peak, steps, steps * flags.epochs)
+  schedule = run_flags.schedule(steps, peak)
   if flags["momentum"].present and schedule.moves_momentum:
     text = f"--momentum has no effect: --schedule={flags.schedule} moves it"
     raise datasets.DataError(text)
@@ -64,13 +52,7 @@ def run(flags, peaks, strategy):
     return
   _check_profile(flags, steps * flags.epochs)
   loop = _loop(flags, data, schedule, peak, strategy)
-  with trainloop.StopOnSignals(loop.stop, flags.grace) as caught:
-    history = loop.fit(train, flags.epochs, validation=valid)
-  if history.stop_reason == "preempted":
-    again = "the same command goes on" if flags.workdir else "nothing is kept"
-    text = f"stopped by a signal after {loop.global_step} steps; {again}"
-    # Another worker may have had the signal.
-    flag_rules.stop(text, code=caught.exit_code or 128 + signal.SIGTERM)
+  history = run_flags.fit(loop, train, valid)
   if _is_done(flags.workdir, loop, history):
     if chief:
       print(f"nothing to do; see {_result_path(flags.workdir)}")
@@ -81,7 +63,7 @@ def run(flags, peaks, strategy):
   result = _result(loop, history, found)
   quiet.show(json.dumps(result["metrics"]))
   if flags.workdir:
-    _write(flags.workdir, loop, result)
+    _write(flags, loop, result)
 
 
 def _check_profile(flags, total):
@@ -122,8 +104,6 @@ def metrics(data):
 
 
 def _loop(flags, data, schedule, peak, strategy):
-  pace = flags.steps_per_loop
-  stopping, plateau = judging_flags.make()
   return trainloop.TrainLoop(
     model_maker(flags, data),
     lambda: optimizer(flags, flags.optimizer, peak),
@@ -131,45 +111,9 @@ def _loop(flags, data, schedule, peak, strategy):
     schedule=schedule,
     metrics=metrics(data),
     strategy=strategy,
-    workdir=flags.workdir,
-    steps_per_loop=pace if pace == "auto" else int(pace),
-    compile=flags.compile,
-    early_stopping=stopping,
-    reduce_on_plateau=plateau,
-    validate_every=flags.validate_every,
-    checkpoint_every=flags.checkpoint_every,
-    keep=flags.keep,
-    existing=_existing(flags),
-    on_nonfinite=_guard(flags),
     bias_correction=flags.bias_correction,
-    mixed_precision=_precision(flags),
-    accumulate=flags.accumulate,
-    log_every=flags.log_every,
-    hparams=flag_rules.values(_ABOUT_FILES),
-    histograms_every=flags.histograms_every,
-    profile=flags.profile,
-    log_graph=flags.log_graph,
-    resident_mb=flags.resident_mb,
-    staging_mb=flags.staging_mb,
-    seed=flags.seed,
-    verbose=quiet.level(),
+    **run_flags.options(),
   )
-
-
-def _precision(flags):
-  return None if flags.mixed_precision == "none" else flags.mixed_precision
-
-
-def _guard(flags):
-  if flags.on_nonfinite != "rewind":
-    return flags.on_nonfinite
-  return trainloop.Rewind(flags.rewind_factor, flags.rewind_limit)
-
-
-def _existing(flags):
-  if flags.fresh:
-    return "overwrite" if flags.overwrite else "refuse"
-  return "replan" if flags.replan else "continue"
 
 
 def optimizer(flags, name, peak):
@@ -218,32 +162,15 @@ def _result_path(workdir):
   return os.path.join(workdir, "result.json")
 
 
-def _write(workdir, loop, result):
-  """model.keras and result.json, each complete or not there at all."""
-  model = _save_model(workdir, loop.model)
+def _write(flags, loop, result):
+  """The model and result.json, each complete or not there at all."""
+  workdir = flags.workdir
+  with quiet.startup():  # SavedModel's writer tells of its every step
+    written = export.write(workdir, loop.model, flags.export)
   part = os.path.join(workdir, ".result.json.part")
   with open(part, "w", encoding="utf-8") as file:
     json.dump(result, file, indent=2)
     file.write("\n")
   os.replace(part, _result_path(workdir))
-  quiet.show(f"wrote {model} and result.json")
-
-
-def _save_model(workdir, model):
-  """Saves the model, or its weights if it can't be described; the path."""
-  for name, save in (
-    ("model.keras", model.save),
-    ("model.weights.h5", model.save_weights),
-  ):
-    path, part = (os.path.join(workdir, p + name) for p in ("", ".part."))
-    try:
-      save(part)
-    except (NotImplementedError, TypeError, ValueError) as error:
-      reason = str(error).strip().splitlines()[0]
-      print(f"warning: {name} not saved: {reason}")
-      if os.path.exists(part):
-        os.remove(part)
-      continue
-    os.replace(part, path)
-    return path
-  return "no model"
+  names = " and ".join([*written, "result.json"])
+  quiet.show(f"wrote {names}")

@@ -13,11 +13,9 @@ import os
 from absl import app, flags
 
 import datasets
-import device_flags
+import export
 import flag_rules
-import judging_flags
-import quiet
-import schedule_flags
+import run_flags
 
 FLAGS = flags.FLAGS
 
@@ -48,11 +46,13 @@ def define_flags():
   """Defines all flags of the script."""
   define_data_flags()
   define_model_flags()
-  schedule_flags.define()
-  _define_loop_flags()
-  judging_flags.define()
-  quiet.define()
-  flag_rules.show_in_help()
+  flags.DEFINE_enum(
+    "export", "keras", export.KINDS, "what of the model the workdir gets"
+  )
+  flags.DEFINE_bool(
+    "dry_run", False, "print the resolved plan, write it into --workdir, exit"
+  )
+  run_flags.define()
 
 
 def define_data_flags():
@@ -128,102 +128,6 @@ def define_model_flags():
   )
 
 
-def _define_loop_flags():
-  flag_rules.integer("epochs", 20, "passes over the training data [epochs]", 1)
-  flags.DEFINE_string(
-    "steps_per_loop",
-    "auto",
-    "updates of one compiled call [steps]; auto: about 0.1 s of them",
-  )
-  engines = ("auto", "measure", "xla", "graph")
-  flags.DEFINE_enum(
-    "compile",
-    "auto",
-    engines,
-    "engine that compiles the updates; auto: by a rule",
-  )
-  device_flags.define()
-  flags.DEFINE_enum(
-    "mixed_precision",
-    "none",
-    ("none", "bfloat16", "float16"),
-    "what layers compute in; weights stay float32, float16 scales the loss",
-  )
-  flag_rules.integer(
-    "accumulate",
-    1,
-    "parts that --batch_size is computed in, one after another [micro-batches]",
-    1,
-  )
-  flag_rules.duration("validate_every", "1ep", "time between validations")
-  flag_rules.duration("checkpoint_every", "1ep", "time between checkpoints")
-  flag_rules.integer("keep", 2, "how many stay [checkpoints]", 1)
-  flag_rules.number(
-    "grace", 10.0, "time to save in after SIGTERM or SIGINT [s]", open_low=True
-  )
-  flags.DEFINE_enum(
-    "on_nonfinite",
-    "raise",
-    ("raise", "skip", "rewind"),
-    "after an update that is not finite: end, pass over it, or go back to the "
-    "last checkpoint with smaller learning rates",
-  )
-  flag_rules.number(
-    "rewind_factor",
-    0.5,
-    "rewind: multiplies the learning rates [factor]",
-    0,
-    1,
-    open_low=True,
-  )
-  flag_rules.integer("rewind_limit", 3, "rewind: how often at most [times]", 1)
-  flag_rules.integer(
-    "seed", 0, "of weights, data order and dropout [any integer]", 0, 2**32 - 1
-  )
-  flag_rules.number(
-    "resident_mb",
-    None,
-    "data that may stand on the device [MB]; unset: a quarter of its free"
-    " memory",
-    open_low=True,
-  )
-  flag_rules.number(
-    "staging_mb",
-    256.0,
-    "room for the batches of windows when the data is larger [MB]",
-    open_low=True,
-  )
-  flag_rules.integer("log_every", 1, "time between logged rows [steps]", 1)
-  flag_rules.duration(
-    "histograms_every",
-    None,
-    "time between histograms of weights and gradients; unset: none",
-  )
-  flag_rules.steps_range(
-    "profile", "steps to profile, as 100:120 [steps]; unset: none"
-  )
-  flags.DEFINE_bool("log_graph", False, "show the model's graph")
-  flags.DEFINE_string(
-    "workdir", None, "the run's folder; unset: writes nothing"
-  )
-  flags.DEFINE_bool("fresh", False, "refuse a workdir that holds a run")
-  flags.DEFINE_bool("overwrite", False, "fresh: remove the run instead")
-  flags.DEFINE_bool(
-    "replan", False, "go on with a changed schedule or number of epochs"
-  )
-  flags.DEFINE_bool(
-    "dry_run", False, "print the resolved plan, write it into --workdir, exit"
-  )
-
-  def accept(value):
-    if value == "auto" or (value.isdecimal() and int(value) >= 1):
-      return True
-    rule = "auto or an integer >= 1"
-    raise flags.ValidationError(f"must be {rule}; got {value!r}")
-
-  flags.register_validator("steps_per_loop", accept)
-
-
 def check_data_and_model():
   """Rules about the flags of data, model and optimizer."""
   if FLAGS.dataset in datasets.NEED_PATH and not FLAGS.data_path:
@@ -254,64 +158,24 @@ def check_data_and_model():
 def check_flags():
   """Rules about several flags, before TensorFlow is imported."""
   check_data_and_model()
-  if FLAGS.workdir == "":
-    flag_rules.stop("--workdir must be a folder's path; got ''")
-  _check_run_flags()
-  schedule_flags.check()
-  judging_flags.check()
-  device_flags.check()
-
-
-def _check_run_flags():
-  """Rules about an update, what becomes of a bad one, and of a run."""
   if FLAGS.batch_size % FLAGS.accumulate:
     rule = f"a multiple of --accumulate={FLAGS.accumulate}"
     flag_rules.stop(f"--batch_size must be {rule}; got {FLAGS.batch_size}")
-  for name in (
-    "fresh",
-    "replan",
-    "keep",
-    "checkpoint_every",
-    "histograms_every",
-    "profile",
-    "log_graph",
-  ):
-    if FLAGS[name].present and FLAGS.workdir is None:
-      flag_rules.stop(f"--{name} needs --workdir")
-  if FLAGS.overwrite and not FLAGS.fresh:
-    flag_rules.stop("--overwrite needs --fresh")
-  if FLAGS.replan and FLAGS.fresh:
-    flag_rules.stop("--replan goes on with a run: it has no --fresh")
-  if FLAGS.on_nonfinite == "rewind" and FLAGS.workdir is None:
-    flag_rules.stop("--on_nonfinite=rewind needs --workdir")
-  for name in ("rewind_factor", "rewind_limit"):
-    if FLAGS[name].present and FLAGS.on_nonfinite != "rewind":
-      choice = f"--on_nonfinite={FLAGS.on_nonfinite}"
-      flag_rules.stop(f"--{name} has no effect with {choice}")
+  if FLAGS["export"].present and FLAGS.workdir is None:
+    flag_rules.stop("--export needs --workdir")
+  run_flags.check()
 
 
 def main(argv):
   del argv
   check_flags()
-  # Imported here: flags are checked in 0.1 s, TensorFlow takes 4.
-  with quiet.startup():
-    import job
-    import trainloop
-    from kernels import checks
 
-  try:
-    strategy = device_flags.strategy(quiet.startup(), FLAGS.dry_run)
-    with trainloop.peers.watched():
-      job.run(FLAGS, PEAKS, strategy)
-  except (checks.ArgumentError, datasets.DataError) as error:
-    flag_rules.stop(error)
-  except trainloop.MissingPeerError as error:
-    flag_rules.stop(error)
-  except (trainloop.PeerError, trainloop.NonFiniteError, OSError) as error:
-    flag_rules.stop(error, code=1)
-  except KeyboardInterrupt:
-    again = "; the same command goes on" if FLAGS.workdir else ""
-    flag_rules.stop(f"interrupted{again}", code=130)
+  def work(strategy):
+    import job  # here, as it imports TensorFlow
+
+    job.run(FLAGS, PEAKS, strategy)
+
+  run_flags.run(work, FLAGS.dry_run)
 
 
 if __name__ == "__main__":

@@ -67,12 +67,12 @@ class Evaluation:
   @tf.function(autograph=False)
   def reset(self):
     """Starts the training metrics again from zero."""
-    self._strategy.run(self._step.model.reset_metrics)
+    self._strategy.run(self._step.objective.reset)
 
   def _pass(self, fetch, *where):
     step, run = self._step, self._strategy.run
     kept = run(step.read, args=(step.metric_state,))
-    run(step.model.reset_metrics)
+    run(step.objective.reset)
     totals = [self._block(fetch, block) for block in where]
     loss_sum, examples = (sum(column) for column in zip(*totals, strict=True))
     results = self._results(loss_sum / tf.cast(examples, tf.float64))
@@ -106,8 +106,8 @@ class Evaluation:
 
   def _results(self, loss):
     """The model's metrics now, with our mean loss for Keras' tracker."""
-    results = expand(self._step.model.get_metrics_result())
-    return {**results, "loss": loss}
+    results = expand(self._step.objective.results())
+    return {"loss": loss, **{k: results[k] for k in results if k != "loss"}}
 
 
 def expand(results):
@@ -116,7 +116,7 @@ def expand(results):
   A metric with one value a class becomes name_0, name_1, ...
 
   Args:
-    results: what `model.get_metrics_result` gives.
+    results: what `Compiled.results` gives.
 
   Returns:
     A dict, "loss" first where it is there.

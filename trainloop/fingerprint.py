@@ -71,4 +71,5 @@ def _training(parts):
     "early_stopping": stopping,
     "reduce_on_plateau": plateau,
     **parts.numerics.identity,
+    **parts.identity,
   }

@@ -31,7 +31,7 @@ class TrainLoop:
     model: a keras.Model, or a callable that makes one under the strategy.
     optimizer: a Keras optimizer, its string name, or a callable.
     loss: a Keras loss or its name, one or one an output; None for a model
-      with its own `compute_loss`.
+      with its own `compute_loss`, or with a `step`.
     schedule: a `kernels.Schedule` or a `Recipe`; None for the optimizer's own
       rate.
     metrics: Keras metrics or their names, as `Model.compile` takes them.
@@ -74,6 +74,9 @@ class TrainLoop:
     on_epoch: called after each epoch with {"epoch", "step", "loss", "val_loss"
       and the other metrics}; for both see `Actions`.
     callbacks: Keras callbacks that only read, a list; see `keras_callbacks`.
+    step: a function (model, x, y, training) of a batch, in graph, for losses
+      that are not loss(y, f(x)): gives each example's loss, a float tensor of
+      shape (examples,), or {"loss": that, name: likewise, to be averaged}.
     resident_mb, staging_mb: limits for data; see `staging.Memory`.
     verbose: how much is shown: 0 or False, 1 or True, 2; see `Progress`.
 
@@ -114,6 +117,7 @@ class TrainLoop:
     on_window=None,
     on_epoch=None,
     callbacks=None,
+    step=None,
     resident_mb=None,
     staging_mb=256.0,
     verbose=True,
@@ -139,7 +143,7 @@ class TrainLoop:
       make.strategy(strategy),
       model,
       optimizer,
-      (loss, metrics, loss_weights),
+      (loss, metrics, loss_weights, step),
       make.judging(early_stopping, reduce_on_plateau),
       seed,
       compile,

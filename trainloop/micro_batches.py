@@ -15,18 +15,18 @@ class MicroStep(Step):
   as a whole (BatchNormalization) they do with a micro-batch.
 
   Args:
-    model, optimizer, moving: see `Step`.
+    model, optimizer, moving, objective: see `Step`.
     count: micro-batches of a full batch, int >= 2. A partial batch is cut into
       at most as many.
   """
 
   weighs = True
 
-  def __init__(self, model, optimizer, moving, count):
-    super().__init__(model, optimizer, moving)
+  def __init__(self, model, optimizer, moving, objective, count):
+    super().__init__(model, optimizer, moving, objective)
     self._count = count
 
-  def count(self, batch, y_pred):
+  def count(self, batch, outputs):
     """Nothing: each micro-batch was counted; a refused update is put back."""
 
   def _backward(self, batch, global_count, scale):
@@ -34,10 +34,10 @@ class MicroStep(Step):
     missing = set()
 
     def add(part, sums, total):
-      found, loss, y_pred = super(MicroStep, self)._backward(
+      found, loss, outputs = super(MicroStep, self)._backward(
         part, global_count, scale
       )
-      self.update_metrics(part, y_pred)
+      self.update_metrics(part, outputs)
       missing.update(i for i, g in enumerate(found) if g is None)
       found = [0.0 if g is None else g for g in found]
       sums = [a + g for a, g in zip(sums, found, strict=True)]

@@ -18,13 +18,14 @@ class Moving:
   Args:
     strategy: the `tf.distribute.Strategy`.
     model: a built keras.Model.
+    objective: what does the forward pass; see `objective`.
     example: (x, y, sample_weight) of some data.
   """
 
-  def __init__(self, strategy, model, example):
+  def __init__(self, strategy, model, objective, example):
     self.variables = []
     if strategy.num_replicas_in_sync > 1:
-      self.variables = _moved(strategy, model, example)
+      self.variables = _moved(strategy, model, objective, example)
 
   def read(self):
     """This replica's values."""
@@ -53,14 +54,14 @@ class Moving:
       variable.value.assign(old + move)
 
 
-def _moved(strategy, model, example):
+def _moved(strategy, model, objective, example):
   """Floats that a pass assigns; traced, not run, so that nothing moves."""
-  inputs = structures.map_leaves(tf.convert_to_tensor, example)[0]
+  batch = structures.map_leaves(tf.convert_to_tensor, example)
   found = []
 
   def replica():
     with keras.StatelessScope() as scope:
-      model(inputs, training=True)
+      objective.outputs(batch, training=True)
     found[:] = [
       v
       for v in model.non_trainable_variables

@@ -3,7 +3,14 @@
 import tensorflow as tf
 
 from kernels import checks
-from trainloop import bias_correction, engine, make, preflight, staging
+from trainloop import (
+  bias_correction,
+  engine,
+  make,
+  objective,
+  preflight,
+  staging,
+)
 from trainloop.evaluation import Evaluation
 from trainloop.histograms import Histograms
 from trainloop.hyperparameters import Binding
@@ -26,7 +33,7 @@ class Parts:
   Args:
     strategy: the `tf.distribute.Strategy`.
     model, optimizer, seed, compile: see `TrainLoop`.
-    objective: (loss, metrics, loss_weights), as there.
+    wanted: (loss, metrics, loss_weights, step), as there.
     judging: (EarlyStopping or None, ReduceOnPlateau or None).
     bias_correction: see `Binding`.
     numerics: a `Numerics`.
@@ -48,7 +55,7 @@ class Parts:
     strategy,
     model,
     optimizer,
-    objective,
+    wanted,
     judging,
     seed,
     compile,
@@ -63,7 +70,8 @@ class Parts:
     self._compile, self._skips = compile, skips
     self.measures = compile == "measure"
     self._memory = memory or staging.Memory()
-    self.loss, metrics, loss_weights = objective
+    self.loss, metrics, loss_weights, self._custom = wanted
+    objective.check(self._custom, self.loss, metrics, loss_weights)
     self._windows, self._histograms = {}, None
     self.engine = self.state = self.evaluation = self.metric_names = None
     with strategy.scope():
@@ -109,9 +117,7 @@ class Parts:
     model, optimizer = self.model, self.binding.optimizer
     with self.strategy.scope():
       with self.numerics.scope():  # layers may make others when built
-        self._output, self.metric_names = preflight.build(
-          model, self.strategy, source, self.loss
-        )
+        self._build_objective(source)
       make.check_scope(self.strategy, model, optimizer)
       monitors = [one.monitor for one in self.judging if one is not None]
       preflight.check_monitors(monitors, self.metric_names)
@@ -124,11 +130,22 @@ class Parts:
         metrics = self._step.metric_variables
         self.per_replica = PerReplica(self.strategy, metrics)
 
+  def _build_objective(self, source):
+    """What is minimised and measured; builds the model by its first call."""
+    self._objective = objective.of(self.model, self._custom)
+    if self._custom is not None:
+      names = self._objective.build(self.strategy, source)
+      self._output, self.metric_names = None, names
+      return
+    self._output, self.metric_names = preflight.build(
+      self.model, self.strategy, source, self.loss
+    )
+
   def _make_step(self, source):
     numerics, replicas = self.numerics, self.strategy.num_replicas_in_sync
     numerics.check_parts(self.model, self.loss, replicas)
-    moving = Moving(self.strategy, self.model, source.example)
-    common = (self.model, self.binding.optimizer, moving)
+    moving = Moving(self.strategy, self.model, self._objective, source.example)
+    common = (self.model, self.binding.optimizer, moving, self._objective)
     if numerics.accumulate == 1:
       return Step(*common)
     return MicroStep(*common, numerics.accumulate)
@@ -160,7 +177,8 @@ class Parts:
     """Refuses data that does not fit the first; see `preflight`."""
     if source is not self._first:
       preflight.check_like(name, source, self._example)
-      preflight.check_targets(source, self.loss, self.model, self._output)
+      if self._custom is None:
+        preflight.check_targets(source, self.loss, self.model, self._output)
 
   def place(self, source):
     """Has a data source decide where its batches stand; see `Memory`."""
@@ -267,6 +285,14 @@ class Parts:
       judge.restore_best()
       return f"those after step {int(judge.kept.step.numpy()) + 1}"
     return "the moving averages" if optimizer.use_ema else ""
+
+  @property
+  def identity(self):
+    """What a run that goes on must have, too; JSON types, without defaults."""
+    if self._custom is None:
+      return {}
+    kind = type(self._custom)
+    return {"step": getattr(self._custom, "__qualname__", kind.__qualname__)}
 
   @property
   def traces(self):

@@ -1,7 +1,5 @@
 """One update, and one evaluation batch, as ONE replica sees it."""
 
-import inspect
-
 import tensorflow as tf
 
 from trainloop import norms, structures
@@ -14,6 +12,7 @@ class Step:
     model: a compiled and built keras.Model.
     optimizer: its Keras optimizer, for the loss scale that it undoes.
     moving: the model's `Moving` statistics.
+    objective: its loss and metrics, see `objective`.
 
   Attributes:
     weighs: whether a loss counts by its batch's share of the global one.
@@ -25,17 +24,17 @@ class Step:
 
   weighs = False
 
-  def __init__(self, model, optimizer, moving):
+  def __init__(self, model, optimizer, moving, objective):
     self.model, self.moving = model, moving
+    self.objective = objective
     self.folds = False
     self.variables = model.trainable_variables
     self._optimizer = optimizer
-    # A model may override compute_loss without the `training` argument.
-    signature = inspect.signature(model.compute_loss)
-    self._says_training = "training" in signature.parameters
     # What a forward pass may change: moving statistics, seeds, and metrics
     # that `compute_loss` updates. A refused update puts these back.
-    self.metric_variables = [v for m in model.metrics for v in m.variables]
+    self.metric_variables = [
+      v for metric in objective.metrics for v in metric.variables
+    ]
     self.metric_state = [v.value for v in self.metric_variables]
     self.touched = distinct(
       [*model.non_trainable_variables, *self.metric_variables]
@@ -51,10 +50,11 @@ class Step:
         None for 1.
 
     Returns:
-      (gradients, loss, norm, y_pred): gradients and loss summed over all
-      replicas, the norm of the unscaled gradients, float32 scalars.
+      (gradients, loss, norm, outputs): gradients and loss summed over all
+      replicas, the norm of the unscaled gradients, float32 scalars; and what
+      `count` counts.
     """
-    found, loss, y_pred = self._backward(batch, global_count, scale)
+    found, loss, outputs = self._backward(batch, global_count, scale)
     dense = [g for g in found if g is not None]
     context = tf.distribute.get_replica_context()
     *dense, loss = context.all_reduce("sum", [*dense, loss])
@@ -65,19 +65,19 @@ class Step:
       norm = norm / self._optimizer.loss_scale_factor
     rest = iter(dense)
     gradients = [None if g is None else next(rest) for g in found]
-    return gradients, loss, norm, y_pred
+    return gradients, loss, norm, outputs
 
   def _backward(self, batch, global_count, scale):
-    """(scaled gradients or Nones, loss, y_pred) of this replica alone."""
+    """(scaled gradients or Nones, loss, outputs) of this replica alone."""
     with tf.GradientTape() as tape:
-      y_pred, loss = self._forward(batch, global_count, training=True)
+      outputs, loss = self._forward(batch, global_count, training=True)
       scaled = self._optimizer.scale_loss(loss)
       if scale is not None:
         scaled = scaled * scale
     found = tape.gradient(scaled, self.variables)
     # Dense: an IndexedSlices' norm would count a repeated row wrongly.
     dense = [g if g is None else tf.convert_to_tensor(g) for g in found]
-    return dense, loss, y_pred
+    return dense, loss, outputs
 
   def evaluate(self, batch, global_count):
     """One evaluation batch: updates the metrics.
@@ -87,34 +87,29 @@ class Step:
     Returns:
       The loss of the global batch, float32 scalar.
     """
-    y_pred, loss = self._forward(batch, global_count, training=False)
-    self.update_metrics(batch, y_pred)
+    outputs, loss = self._forward(batch, global_count, training=False)
+    self.update_metrics(batch, outputs)
     return tf.distribute.get_replica_context().all_reduce("sum", loss)
 
-  def count(self, batch, y_pred):
+  def count(self, batch, outputs):
     """Counts a finished update in the metrics; see `gradients`."""
-    self.update_metrics(batch, y_pred)
+    self.update_metrics(batch, outputs)
 
-  def update_metrics(self, batch, y_pred):
+  def update_metrics(self, batch, outputs):
     """Counts this replica's outputs in the model's metrics."""
-    x, y, sample_weight = batch
-    self.model.compute_metrics(x, y, y_pred, sample_weight)
+    self.objective.count(batch, outputs)
 
   def _forward(self, batch, global_count, training):
-    x, y, sample_weight = batch
-    extra = {"training": training} if self._says_training else {}
-    y_pred = self.model(x, training=training)
-    loss = self.model.compute_loss(
-      x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, **extra
-    )
+    outputs = self.objective.outputs(batch, training)
+    loss = self.objective.loss(batch, outputs, training)
     loss = tf.cast(loss, tf.float32)
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     if replicas > 1 or self.weighs:
-      # Keras' loss is this replica's mean over the number of replicas; weigh
+      # The loss is this replica's mean over the number of replicas; weigh
       # it by the replica's share, so that every example counts the same.
       share = examples_in(batch) * replicas / global_count
       loss = tf.math.multiply_no_nan(loss, tf.cast(share, tf.float32))
-    return y_pred, loss
+    return outputs, loss
 
   def read(self, variables):
     """This replica's values of some tf.Variables."""

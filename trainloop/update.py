@@ -80,7 +80,7 @@ class Update:
     moving = step.moving
     statistics = run(moving.read) if moving.variables else None
     scale = None if self._scale is None else self._scale.value.read_value()
-    gradients, loss, norm, y_pred = run(
+    gradients, loss, norm, outputs = run(
       step.gradients, args=(batch, count, scale)
     )
     if self._see is not None:
@@ -92,7 +92,7 @@ class Update:
 
     def apply():
       self._apply(gradients, learning_rate, momentum)
-      run(step.count, args=(batch, y_pred))
+      run(step.count, args=(batch, outputs))
 
     guard(finite, apply, moved, before)
     halts = self._halts(finite, loss)
@@ -129,7 +129,7 @@ class Update:
 
   def reset_metrics(self):
     """Starts the metrics again from zero."""
-    self._strategy.run(self._step.model.reset_metrics)
+    self._strategy.run(self._step.objective.reset)
 
   def _branch(self, finite, apply, moved, before):
     """The graph's guard: a branch costs less than a select a variable."""

@@ -16,7 +16,7 @@ NOT_HERE = (
   ["bash", "scripts/test.sh"],
   ["python", "scripts/launch_workers.py"],
   ["python", "scripts/sweep.py"],
-  ["trainloop/.venv/bin/tensorboard"],
+  ["trainloop/.venv/bin/python"],  # test_three_commands.py
   ["git", "clone"],
 )
 # Runs each command in a forked process, so that TensorFlow is imported once.
@@ -31,6 +31,7 @@ for command in json.loads(sys.argv[1]):
   script, *rest = command
   def child():
     sys.argv = [script, *rest]
+    sys.path.insert(0, os.path.dirname(script))
     runpy.run_path(script, run_name="__main__")
   codes[" ".join(command)] = chaos_runs.wait(chaos_runs.fork(child, "log.txt"))
 print(json.dumps(codes))

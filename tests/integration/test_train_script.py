@@ -18,7 +18,9 @@ FAST = ("--epochs=3", "--batch_size=64", "--hidden=16")
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
   folder = tmp_path_factory.mktemp("first")
-  done = scripts_run.train("--workdir=runs/first", cwd=folder)
+  # --export says nothing of the run: a command that goes on may leave it out.
+  flags = ("--workdir=runs/first", "--export=both")
+  done = scripts_run.train(*flags, cwd=folder)
   assert done.returncode == 0, done.stderr[-2000:]
   return folder, done
 
@@ -48,6 +50,7 @@ def test_the_main_job_learns_digits(first):
   for weight in model.get_weights():
     digest.update(weight.tobytes())
   assert digest.hexdigest() == result["weights_sha256"]
+  assert (workdir / "saved_model" / "saved_model.pb").is_file()
   # Piped: a line an epoch plus start and end.
   assert 20 <= len(done.stdout.splitlines()) <= 20 + 18
 

@@ -54,6 +54,30 @@ def test_two_replicas_train_as_one_device(strategy, optimizer):
   assert "_all_reduce_sum_gradients" not in vars(loop.optimizer)
 
 
+def test_a_step_of_ones_own_counts_every_example_alike(strategy):
+  def step(model, x, y, training):
+    found = model(x, training=training)
+    loss = keras.losses.sparse_categorical_crossentropy(y, found)
+    return {"loss": loss, "square": tf.square(loss)}
+
+  data, found = small.data(100, 8, drop_remainder=False), []
+  for where in (strategy, None):
+    loop = small.loop(
+      small.model,
+      OPTIMIZERS["sgd"],
+      strategy=where,
+      loss=None,
+      metrics=None,
+      step=step,
+    )
+    found.append(loop.fit(data, 2, validation=small.data(33, 16)))
+  for name in ("loss", "grad_norm"):
+    ours, wanted = (one.rows[name] for one in found)
+    np.testing.assert_allclose(ours, wanted, rtol=1e-4)
+  for name, values in found[1].epochs.items():
+    np.testing.assert_allclose(found[0].epochs[name], values, rtol=1e-5)
+
+
 def test_objects_made_outside_are_refused(strategy):
   with pytest.raises(ValueError, match="`model` must be made under the scope"):
     small.loop(small.model(), OPTIMIZERS["sgd"], strategy=strategy).fit(

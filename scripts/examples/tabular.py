@@ -1,0 +1,98 @@
+"""A table with a label in its last column: a CSV of your own, or ionosphere.
+
+  python scripts/examples/tabular.py --data_path=ionosphere.csv \\
+      --workdir=runs/table
+
+Words or whole numbers as labels make it a classification. Early stopping is on:
+training ends when the validation loss was not better ten times in a row, with
+the best weights. The model normalises its inputs itself, so that the model file
+takes rows as they stand in the CSV.
+"""
+
+import os
+
+import parent  # noqa: F401
+
+# isort: split
+from absl import app, flags
+
+import flag_rules
+import run_flags
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+  """Defines all flags of the script."""
+  flags.DEFINE_string("data_path", None, "the CSV file; unset: refused")
+  flag_rules.integer("batch_size", 16, "size of the global batch [examples]", 1)
+  flag_rules.integer("hidden", 64, "size of two hidden layers [units]", 1)
+  flag_rules.number(
+    "dropout", 0.2, "share of units left out [fraction]", high=0.9
+  )
+  run_flags.define(
+    epochs=60, schedule="warmup_cosine", early_stopping=10, monitor="val_loss"
+  )
+
+
+def work(strategy):
+  """Trains on the table."""
+  import keras
+
+  import datasets
+  import trainloop
+
+  data = datasets.load("csv", FLAGS.data_path, 0.25, 0, 0, "auto")
+  train = trainloop.ArrayData(
+    data.x_train, data.y_train, batch_size=FLAGS.batch_size, seed=FLAGS.seed
+  )
+  valid = trainloop.ArrayData(data.x_val, data.y_val, batch_size=1000)
+  classes = data.task == "classification"
+
+  def make_model():
+    scale = keras.layers.Normalization()
+    scale.adapt(data.x_train)
+    last = "linear"
+    if classes:
+      last = "sigmoid" if data.outputs == 1 else "softmax"
+    hidden = [
+      layer
+      for _ in range(2)
+      for layer in (
+        keras.layers.Dense(FLAGS.hidden, activation="relu"),
+        keras.layers.Dropout(FLAGS.dropout),
+      )
+    ]
+    inside = keras.layers.Input(data.x_train.shape[1:])
+    outside = keras.layers.Dense(data.outputs, activation=last)
+    return keras.Sequential([inside, scale, *hidden, outside])
+
+  loop = trainloop.TrainLoop(
+    make_model,
+    lambda: keras.optimizers.AdamW(weight_decay=1e-3),
+    data.loss,
+    metrics=["accuracy" if classes else "mae"],
+    strategy=strategy,
+    schedule=run_flags.schedule(train.steps_per_epoch, peak_lr=3e-3),
+    **run_flags.options(),
+  )
+  history = run_flags.fit(loop, train, valid)
+  print(f"{history.stop_reason}; the best was {loop.best}")
+  print(f"validation: {loop.evaluate(valid)}")
+  if FLAGS.workdir:
+    path = os.path.join(FLAGS.workdir, "model.keras")
+    loop.model.save(path)
+    print(f"wrote {path}: takes rows of {data.x_train.shape[1]} numbers")
+
+
+def main(argv):
+  del argv
+  if not FLAGS.data_path:
+    flag_rules.stop("--data_path must be a CSV file; got None")
+  run_flags.check()
+  run_flags.run(work)
+
+
+if __name__ == "__main__":
+  define_flags()
+  app.run(main, flags_parser=flag_rules.parse)

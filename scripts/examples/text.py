@@ -1,0 +1,101 @@
+"""Film reviews, good or bad: IMDB, with an embedding of its words.
+
+  python scripts/examples/text.py --data_path=imdb.npz --workdir=runs/text
+
+Reviews are rows of word numbers, 0 where there is none. SGDR: the learning rate
+falls as a cosine, starts again, and each cycle is twice as long as the one
+before. Without --data_path Keras fetches the data.
+"""
+
+import os
+
+import parent  # noqa: F401
+
+# isort: split
+from absl import app, flags
+
+import flag_rules
+import run_flags
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+  """Defines all flags of the script."""
+  flags.DEFINE_string(
+    "data_path",
+    None,
+    ".npz with x_train, y_train, x_test, y_test; unset: Keras fetches it",
+  )
+  flag_rules.integer(
+    "batch_size", 100, "size of the global batch [examples]", 1
+  )
+  flag_rules.integer("num_words", 10000, "size of the vocabulary [words]", 4)
+  flag_rules.integer("max_length", 200, "length of a review [words]", 1)
+  flag_rules.integer(
+    "embedding_dim", 32, "size of a word's vector [numbers]", 1
+  )
+  run_flags.define(
+    epochs=3, schedule="cosine_restarts", cycle_len="1ep", cycle_mult=2
+  )
+
+
+def work(strategy):
+  """Trains on the reviews."""
+  import keras
+
+  import datasets
+  import trainloop
+
+  data = datasets.load(
+    "imdb",
+    FLAGS.data_path,
+    0.2,
+    FLAGS.num_words,
+    FLAGS.max_length,
+    "classification",
+  )
+  train = trainloop.ArrayData(
+    data.x_train, data.y_train, batch_size=FLAGS.batch_size, seed=FLAGS.seed
+  )
+  valid = trainloop.ArrayData(data.x_val, data.y_val, batch_size=1000)
+
+  def make_model():
+    layers = keras.layers
+    words = layers.Input(data.x_train.shape[1:], dtype="int32")
+    # mask_zero: the mean is that of the words, not of the padding.
+    found = layers.Embedding(
+      FLAGS.num_words, FLAGS.embedding_dim, mask_zero=True
+    )(words)
+    found = layers.GlobalAveragePooling1D()(found)
+    found = layers.Dropout(0.3)(found)
+    found = layers.Dense(16, activation="relu")(found)
+    return keras.Model(words, layers.Dense(1, activation="sigmoid")(found))
+
+  loop = trainloop.TrainLoop(
+    make_model,
+    keras.optimizers.Adam,
+    "binary_crossentropy",
+    metrics=["accuracy"],
+    strategy=strategy,
+    schedule=run_flags.schedule(train.steps_per_epoch, peak_lr=5e-3),
+    **run_flags.options(),
+  )
+  history = run_flags.fit(loop, train, valid)
+  print(f"test reviews: {loop.evaluate(valid)}")
+  if FLAGS.workdir:
+    picture = os.path.join(FLAGS.workdir, "learning_rate.png")
+    history.plot("learning_rate", picture)
+    loop.model.save(os.path.join(FLAGS.workdir, "model.keras"))
+    print(f"wrote {picture} and model.keras")
+
+
+def main(argv):
+  del argv
+  run_flags.check()
+  run_flags.run(work)
+
+
+if __name__ == "__main__":
+  define_flags()
+  app.run(main, flags_parser=flag_rules.parse)

@@ -1,0 +1,104 @@
+"""Draws a run into a PNG: what was planned and used, and what came of it.
+
+  python scripts/plot_run.py --workdir=runs/first --output=run.png
+
+Learning rate and momentum over the plan, the loss of each update and of each
+epoch, and every metric of training and validation. Reads the run's event files,
+also while it goes on.
+"""
+
+import os
+
+from absl import app, flags
+
+import flag_rules
+import quiet
+
+FLAGS = flags.FLAGS
+_PLANNED = ("hyperparameters/learning_rate", "hyperparameters/momentum")
+# Others, the plan and each update's loss, are grey.
+_COLORS = {"used": "C0", "train": "C0", "validation": "C1"}
+_LEFT_OUT = ("loss", "epoch_loss", "grad_norm", "skipped")
+
+
+def define_flags():
+  """Defines all flags of the script."""
+  flags.DEFINE_string(
+    "workdir", None, "folder of the run to draw; unset: refused"
+  )
+  flags.DEFINE_string("output", "run.png", "PNG file to write")
+  axes = ("linear", "log")
+  flags.DEFINE_enum("axis", "linear", axes, "of learning rate and loss")
+  flag_rules.show_in_help()
+
+
+def main(argv):
+  del argv
+  if not FLAGS.workdir or not os.path.isdir(FLAGS.workdir):
+    flag_rules.stop(f"--workdir={FLAGS.workdir} is not the folder of a run")
+  with quiet.startup():
+    from trainloop import event_reader
+
+    found = event_reader.scalars(FLAGS.workdir)
+  if "loss" not in found.get("train", {}):
+    flag_rules.stop(f"--workdir={FLAGS.workdir} holds no rows of a run yet")
+  try:
+    draw(panels(found), FLAGS.output, FLAGS.axis)
+  except ModuleNotFoundError as error:
+    extra = "pip install 'trainloop-tf[examples]'"
+    flag_rules.stop(f"--output needs {error.name}: {extra}")
+  except OSError as error:
+    flag_rules.stop(error, code=1)
+  print(f"wrote {FLAGS.output}")
+
+
+def panels(found):
+  """{name of the y axis: {line: (steps, values)}} of a run.
+
+  Args:
+    found: what `event_reader.scalars` gives.
+  """
+  train, valid = found["train"], found.get("validation", {})
+  drawn = {}
+  for tag in _PLANNED:
+    lines = {run: tags[tag] for run, tags in sorted(found.items())
+             if run.startswith("plan") and tag in tags}  # fmt: skip
+    lines |= {"used": train[tag]} if tag in train else {}
+    drawn[tag.partition("/")[2].replace("_", " ")] = lines
+  drawn["loss"] = {
+    "an update": train["loss"],
+    "train": train.get("epoch_loss"),
+    "validation": valid.get("loss"),
+  }
+  names = [t for t in {**train, **valid} if "/" not in t]
+  for name in [name for name in names if name not in _LEFT_OUT]:
+    drawn[name] = {"train": train.get(name), "validation": valid.get(name)}
+  drawn = {
+    name: {line: points for line, points in lines.items() if points}
+    for name, lines in drawn.items()
+  }
+  return {name: lines for name, lines in drawn.items() if lines}
+
+
+def draw(drawn, path, axis):
+  """Draws panels over each other into a PNG; see `panels`."""
+  from trainloop import figures
+
+  figure, axes = figures.blank(list(drawn), "step")
+  for each, (name, lines) in zip(axes, drawn.items(), strict=True):
+    for line, (steps, values) in lines.items():
+      look = {
+        "color": _COLORS.get(line, "0.6"),
+        "linewidth": 3.0 if line.startswith("plan") else 1.2,
+        "marker": "." if len(steps) < 60 else "",
+      }
+      each.plot(steps, values, label=line, **look)
+    each.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    if name in ("learning rate", "loss"):
+      each.set_yscale(axis)
+  figure.savefig(path, dpi=120, format="png")
+
+
+if __name__ == "__main__":
+  define_flags()
+  app.run(main, flags_parser=flag_rules.parse)

@@ -1,0 +1,153 @@
+"""scripts/examples/: each runs; their --help needs no TensorFlow."""
+
+import ast
+import csv
+import pathlib
+import re
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import scripts_run
+from trainloop import event_reader
+
+FOLDER = scripts_run.ROOT / "scripts" / "examples"
+NAMES = ("custom_step", "images", "tabular", "text", "tfrecord")
+
+
+def small_data(folder):
+  """Small files of the kinds that the examples read."""
+  rng = np.random.default_rng(0)
+  y = rng.integers(0, 3, 120)
+  x = np.zeros((120, 28, 28), np.uint8)
+  x[np.arange(120), 4 + 8 * y] = 255  # a bright line, whose height is the class
+  np.savez(folder / "images.npz", x_train=x[:90], y_train=y[:90],
+           x_test=x[90:], y_test=y[90:])  # fmt: skip
+  y = rng.integers(0, 2, 120)
+  words = rng.integers(5, 40, (120, 12)) + 40 * y[:, None]
+  np.savez(folder / "words.npz", x_train=words[:90], y_train=y[:90],
+           x_test=words[90:], y_test=y[90:])  # fmt: skip
+  with open(folder / "table.csv", "w", encoding="utf-8", newline="") as file:
+    rows = rng.normal(size=(120, 3))
+    csv.writer(file).writerows(
+      [*row, "up" if row[0] > 0 else "down"] for row in rows.round(3)
+    )
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+  """{name: output} of all examples, with their workdirs in a folder."""
+  folder = tmp_path_factory.mktemp("examples")
+  small_data(folder)
+  records = "--data_path=digits.tfrecord"
+  calls = (
+    ["custom_step", "--epochs=2", "--workdir=vae"],
+    ["images", "--data_path=images.npz", "--batch_size=10", "--epochs=4",
+     "--filters=4", "--workdir=images"],
+    ["tabular", "--data_path=table.csv", "--epochs=15", "--workdir=table"],
+    ["text", "--data_path=words.npz", "--batch_size=10", "--num_words=100",
+     "--max_length=12", "--workdir=text"],
+    ["tfrecord", records, "--write"],
+    ["tfrecord", records, "--epochs=2", "--workdir=records"],
+  )  # fmt: skip
+  arguments = [part for call in calls for part in (",", *call)][1:]
+  script = pathlib.Path(__file__).with_name("examples_run.py")
+  ended = subprocess.run(
+    [sys.executable, str(script), str(folder), *arguments],
+    cwd=folder,
+    capture_output=True,
+    text=True,
+    timeout=400,
+    check=False,
+  )
+  found = {name: (folder / f"{name}.out").read_text() for name in NAMES}
+  assert ended.returncode == 0, (ended.stderr[-1000:], found)
+  return folder, found
+
+
+@pytest.mark.parametrize(
+  ("name", "least"),
+  [("images", 0.9), ("tabular", 0.8), ("text", 0.9), ("tfrecord", 0.8)],
+)
+def test_each_learns(name, least, done):
+  accuracy = re.findall(r"'accuracy': ([\d.]+)", done[1][name])[-1]
+  assert float(accuracy) >= least
+
+
+def test_the_autoencoder_leaves_a_decoder(done):
+  folder, found = done
+  assert "'divergence': " in found["custom_step"]
+  train = event_reader.scalars(folder / "vae")["train"]
+  assert len(train["error"][0]) == len(train["divergence"][0]) == 2
+  decoder = keras.models.load_model(folder / "vae" / "decoder.keras")
+  assert decoder.predict(np.zeros((3, 2)), verbose=0).shape == (3, 64)
+
+
+def test_each_writes_its_run(done):
+  for name in ("vae", "images", "table", "text", "records"):
+    found = event_reader.scalars(done[0] / name)
+    assert found["train"]["loss"][1].size, name
+  model = keras.models.load_model(done[0] / "table" / "model.keras")
+  up, down = model.predict(np.array([[2.0, 0, 0], [-2.0, 0, 0]]), verbose=0)
+  assert up > 0.5 > down  # words in alphabetical order: down is 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_needs_no_tensorflow_and_the_example_is_short(name, tmp_path):
+  path = FOLDER / f"{name}.py"
+  ended = subprocess.run(
+    [sys.executable, "-X", "importtime", str(path), "--help"],
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+    timeout=60,
+    check=False,
+  )
+  assert ended.returncode == 0
+  assert " tensorflow" not in ended.stderr
+  for flag in ("peak_lr", "workdir", "early_stopping", "mixed_precision"):
+    assert f"--{flag}:" in ended.stdout or f"--[no]{flag}:" in ended.stdout
+  text = path.read_text()
+  assert len(text.splitlines()) <= 160
+  assert "python scripts/examples/" in ast.get_docstring(ast.parse(text))
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path):
+  ended = subprocess.run(
+    [sys.executable, str(FOLDER / "tfrecord.py"), "--data_path=none.tfrecord"],
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+    timeout=60,
+    check=False,
+  )
+  assert ended.returncode == 2
+  (line,) = ended.stderr.splitlines()
+  assert line == "error: --data_path=none.tfrecord names no file"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+  ("name", "file", "least"),
+  [
+    ("images", "mnist.npz", 0.985),
+    ("text", "imdb.npz", 0.85),
+    ("tabular", "ionosphere.csv", 0.85),
+  ],
+)
+def test_real_data_with_the_defaults(name, file, least, tmp_path, data_file):
+  ended = subprocess.run(
+    [sys.executable, str(FOLDER / f"{name}.py"), "--workdir=run",
+     f"--data_path={data_file(file)}"],
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+    timeout=400,
+    check=False,
+  )  # fmt: skip
+  assert ended.returncode == 0, ended.stderr[-2000:]
+  accuracy = re.findall(r"'accuracy': ([\d.]+)", ended.stdout)[-1]
+  assert float(accuracy) >= least

@@ -1,0 +1,47 @@
+"""Reads back the scalars of a run's event files, without TensorBoard."""
+
+import glob
+import os
+
+import numpy as np
+import tensorflow as tf
+from tensorboard.compat.proto import event_pb2
+
+_BLOCK = 4096  # records at a time
+
+
+def scalars(workdir):
+  """All scalars of a run.
+
+  Args:
+    workdir: the run's folder; also while it is being written.
+
+  Returns:
+    {run: {tag: (steps, values)}}: int64 and float32 arrays in the order in
+    which they were written; {} if there are no event files.
+  """
+  found = {}
+  for path in sorted(glob.glob(os.path.join(workdir, "*", "events.out.*"))):
+    run = os.path.basename(os.path.dirname(path))
+    tags = found.setdefault(run, {})
+    for event in _events(path):
+      for value in event.summary.value:
+        if value.HasField("simple_value"):
+          points = tags.setdefault(value.tag, ([], []))
+          points[0].append(event.step)
+          points[1].append(value.simple_value)
+  return {
+    run: {
+      tag: (np.array(steps, np.int64), np.array(values, np.float32))
+      for tag, (steps, values) in tags.items()
+    }
+    for run, tags in found.items()
+  }
+
+
+def _events(path):
+  """The events of a file, up to a record that is not whole yet."""
+  dataset = tf.data.TFRecordDataset(path).ignore_errors(log_warning=False)
+  for block in dataset.batch(_BLOCK).as_numpy_iterator():
+    for record in block:
+      yield event_pb2.Event.FromString(record)

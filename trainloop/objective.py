@@ -1,0 +1,176 @@
+"""What is minimised and measured, as ONE replica sees it."""
+
+import inspect
+
+import keras
+import tensorflow as tf
+
+from kernels import checks
+from trainloop import structures
+
+
+class Compiled:
+  """Loss and metrics of y and f(x), as `Model.compile` took them.
+
+  Args:
+    model: a compiled keras.Model.
+  """
+
+  def __init__(self, model):
+    self._model = model
+    # A model may override compute_loss without the `training` argument.
+    signature = inspect.signature(model.compute_loss)
+    self._says_training = "training" in signature.parameters
+
+  @property
+  def metrics(self):
+    """The Keras metrics, whose variables `reset` sets to zero."""
+    return self._model.metrics
+
+  def outputs(self, batch, training):
+    """What `loss` and `count` need of a forward pass over (x, y, weight)."""
+    return self._model(batch[0], training=training)
+
+  def loss(self, batch, outputs, training):
+    """This replica's mean over the number of replicas, a scalar."""
+    x, y, sample_weight = batch
+    extra = {"training": training} if self._says_training else {}
+    return self._model.compute_loss(
+      x=x, y=y, y_pred=outputs, sample_weight=sample_weight, **extra
+    )
+
+  def count(self, batch, outputs):
+    """Counts outputs in the metrics."""
+    x, y, sample_weight = batch
+    self._model.compute_metrics(x, y, outputs, sample_weight)
+
+  def reset(self):
+    """Starts the metrics again from zero."""
+    self._model.reset_metrics()
+
+  def results(self):
+    """{name: value} of the metrics now."""
+    return self._model.get_metrics_result()
+
+
+class PerExample:
+  """A user's `step`: each example's loss, and more to average over examples.
+
+  loss = sum(weight * step(model, x, y, training)["loss"]) / examples, plus the
+  model's own `losses` (regularisers); the other values are plain means.
+
+  Args:
+    model: a keras.Model.
+    step: see `TrainLoop`.
+  """
+
+  def __init__(self, model, step):
+    self._model, self._step = model, step
+    self.metrics = []
+
+  def build(self, strategy, source):
+    """Calls the step on a small batch and makes a metric a value.
+
+    Args:
+      strategy: the model's strategy; called in its scope.
+      source: the first data source that comes.
+
+    Returns:
+      Names of the metrics, "loss" first.
+
+    Raises:
+      ValueError: if it gives something else than it must, or nothing that the
+        model's weights could be trained on.
+    """
+    batch = structures.map_leaves(tf.convert_to_tensor, source.example)
+    named = []
+
+    def try_it():
+      with tf.GradientTape() as tape:
+        outputs = self.outputs(batch, training=False)
+        loss = self.loss(batch, outputs, training=False)
+      weights = self._model.trainable_variables
+      slopes = tape.gradient(loss, [v.value for v in weights])
+      if all(slope is None for slope in slopes):
+        checks.fail("step", loss, "a loss that the model's weights change")
+      named[:] = [name for name in outputs if name != "loss"]
+
+    strategy.run(try_it)
+    self.metrics = [keras.metrics.Mean(name=name) for name in named]
+    return ["loss", *named]
+
+  def outputs(self, batch, training):
+    """{name: a value an example}; see `Compiled.outputs`."""
+    x, y, _ = batch
+    found = self._step(self._model, x, y, training)
+    found = found if isinstance(found, dict) else {"loss": found}
+    _check(found, tf.shape(structures.leaves(x)[0])[0])
+    return {name: tf.cast(v, tf.float32) for name, v in found.items()}
+
+  def loss(self, batch, outputs, training):
+    """See `Compiled.loss`; in the order of operations that Keras has."""
+    del training
+    losses, weight = outputs["loss"], batch[2]
+    if weight is not None:
+      losses = losses * tf.cast(tf.reshape(weight, [-1]), tf.float32)
+    examples = tf.cast(tf.shape(losses)[0], tf.float32)
+    terms = [tf.math.divide_no_nan(tf.reduce_sum(losses), examples)]
+    terms += [tf.reduce_sum(one) for one in self._model.losses]
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if replicas > 1:
+      terms = [one * (1.0 / replicas) for one in terms]
+    return terms[0] if len(terms) == 1 else tf.reduce_sum(tf.stack(terms))
+
+  def count(self, batch, outputs):
+    """See `Compiled.count`."""
+    del batch
+    for metric in self.metrics:
+      metric.update_state(outputs[metric.name])
+
+  def reset(self):
+    """See `Compiled.reset`."""
+    for metric in self.metrics:
+      metric.reset_state()
+
+  def results(self):
+    """See `Compiled.results`."""
+    return {metric.name: metric.result() for metric in self.metrics}
+
+
+def of(model, step):
+  """The objective of a model: its compiled one, or a user's `step`."""
+  return Compiled(model) if step is None else PerExample(model, step)
+
+
+def check(step, loss, metrics, loss_weights):
+  """Refuses what would not be looked at beside a `step`.
+
+  Raises:
+    ValueError: in one line.
+  """
+  if step is None:
+    return
+  if not callable(step):
+    checks.fail("step", step, "a function of (model, x, y, training), or None")
+  beside = {"loss": loss, "metrics": metrics, "loss_weights": loss_weights}
+  for name, value in beside.items():
+    if value is not None:
+      checks.fail(name, value, "None with a `step`, which gives what counts")
+
+
+def _check(found, examples):
+  """Refuses what a step must not give."""
+  if "loss" not in found:
+    rule = "a tensor, or a dict with the key 'loss'"
+    checks.fail("step", sorted(map(str, found)), rule)
+  for name, value in found.items():
+    if not isinstance(name, str) or not tf.is_tensor(value):
+      checks.fail("step", {name: value}, "one that gives {name: tensor}")
+    if not value.dtype.is_floating:
+      checks.fail(f"step()[{name!r}]", value.dtype.name, "of a float dtype")
+    known = tf.get_static_value(examples)
+    short = value.shape[:1].as_list() not in ([known], [None])
+    if value.shape.rank != 1 or (known is not None and short):
+      size = "examples" if known is None else known
+      rule = f"of shape ({size},), a value an example"
+      checks.fail(f"step()[{name!r}]", tuple(value.shape), rule)
