@@ -15,8 +15,6 @@ import quiet
 import run_flags
 import trainloop
 
-# Flags that say nothing about what is trained.
-
 
 def run(flags, peaks, strategy):
   """Loads, trains, evaluates, and writes the result.
@@ -167,7 +165,8 @@ def _result_path(workdir):
 def _write(flags, loop, result):
   """The model and result.json, each complete or not there at all."""
   workdir = flags.workdir
-  written = export.write(workdir, loop.model, flags.export)
+  with quiet.startup():  # SavedModel's writer tells of its every step
+    written = export.write(workdir, loop.model, flags.export)
   part = os.path.join(workdir, ".result.json.part")
   with open(part, "w", encoding="utf-8") as file:
     json.dump(result, file, indent=2)
