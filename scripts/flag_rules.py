@@ -156,10 +156,14 @@ def show_in_help():
 def values(left_out=()):
   """{"flags/name": value} of the script's flags that have one, without some;
   they must be those of `show_in_help`."""
-  return {
+  found = {
     f"flags/{flag.name}": flag.value
     for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])
     if flag.name not in left_out and flag.value not in (None, "")
+  }
+  return {
+    name: ",".join(value) if isinstance(value, list) else value
+    for name, value in found.items()
   }
 
 
