@@ -15,7 +15,9 @@ SCRIPTS = sorted(
   str(path.relative_to(FOLDER))
   for path in FOLDER.rglob("*.py")
   if re.search(
-    r"app\.run\(.*__main__|__main__.*app\.run\(", path.read_text(), re.DOTALL
+    r"^if __name__ == .__main__.:.*app\.run\(",
+    path.read_text(),
+    re.DOTALL | re.MULTILINE,
   )
 )
 # Runs a script's --help in this process, then asks absl what it knows.
