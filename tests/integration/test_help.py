@@ -1,7 +1,6 @@
 """Every flag of every script: documented, without TensorFlow."""
 
 import json
-import re
 import subprocess
 import sys
 
@@ -14,11 +13,8 @@ FOLDER = scripts_run.ROOT / "scripts"
 SCRIPTS = sorted(
   str(path.relative_to(FOLDER))
   for path in FOLDER.rglob("*.py")
-  if re.search(
-    r"^if __name__ == .__main__.:.*app\.run\(",
-    path.read_text(),
-    re.DOTALL | re.MULTILINE,
-  )
+  if "app.run(" in path.read_text()
+  and '\nif __name__ == "__main__":\n' in path.read_text()
 )
 # Runs a script's --help in this process, then asks absl what it knows.
 DRIVER = """

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import kernels
 import small
+import test_histograms
 
 OPTIMIZERS = {
   "sgd": lambda: keras.optimizers.SGD(nesterov=True),
@@ -153,3 +154,25 @@ def test_float16_on_two_replicas(strategy):
   for variable in loop.model.trainable_variables:
     one, two = (v.numpy() for v in variable.value.values)
     assert one.tobytes() == two.tobytes()
+
+
+def test_histograms_of_two_replicas_are_those_of_one_device(strategy, tmp_path):
+  found = []
+  for name, several in (("two", strategy), ("one", None)):
+    loop = small.loop(
+      small.model,
+      lambda: keras.optimizers.SGD(0.1),
+      strategy=several,
+      schedule=kernels.Constant(0.1),
+      workdir=tmp_path / name,
+      compile="graph",
+      histograms_every="1ep",
+    )
+    loop.fit(small.data(), 1)
+    found.append(test_histograms.read(tmp_path / name / "train"))
+  assert len(found[0]) == 8
+  # The same order, but Keras counts layers in their names.
+  for two, one in zip(*(tables.values() for tables in found), strict=True):
+    assert list(two) == list(one) == [11]
+    assert two[11][:, 2].sum() == one[11][:, 2].sum() > 0
+    np.testing.assert_allclose(two[11][:, :2], one[11][:, :2], atol=1e-6)

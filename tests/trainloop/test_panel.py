@@ -276,6 +276,17 @@ def test_a_stop_and_the_way_on_leave_nothing_double(tmp_path):
   assert {"events/best", "events/plateau", "events/restart"} <= set(told)
 
 
+def test_a_run_that_an_update_ends_has_failed(tmp_path):
+  x, y = small.arrays()
+  x[50] = 3e38  # overflows in the first layer
+  data = trainloop.ArrayData(x, y, batch_size=8, shuffle=False)
+  with pytest.raises(trainloop.NonFiniteError):
+    make(tmp_path).fit(data, 1)
+  assert session(tmp_path, "fit_1")[1] == summaries.STATUS["failure"]
+  ((step, told),) = texts(tmp_path)["events/stop"]
+  assert (step, told) == (6, "not finite after 6 steps; it can go on")
+
+
 def test_a_replan_has_a_session_of_its_own(tmp_path):
   make(tmp_path).fit(small.data(), 1)
   make(tmp_path, existing="replan").fit(small.data(), 2)
