@@ -20,14 +20,15 @@ def train(*flags, cwd, timeout=240, options=()):
   )
 
 
-def start(*flags, cwd):
-  """Starts train.py in a process group of its own."""
+def start(*flags, cwd, stdout=subprocess.DEVNULL):
+  """Starts train.py, without its output or with a pipe of it."""
   return subprocess.Popen(
     [sys.executable, str(ROOT / "scripts" / "train.py"), *flags],
     cwd=cwd,
-    stdout=subprocess.DEVNULL,
+    stdout=stdout,
     stderr=subprocess.DEVNULL,
     env=dict(os.environ),
+    text=True,
   )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import time
 
 import pytest
@@ -41,13 +42,14 @@ def result(folder, name):
 def test_it_saves_where_it_is_and_goes_on(tmp_path, number, code):
   # The only checkpoints on the way: the first, and the signal's.
   flags = ("--checkpoint_every=119ep",)
-  process = scripts_run.start(*FLAGS, *flags, "--workdir=a", cwd=tmp_path)
-  events = tmp_path / "a" / "train"
-  while not events.exists():
-    assert process.poll() is None
-    time.sleep(0.02)
-  process.send_signal(number)
-  assert process.wait(timeout=20) == code
+  with scripts_run.start(
+    *FLAGS, *flags, "--workdir=a", cwd=tmp_path, stdout=subprocess.PIPE
+  ) as process:
+    for line in process.stdout:
+      if line.startswith("epoch "):
+        break
+    process.send_signal(number)
+    assert process.wait(timeout=20) == code
   assert not list(tmp_path.rglob("part*"))
   again = scripts_run.train(*FLAGS, *flags, "--workdir=a", cwd=tmp_path)
   assert again.returncode == 0, again.stderr[-2000:]
