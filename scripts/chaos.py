@@ -111,8 +111,11 @@ class Chaos:
     child = self._start(workdir, arm)
     if point is None:
       self._wait_and_kill(child, workdir, way)
-    if chaos_runs.wait(child) == -signal.SIGKILL:
+    code = chaos_runs.wait(child)
+    if code == -signal.SIGKILL:
       self._count(workdir, point)
+    elif code:
+      raise RuntimeError(f"{way}: a run ended with {code}; see {self._log}")
     else:
       self._deck.append(way)  # it came to its end first
 

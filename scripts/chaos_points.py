@@ -12,7 +12,7 @@ def _named():
   `when` is "before", "after", or "inside" (0.2 ms after the method begins);
   the condition is on (arguments, result).
   """
-  import job
+  import export
   from trainloop import (
     checkpoint_files,
     event_writer,
@@ -50,7 +50,7 @@ def _named():
     "after the stop decision": (judge.Judge, "verdict", "after", stops),
     "after the best came back": (parts.Parts, "finish", "after", always),
     "after the end is saved": (records.Records, "finish", "after", always),
-    "before the result": (job, "_save_model", "after", always),
+    "before the result": (export, "write", "after", always),
   }
 
 

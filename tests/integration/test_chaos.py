@@ -9,6 +9,11 @@ import chaos_points
 import scripts_run
 
 
+def test_the_named_points_are_there():
+  for point, (owner, name, *_) in chaos_points._named().items():
+    assert callable(getattr(owner, name, None)), point
+
+
 def test_twenty_kills(tmp_path):
   seed = random.randrange(10**6)
   script = scripts_run.ROOT / "scripts" / "chaos.py"
