@@ -106,6 +106,7 @@ def main(argv):
   asked = [mode for mode in _MODES if FLAGS[mode].value]
   if not asked:
     flag_rules.stop(f"one of --{', --'.join(_MODES)} must be given")
+  flag_rules.check_output()
   with quiet.startup():
     import benchmark_models
   if not any(FLAGS.only in name for name in benchmark_models.MODELS):

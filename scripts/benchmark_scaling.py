@@ -123,6 +123,7 @@ def table(times):
 
 
 def main(argv):
+  flag_rules.check_output()
   del argv
   if FLAGS.one:
     print(measure(FLAGS.one))

@@ -31,6 +31,9 @@ class Data:
     outputs: units of the model's last layer: classes, 1 for two classes, or
       the targets of a regression.
     task: "classification" or "regression".
+    own: whether it is a user's own, whose columns may have any scale.
+    mean, scale: of a regression's training targets, a float a target; those in
+      `y_train` and `y_val` are (target - mean) / scale.
   """
 
   x_train: np.ndarray
@@ -39,6 +42,18 @@ class Data:
   y_val: np.ndarray
   outputs: int
   task: str
+  own: bool = False
+  mean: tuple = ()
+  scale: tuple = ()
+
+  @property
+  def moments(self):
+    """(means, variances) of a table's columns; None where none are needed."""
+    x = self.x_train
+    if not self.own or x.ndim != 2 or x.dtype.kind != "f":
+      return None
+    variances = x.var(0, np.float64)
+    return x.mean(0, np.float64), np.where(variances > 0, variances, 1.0)
 
   @property
   def loss(self):
@@ -47,6 +62,15 @@ class Data:
       return "mean_squared_error"
     sparse = "sparse_categorical_crossentropy"
     return "binary_crossentropy" if self.outputs == 1 else sparse
+
+  def in_units(self, model):
+    """The model that predicts targets as the data has them."""
+    if self.task == "classification":
+      return model
+    import keras
+
+    scale = keras.layers.Rescaling(list(self.scale), list(self.mean))
+    return keras.Sequential([model, scale])
 
 
 def load(name, path, validation_fraction, num_words, max_length, task):
@@ -79,11 +103,15 @@ def load(name, path, validation_fraction, num_words, max_length, task):
   else:
     parts = _read_parts(name, path, validation_fraction)
   _check_parts(path, parts)
+  if name in ("mnist", "fashion_mnist") and parts[0].shape[1:] != (28, 28):
+    shape = parts[0].shape[1:]
+    raise DataError(f"--dataset={name}: examples must be (28, 28); got {shape}")
   if name == "imdb":
     parts = [*_words(parts[:2], num_words, max_length), *parts[2:]]
   elif parts[0].dtype == np.uint8:
     parts = [*(part.astype(np.float32) / 255 for part in parts[:2]), *parts[2:]]
-  return _as_task(*parts, task)
+  found = _as_task(*parts, task)
+  return dataclasses.replace(found, own=name in ("csv", "npz"))
 
 
 def _check_parts(path, parts):
@@ -92,7 +120,8 @@ def _check_parts(path, parts):
   for x, y, part in ((x_train, y_train, "train"), (x_val, y_val, "val")):
     if x.ndim < 1 or y.ndim < 1 or len(x) != len(y) or not len(x):
       shapes = f"x_{part} {x.shape} and y_{part} {y.shape}"
-      raise DataError(f"--data_path={path}: {shapes} must be equally long")
+      rule = "must hold as many examples, at least one"
+      raise DataError(f"--data_path={path}: {shapes} {rule}")
   if x_train.shape[1:] != x_val.shape[1:]:
     shapes = f"{x_train.shape[1:]} in training, {x_val.shape[1:]} in validation"
     raise DataError(f"--data_path={path}: examples differ in shape: {shapes}")
@@ -102,7 +131,8 @@ def _split(x, y, fraction):
   """[x_train, x_val, y_train, y_val] by a fixed shuffle."""
   count = round(len(x) * fraction)
   if not 0 < count < len(x):
-    rule = f"leaves {len(x) - count} of {len(x)} examples to train on"
+    parts = f"{len(x) - count} to train on and {count} to hold out"
+    rule = f"must leave an example in both: of {len(x)} it leaves {parts}"
     raise DataError(f"--validation_fraction={fraction} {rule}")
   order = np.random.default_rng(0).permutation(len(x))
   val, train = order[:count], order[count:]
@@ -176,8 +206,11 @@ def _as_task(x_train, x_val, y_train, y_val, task):
   classes = np.unique(y_train)
   new = np.setdiff1d(y_val, classes)
   if len(new):
-    text = f"{new[0].item()!r} is a validation label but no training label"
-    raise DataError(text)
+    label = new[0].item()
+    label = int(label) if isinstance(label, float) else label
+    text = f"{label!r} is a validation label but no training label"
+    hint = "" if y_val.dtype.kind in "US" else "; numbers: --task=regression"
+    raise DataError(text + hint)
   if len(classes) < 2:
     label = classes[0].item()
     raise DataError(f"the labels are all {label!r}: nothing to learn")
@@ -204,4 +237,16 @@ def _regression(x_train, x_val, y_train, y_val):
   y_train, y_val = (
     y.reshape(len(y), -1).astype(np.float32) for y in (y_train, y_val)
   )
-  return Data(x_train, y_train, x_val, y_val, y_train.shape[1], "regression")
+  # At their own scale a rate that suits one table is far off for another.
+  mean, scale = y_train.mean(0), y_train.std(0)
+  scale = np.where(scale > 0, scale, 1).astype(np.float32)
+  return Data(
+    x_train,
+    (y_train - mean) / scale,
+    x_val,
+    (y_val - mean) / scale,
+    y_train.shape[1],
+    "regression",
+    mean=tuple(map(float, mean)),
+    scale=tuple(map(float, scale)),
+  )

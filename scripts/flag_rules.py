@@ -1,6 +1,7 @@
 """Flag parsing and rules that need no TensorFlow: one line, exit code 2."""
 
 import math
+import os
 import re
 import sys
 
@@ -36,6 +37,14 @@ def stop(message, code=2):
   sys.exit(code)
 
 
+def check_output(name="output"):
+  """Refuses a file to write, None for none, whose folder is not there."""
+  path = flags.FLAGS[name].value
+  folder = os.path.dirname(os.path.abspath(path or "file"))
+  if path == "" or not os.path.isdir(folder):
+    stop(f"--{name} must be a file in a folder that is there; got {path!r}")
+
+
 def integer(name, default, text, minimum, maximum=None):
   """Defines an integer flag in [minimum, maximum]."""
   flags.DEFINE_integer(
@@ -64,7 +73,7 @@ def number(name, default, text, low=0.0, high=math.inf, open_low=False):
 
 def duration(name, default, text):
   """Defines a duration flag: "3ep", "500st" or "10%"."""
-  flags.DEFINE_string(name, default, text)
+  flags.DEFINE_string(name, default, f"{text} [3ep, 500st or 10%]")
   DURATIONS.append(name)
 
   def accept(value):

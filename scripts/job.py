@@ -63,7 +63,7 @@ def run(flags, peaks, strategy):
   result = _result(loop, history, found)
   quiet.show(json.dumps(result["metrics"]))
   if flags.workdir:
-    _write(flags, loop, result)
+    _write(flags, data.in_units(loop.model), result)
 
 
 def _check_profile(flags, total):
@@ -132,6 +132,15 @@ def _show(data, train):
   kind = f"{data.task}, {data.outputs} output{'s' * (data.outputs > 1)}"
   text = f"{train.num_examples} examples, {held} held out; {kind}"
   quiet.show(f"{'data':<10}{text}")
+  if data.task == "regression":
+    mean, scale = (
+      " ".join(f"{value:.4g}" for value in part)
+      for part in (data.mean, data.scale)
+    )
+    text = (
+      f"less {mean}, over {scale}; so are loss and mae, not the saved model"
+    )
+    quiet.show(f"{'targets':<10}{text}")
 
 
 def _result(loop, history, metrics):
@@ -162,11 +171,11 @@ def _result_path(workdir):
   return os.path.join(workdir, "result.json")
 
 
-def _write(flags, loop, result):
+def _write(flags, model, result):
   """The model and result.json, each complete or not there at all."""
   workdir = flags.workdir
   with quiet.startup():  # SavedModel's writer tells of its every step
-    written = export.write(workdir, loop.model, flags.export)
+    written = export.write(workdir, model, flags.export)
   part = os.path.join(workdir, ".result.json.part")
   with open(part, "w", encoding="utf-8") as file:
     json.dump(result, file, indent=2)

@@ -5,7 +5,7 @@
 
 Each gets a TF_CONFIG with free ports of this machine, and its lines a prefix.
 The first one that fails ends the others; SIGINT and SIGTERM are passed on; the
-exit code is the worst of theirs.
+exit code is the worst of those that ended by themselves.
 """
 
 import contextlib
@@ -83,18 +83,20 @@ def wait(processes, patience):
       again to end after SIGTERM.
 
   Returns:
-    The worst exit code; 128 + n for a death by signal n.
+    The worst exit code of those that ended by themselves; 128 + n for a death
+    by signal n.
   """
   steps = [signal.SIGTERM, signal.SIGKILL]
-  failed = None
+  failed, stopped = None, []
   while None in [process.poll() for process in processes]:
     time.sleep(0.1)
     if failed is None and any(process.returncode for process in processes):
       failed = time.monotonic()
     if failed is not None and steps and time.monotonic() - failed > patience:
+      stopped = stopped or [p for p in processes if p.poll() is None]
       send(processes, steps.pop(0))
       failed = time.monotonic()
-  codes = [process.returncode for process in processes]
+  codes = [p.returncode for p in processes if p not in stopped]
   return max(128 - code if code < 0 else code for code in codes)
 
 

@@ -36,7 +36,7 @@ def maker(name, data, hidden, filters, dropout, num_words, embedding_dim):
     return _last(data)
 
   if name == "mlp":
-    return lambda: _mlp(shape, hidden, dropout, last)
+    return lambda: _mlp(shape, hidden, dropout, last, data.moments)
   if name == "cnn":
     if len(shape) not in (2, 3):
       raise datasets.DataError(
@@ -65,8 +65,12 @@ def _last(data):
   return keras.layers.Dense(data.outputs, activation=activation)
 
 
-def _mlp(shape, hidden, dropout, last):
+def _mlp(shape, hidden, dropout, last, moments):
   layers = [keras.layers.Input(shape)]
+  if moments is not None:  # columns of a table may have any scale
+    means, variances = (values.tolist() for values in moments)
+    scale = keras.layers.Normalization(mean=means, variance=variances)
+    layers.append(scale)
   if len(shape) > 1:
     layers.append(keras.layers.Flatten())
   layers += [keras.layers.Dense(n, activation="relu") for n in hidden]

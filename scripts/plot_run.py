@@ -34,7 +34,10 @@ def define_flags():
 
 def main(argv):
   del argv
-  if not FLAGS.workdir or not os.path.isdir(FLAGS.workdir):
+  flag_rules.check_output()
+  if FLAGS.workdir is None:
+    flag_rules.stop("--workdir=FOLDER must be given, that of a run")
+  if not os.path.isdir(FLAGS.workdir):
     flag_rules.stop(f"--workdir={FLAGS.workdir} is not the folder of a run")
   with quiet.startup():
     from trainloop import event_reader

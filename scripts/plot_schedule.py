@@ -37,6 +37,7 @@ def main(argv):
   del argv
   compared = flag_rules.split(FLAGS.compare)
   schedule_flags.check(compared)
+  flag_rules.check_output()
   with quiet.startup():
     import tensorflow as tf
 

@@ -81,16 +81,19 @@ def run(work, dry=False):
     dry: whether nothing will be trained.
   """
   # Imported here: flags are checked in 0.1 s, TensorFlow takes 4.
-  with quiet.startup():
-    import trainloop
-    from kernels import checks
+  try:
+    with quiet.startup():
+      import trainloop
+      from kernels import checks
+  except KeyboardInterrupt:
+    flag_rules.stop("interrupted", code=130)
 
   try:
     strategy = device_flags.strategy(quiet.startup(), dry)
     with trainloop.peers.watched():
       work(strategy)
   except (checks.ArgumentError, DataError) as error:
-    flag_rules.stop(error)
+    flag_rules.stop(_in_flags(str(error)))
   except trainloop.MissingPeerError as error:
     flag_rules.stop(error)
   except (trainloop.PeerError, trainloop.NonFiniteError, OSError) as error:
@@ -98,6 +101,24 @@ def run(work, dry=False):
   except KeyboardInterrupt:
     again = "; the same command goes on" if FLAGS.workdir else ""
     flag_rules.stop(f"interrupted{again}", code=130)
+
+
+# Where a flag has another name than the library's argument.
+_NAMES = {
+  "`data_seed`": "`data_seed` (--seed)",
+  "`num_examples`": "`num_examples` (--data_path, --validation_fraction)",
+  "`engine`": "`engine` (--compile)",
+  "`histograms_steps`": "`histograms_steps` (--histograms_every)",
+  "because `existing` is 'refuse'": "because of --fresh",
+  "another workdir or replan": "another --workdir or --replan",
+}
+
+
+def _in_flags(text):
+  """An error of the library with the names of its flags."""
+  for name, flag in _NAMES.items():
+    text = text.replace(name, flag)
+  return text
 
 
 def schedule(steps_per_epoch, peak_lr):

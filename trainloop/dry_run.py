@@ -42,6 +42,7 @@ def write(workdir, schedule, steps, momentum=None):
   run = tensorboard.EventFile(folder, dry=True)
   times = np.full(steps, time.time())
   table = np.stack([rates, momenta], axis=1)
-  run.table(times, 0, tensorboard.TAGS[:2], table)
+  steps = np.arange(len(table), dtype=np.int64)
+  run.table(times, steps, tensorboard.TAGS[:2], table)
   run.close()
   return True

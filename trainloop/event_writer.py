@@ -48,22 +48,28 @@ class EventWriter:
       momenta = np.full_like(rates, np.nan)
     table = np.stack([rates, momenta], axis=1)
     times = np.full(len(rates), time.time())
-    self._put(run, "table", times, first_step, TAGS[:2], table, 1)
+    steps = first_step + np.arange(len(rates), dtype=np.int64)
+    self._put(run, "table", times, steps, TAGS[:2], table)
 
-  def rows(self, began, first_step, rows):
+  def rows(self, began, first_step, rows, ends=()):
     """A window's rows, float32 (n, >= 4) in the order of the tags.
 
     Args:
       began: the window's start in wall time.
       first_step: step of the first row.
       rows: the columns after the fourth have no tag.
+      ends: numbers of rows after which an epoch ends: the last of them is
+        written whatever `log_every` is.
     """
     rows = rows[:, : len(TAGS)]
     times = np.linspace(began, time.time(), len(rows) + 1)[1:]
-    every, skip = self._log_every, -first_step % self._log_every
-    if skip < len(rows):
-      kept, first = slice(skip, None, every), first_step + skip
-      self._put("train", "table", times[kept], first, TAGS, rows[kept], every)
+    steps = first_step + np.arange(len(rows), dtype=np.int64)
+    if self._log_every > 1:
+      due = steps % self._log_every == 0
+      due[np.array(ends, np.int64) - 1] = True
+      times, steps, rows = times[due], steps[due], rows[due]
+    if len(rows):
+      self._put("train", "table", times, steps, TAGS, rows)
 
   def scalars(self, run, step, values):
     """{tag: float} at a step, into "train" or "validation"."""

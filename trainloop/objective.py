@@ -104,7 +104,7 @@ class PerExample:
     x, y, _ = batch
     found = self._step(self._model, x, y, training)
     found = found if isinstance(found, dict) else {"loss": found}
-    _check(found, tf.shape(structures.leaves(x)[0])[0])
+    _check(found, structures.leaves(x)[0])
     return {name: tf.cast(v, tf.float32) for name, v in found.items()}
 
   def loss(self, batch, outputs, training):
@@ -158,19 +158,31 @@ def check(step, loss, metrics, loss_weights):
       checks.fail(name, value, "None with a `step`, which gives what counts")
 
 
-def _check(found, examples):
+# They have a meaning of their own among an epoch's values or in TensorBoard.
+_TAKEN = ("epoch", "step", "learning_rate", "momentum", "grad_norm", "skipped")
+_TAKEN += ("epoch_loss", "plateau_scale")
+
+
+def _check(found, x):
   """Refuses what a step must not give."""
   if "loss" not in found:
     rule = "a tensor, or a dict with the key 'loss'"
     checks.fail("step", sorted(map(str, found)), rule)
   for name, value in found.items():
     if not isinstance(name, str) or not tf.is_tensor(value):
-      checks.fail("step", {name: value}, "one that gives {name: tensor}")
+      kind = {name: type(value).__name__}
+      checks.fail("step", kind, "one that gives {name: tensor}")
+    if not name or name in _TAKEN or name.startswith("val_") or "/" in name:
+      rule = f"none of {', '.join(_TAKEN)}, not empty, without val_ or /"
+      checks.fail("step() name", name, rule)
     if not value.dtype.is_floating:
       checks.fail(f"step()[{name!r}]", value.dtype.name, "of a float dtype")
-    known = tf.get_static_value(examples)
+    known, examples = x.shape[0], tf.shape(x)[0]
     short = value.shape[:1].as_list() not in ([known], [None])
     if value.shape.rank != 1 or (known is not None and short):
       size = "examples" if known is None else known
       rule = f"of shape ({size},), a value an example"
       checks.fail(f"step()[{name!r}]", tuple(value.shape), rule)
+    if known is None:  # seen when it runs; XLA knows every shape before
+      text = f"`step()[{name!r}]` must have a value an example"
+      tf.debugging.assert_equal(tf.shape(value)[0], examples, message=text)

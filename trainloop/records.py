@@ -200,6 +200,7 @@ class Records(NoRecords):
       self._store.close()
 
   def begin(self, plan, step, curve, history, shown):
+    self._plan = plan
     self._store.begin(step)
     self.position = b"" if self._new else self._store.data
     self._shown = shown
@@ -247,7 +248,8 @@ class Records(NoRecords):
 
   def rows(self, began, first_step, rows):
     self._store.add_rows(rows)
-    self._writer.rows(began, first_step, rows)
+    ends = self._plan.ends_inside(first_step, len(rows) + 1)
+    self._writer.rows(began, first_step, rows, ends)
     self._notes.rows(first_step, rows)
 
   def scalars(self, run, step, values):

@@ -49,9 +49,8 @@ class EventFile:
     event = event_pb2.Event(wall_time=wall_time, step=step, summary=summary)
     self._write(event)
 
-  def table(self, times, first_step, tags, table, every=1):
-    """One event a row of a float32 table; without momentum if it has none.
-    `every` is the number of steps from one row to the next."""
+  def table(self, times, steps, tags, table):
+    """One event a row of a float32 table; without momentum if it has none."""
     kept = [
       i
       for i, tag in enumerate(tags)
@@ -59,7 +58,7 @@ class EventFile:
     ]
     names = [tags[i] for i in kept]
     table = table[:, kept]
-    for event in events.encode(times, first_step, names, table, every):
+    for event in events.encode(times, steps, names, table):
       self._file.write(event)
 
   def _write(self, event):
@@ -115,7 +114,8 @@ def write_run(folder, times, first_step, tags, table):
     table: float32 (n, len(tags)).
   """
   run = EventFile(folder)
-  run.table(times, first_step, tags, table)
+  steps = first_step + np.arange(len(table), dtype=np.int64)
+  run.table(times, steps, tags, table)
   run.close()
 
 

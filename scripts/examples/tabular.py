@@ -81,7 +81,7 @@ def work(strategy):
   print(f"validation: {loop.evaluate(valid)}")
   if FLAGS.workdir:
     path = os.path.join(FLAGS.workdir, "model.keras")
-    loop.model.save(path)
+    data.in_units(loop.model).save(path)
     print(f"wrote {path}: takes rows of {data.x_train.shape[1]} numbers")
 
 

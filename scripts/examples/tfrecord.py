@@ -18,6 +18,7 @@ from absl import app, flags
 
 import flag_rules
 import run_flags
+from csv_table import DataError
 
 FLAGS = flags.FLAGS
 _SHAPE = (8, 8)
@@ -83,16 +84,23 @@ def read(paths):
 def work(strategy):
   """Writes the records, or trains on them."""
   import keras
+  import tensorflow as tf
 
   import trainloop
 
   if FLAGS.write:
     write(FLAGS.data_path)
     return
-  train, valid = (
-    trainloop.data.adapt("data", part)
-    for part in read(sorted(glob.glob(FLAGS.data_path)))
-  )
+  try:
+    train, valid = (
+      trainloop.data.adapt("data", part)
+      for part in read(sorted(glob.glob(FLAGS.data_path)))
+    )
+  except tf.errors.DataLossError as error:
+    text = f"--data_path={FLAGS.data_path} holds no TFRecords"
+    raise DataError(
+      f"{text} ({error.message.partition(chr(10))[0]})"
+    ) from error
 
   def make_model():
     layers = keras.layers

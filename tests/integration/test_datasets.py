@@ -111,8 +111,8 @@ def test_the_task_by_the_flag(tmp_path):
   ("arrays", "match"),
   [
     ({"x_val": np.ones((2, 5))}, "has no array y_val"),
-    ({"y_train": np.arange(7)}, "must be equally long"),
-    ({"x_train": np.array(3.0)}, "must be equally long"),
+    ({"y_train": np.arange(7)}, "must hold as many examples"),
+    ({"x_train": np.array(3.0)}, "must hold as many examples"),
     ({"x_val": np.ones((2, 4)), "y_val": [0, 1]}, "examples differ in shape"),
     ({"x_val": np.ones((2, 5)), "y_val": [0, 9]}, "9 is a validation label"),
   ],

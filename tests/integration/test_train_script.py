@@ -319,6 +319,20 @@ def test_a_model_and_a_csv_of_ones_own(tmp_path):
   assert model.input_shape == (None, 3) and model.output_shape == (None, 1)
 
 
+def test_a_regression_on_a_table_of_any_scale(tmp_path):
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(300, 2)) * [1000, 0.01] + [5e4, 3]
+  y = 4e5 + 40 * (x[:, 0] - 5e4) + 3e6 * (x[:, 1] - 3)
+  np.savetxt(tmp_path / "mine.csv", np.c_[x, y.round(2)], delimiter=",")
+  flags = ("--dataset=csv", "--data_path=mine.csv", "--workdir=run")
+  done = scripts_run.train(*flags, "--batch_size=8", cwd=tmp_path)
+  assert done.returncode == 0, done.stderr[-2000:]
+  assert "targets   less " in done.stdout
+  model = keras.models.load_model(tmp_path / "run" / "model.keras")
+  found = model.predict(x.astype(np.float32), verbose=0)[:, 0]
+  assert np.abs(found - y).mean() < 0.2 * y.std()  # in the table's own units
+
+
 @pytest.mark.parametrize(
   "flags",
   [

@@ -211,3 +211,27 @@ def test_nothing_is_ignored_beside_a_step(beside):
   (name,) = beside
   with pytest.raises(ValueError, match=f"`{name}` must be None with a `step`"):
     small.loop(step=crossentropy, **options)
+
+
+@pytest.mark.parametrize("engine", ["xla", "graph"])
+def test_a_loss_that_fits_the_first_examples_only(engine):
+  """It is tried on two of them; the batches have eight."""
+  step = given(
+    lambda f, y: keras.losses.sparse_categorical_crossentropy(y, f)[:2]
+  )
+  loop = make(step, small.model(), compile=engine)
+  with pytest.raises((ValueError, tf.errors.InvalidArgumentError)) as caught:
+    loop.fit(small.data(), 1)
+  assert "a value an example" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "epoch", "val_x", "a/b", "grad_norm"])
+def test_names_that_are_taken(name):
+  step = given(
+    lambda f, y: {
+      "loss": keras.losses.sparse_categorical_crossentropy(y, f),
+      name: f[:, 0],
+    }
+  )
+  with pytest.raises(ValueError, match=r"`step\(\) name` must be none of"):
+    make(step, small.model()).fit(small.data(), 1)

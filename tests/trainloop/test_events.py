@@ -18,7 +18,7 @@ def test_equal_to_the_protos(first, every):
   table = rng.normal(size=(12, 3)).astype(np.float32)
   table[3, 1] = np.nan
   times = 1.7e9 + rng.random(12)
-  found = list(events.encode(times, first, TAGS, table, every))
+  found = list(events.encode(times, first + every * np.arange(12), TAGS, table))
   assert len(found) == 12
   for i, text in enumerate(found):
     event = event_pb2.Event.FromString(text)
@@ -30,4 +30,6 @@ def test_equal_to_the_protos(first, every):
 
 
 def test_no_rows():
-  assert list(events.encode(np.zeros(0), 5, TAGS, np.zeros((0, 3)))) == []
+  assert (
+    list(events.encode(np.zeros(0), np.arange(0), TAGS, np.zeros((0, 3)))) == []
+  )
