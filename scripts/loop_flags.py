@@ -113,7 +113,12 @@ def _define_workdir():
   flag_rules.number(
     "grace", 10.0, "time to save in after SIGTERM or SIGINT [s]", open_low=True
   )
-  flag_rules.integer("log_every", 1, "time between logged rows [steps]", 1)
+  flag_rules.integer(
+    "log_every",
+    1,
+    "time between logged rows, an epoch's last always [steps]",
+    1,
+  )
   flag_rules.duration(
     "histograms_every",
     None,

@@ -46,8 +46,8 @@ class Fits:
   def run(self, data, epochs, validation, schedule, steps_per_epoch):
     """One fit; see `TrainLoop.fit`, but `schedule` was checked."""
     parts = self.parts
-    epochs = planning.epochs(parts, schedule or self.given, epochs)
     source = data_lib.adapt("data", data, steps_per_epoch)
+    epochs = planning.epochs(parts, schedule or self.given, epochs)
     if validation is not None:
       validation = data_lib.adapt("validation", validation)
     planning.check(parts, source, validation, self.workdir)

@@ -61,7 +61,8 @@ class TrainLoop:
     mixed_precision: None, "bfloat16" or "float16"; see `Numerics`. A callable
       `model` is made under that policy.
     accumulate: micro-batches that an update's batch is computed in, int >= 1.
-    log_every: write each row whose step is a multiple of this, int >= 1.
+    log_every: write each row whose step is a multiple of this, int >= 1, and
+      the last of each epoch.
     hparams: {name: number, str or bool} more for TensorBoard's HParams page.
     histograms_every: duration between histograms of weights and of the last
       update's gradients, as "1ep"; None for none.

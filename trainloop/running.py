@@ -71,6 +71,11 @@ class Running:
         self.parts, plan, schedule, source, self.records.workdir
       ),
     )
+    if cuts and cuts[1] > plan.end:
+      steps, end = f"{cuts[0]}:{cuts[1]}", f"which ends at step {plan.end}"
+      self.progress.warn(
+        f"warning: profile {steps} is not all in this fit, {end}"
+      )
     if self.records.goes_on:
       self.progress.line(f"goes on at step {step} of {plan.end}")
     shown = panel.of(self.parts, plan, asked, schedule, source, self.extras)

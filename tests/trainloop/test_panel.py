@@ -232,6 +232,12 @@ def test_windows_end_where_a_profile_does(monkeypatch, tmp_path):
   assert seen == [0, 5, ("start", str(tmp_path / "train")), ("stop",), 9]
 
 
+def test_a_profile_beyond_the_fit_is_told(tmp_path, capsys):
+  make(tmp_path, profile="100:110").fit(small.data(), 1)
+  told = capsys.readouterr().out
+  assert "profile 100:110 is not all in this fit, which ends at step" in told
+
+
 def test_a_profile_ends_with_its_fit(monkeypatch, tmp_path):
   seen = []
   monkeypatch.setattr(tf.profiler.experimental, "start", seen.append)

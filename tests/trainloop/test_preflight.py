@@ -229,3 +229,10 @@ def test_a_read_only_workdir(tmp_path):
   tmp_path.chmod(0o500)
   with pytest.raises(ValueError, match="`workdir` must be writable"):
     fit(tmp_path)
+
+
+def test_arrays_as_keras_takes_them():
+  x, y = small.arrays()
+  with pytest.raises(ValueError, match="`data` must be an ArrayData") as caught:
+    small.loop().fit(x, y)
+  assert "\n" not in str(caught.value)
