@@ -6,13 +6,9 @@ from kernels import checks
 
 EXISTING = ("continue", "refuse", "overwrite", "replan")
 # What a plan is; the rest makes another run.
-_PLAN = (
-  "schedule",
-  "epochs",
-  "validate_steps",
-  "checkpoint_steps",
-  "histograms_steps",
-)
+_PLAN = ("schedule", "epochs", "validate_steps", "checkpoint_steps")
+# What is only looked at: no bit depends on it, so it may change at any time.
+_SHOWN = ("histograms_steps",)
 
 
 def plain(asked):
@@ -45,7 +41,7 @@ def check(workdir, was, asked, replan):
     ValueError: naming old and new.
   """
   for name, (old, new) in changes(was, asked).items():
-    if not (replan and name in _PLAN):
+    if name not in _SHOWN and not (replan and name in _PLAN):
       rule = f"{old!r}, as in the run that {workdir} holds"
       able = " or replan" if name in _PLAN else ""
       rule = f"{rule} (another run needs another workdir{able})"
@@ -57,6 +53,14 @@ def epoch_of(fits, step):
   begun, asked = fits[-1]["begun"], fits[-1]["asked"]
   done, rest = divmod(step - begun["start"], asked["steps_per_epoch"])
   return None if rest else begun["first_epoch"] + done or None
+
+
+def show(entry, asked):
+  """Gives a fit's entry what is to be looked at from here on."""
+  for name in _SHOWN:
+    entry["asked"].pop(name, None)
+    if name in asked:
+      entry["asked"][name] = asked[name]
 
 
 def replan(entry, asked, step):

@@ -159,6 +159,7 @@ class Records(NoRecords):
     if self._index >= len(fits):
       return None
     entry = fits[self._index]
+    agreement.show(entry, asked)
     if self._existing == "replan":
       step = self._store.step
       self._note = agreement.replan(entry, asked, step)

@@ -13,7 +13,7 @@ import test_tensorboard
 OLD, NEW = kernels.OneCycle(0.05, 24), kernels.Cosine(0.02, 36)
 
 
-def make(workdir, schedule=OLD, existing="continue"):
+def make(workdir, schedule=OLD, existing="continue", **options):
   return small.loop(
     workdir=workdir,
     schedule=schedule,
@@ -21,6 +21,7 @@ def make(workdir, schedule=OLD, existing="continue"):
     compile="graph",
     steps_per_loop=5,
     checkpoint_every="5st",
+    **options,
   )
 
 
@@ -69,6 +70,17 @@ def test_overwrite_leaves_nothing_of_the_run_that_was(tmp_path):
   assert found["loss"][1].tobytes() == want["loss"][1].tobytes()
   assert not (tmp_path / "a" / "result.json").exists()
   assert (tmp_path / "a" / "notes.txt").read_text() == "mine"
+
+
+def test_histograms_may_come_and_go(tmp_path):
+  whole = make(tmp_path / "whole")
+  whole.fit(small.data(), 2)
+  step = stopped(tmp_path / "cut", 10).global_step
+  loop = make(tmp_path / "cut", histograms_every="1ep")
+  loop.fit(small.data(), 2)
+  assert loop.resumed_from == [step]
+  assert small.state_of(loop) == small.state_of(whole)
+  assert make(tmp_path / "cut").fit(small.data(), 2).restored
 
 
 def test_replan_follows_the_new_curve_from_there(tmp_path):
