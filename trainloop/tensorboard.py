@@ -103,7 +103,7 @@ def is_dry(path):
   return path.endswith(_DRY)
 
 
-def write_run(folder, times, first_step, tags, table):
+def write_run(folder, times, first_step, tags, table, dry=False):
   """Writes a table as a run of its own, and closes it.
 
   Args:
@@ -112,8 +112,9 @@ def write_run(folder, times, first_step, tags, table):
     first_step: step of the first row.
     tags: names of the columns.
     table: float32 (n, len(tags)).
+    dry: see `is_dry`.
   """
-  run = EventFile(folder)
+  run = EventFile(folder, dry)
   steps = first_step + np.arange(len(table), dtype=np.int64)
   run.table(times, steps, tags, table)
   run.close()
