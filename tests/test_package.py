@@ -45,6 +45,7 @@ LAYERS = [
     "structures",
     "suggestions",
     "summary",
+    "targets",
     "tensorboard",
   },
   {"rendezvous"},

@@ -10,6 +10,7 @@ from trainloop import (
   objective,
   preflight,
   staging,
+  targets,
 )
 from trainloop.evaluation import Evaluation
 from trainloop.histograms import Histograms
@@ -178,7 +179,7 @@ class Parts:
     if source is not self._first:
       preflight.check_like(name, source, self._example)
       if self._custom is None:
-        preflight.check_targets(source, self.loss, self.model, self._output)
+        targets.check(source, self.loss, self.model, self._output)
 
   def place(self, source):
     """Has a data source decide where its batches stand; see `Memory`."""
