@@ -32,6 +32,7 @@ LAYERS = [
     "keras_callbacks",
     "kept",
     "loss_scale",
+    "model_metrics",
     "norms",
     "numerics",
     "pace",

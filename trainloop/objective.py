@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from kernels import checks
-from trainloop import structures
+from trainloop import model_metrics, structures
 
 
 class Compiled:
@@ -35,9 +35,11 @@ class Compiled:
     """This replica's mean over the number of replicas, a scalar."""
     x, y, sample_weight = batch
     extra = {"training": training} if self._says_training else {}
-    return self._model.compute_loss(
-      x=x, y=y, y_pred=outputs, sample_weight=sample_weight, **extra
-    )
+    examples = tf.shape(structures.leaves(batch)[0])[0]
+    with model_metrics.by_examples(self._model, examples):
+      return self._model.compute_loss(
+        x=x, y=y, y_pred=outputs, sample_weight=sample_weight, **extra
+      )
 
   def count(self, batch, outputs):
     """Counts outputs in the metrics."""
