@@ -65,7 +65,7 @@ def test_losses_of_single_outputs_are_means_over_examples(
   loop = trainloop.TrainLoop(
     net,
     keras.optimizers.SGD(0.0),  # training sees the same weights as evaluation
-    {name: "mse" for name in names},
+    dict.fromkeys(names, "mse"),
     loss_weights=factors,
     compile=compile,
     verbose=False,
