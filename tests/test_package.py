@@ -15,10 +15,12 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LAYERS = [
   {
     "agreement",
+    "basis",
     "bias_correction",
     "checkpoint_files",
     "cluster",
     "criteria",
+    "directions",
     "durations",
     "event_reader",
     "events",

@@ -22,7 +22,7 @@ from trainloop.history import NonFiniteError
 _FOLDER, _LOCK = "checkpoints", ".lock"
 # What a run leaves beside its records.
 _RESULTS = ("result.json", "model.keras", "model.weights.h5")
-_VERSION = 2
+_VERSION = 3
 _TEXTS = {"log": tf.string, "written": tf.string, "data": tf.string}
 _RETRY_SECONDS = 10.0
 

@@ -7,9 +7,7 @@ from kernels import checks
 UNITS = ("epoch", "cycle")
 RESTORES = ("weights", "all", "cycle_end")
 _MODES = ("auto", "min", "max")
-# Directions of Keras' metrics, by the parts of their names; the rest must say.
-_MAX = ("accuracy", "acc", "auc", "precision", "recall", "f1", "fbeta", "iou")
-_MIN = ("loss", "error", "mse", "mae", "mape", "msle", "crossentropy")
+_DELTAS = ("absolute", "relative")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,13 +17,14 @@ class EarlyStopping:
   A validation is better if it beats the best one by more than `min_delta`;
   NaN is never better. The run stops at the `patience`-th validation in a row
   that was not (patience 0 and 1 both stop at the first). Validations during
-  a schedule's warmup are not counted.
+  a schedule's warmup are not counted. The best and the count belong to a fit,
+  unless the next one goes on with the same data and schedule.
 
   Args:
     monitor: name of a metric: "val_loss", "val_accuracy", "loss", ...
     patience: validations without improvement, int >= 0.
-    min_delta: least improvement that counts, >= 0.
-    mode: "min", "max", or "auto" by the metric's name.
+    min_delta: improvement that must be exceeded, >= 0.
+    mode: "min", "max", or "auto": as the Keras metric says, else by its name.
     restore_best_weights: whether the run ends, stopped or complete, with what
       `restore` names.
     unit: what patience counts: "epoch", one validation each; or "cycle": only
@@ -37,6 +36,13 @@ class EarlyStopping:
     restore: "weights": those of the best validation; "all": optimizer slots
       and its count of updates too; "cycle_end": the weights at the end of the
       last finished cycle.
+    min_delta_mode: "absolute", in the monitor's unit; or "relative", as a
+      fraction of the best value, in [0, 1).
+    baseline: a finite number, or None. Validations that are better than the
+      best, but not than this, are kept as the best and count as waiting all
+      the same; the run stops at one that is neither.
+    start_from_epoch: epochs at the start that are not looked at, int >= 0;
+      but for `target` and `divergence`, which hold from the first validation.
 
   Raises:
     ValueError: if a field breaks its rule; in a loop also if "auto" does not
@@ -57,11 +63,15 @@ class EarlyStopping:
   target: float | None = None
   divergence: float | None = None
   restore: str = "weights"
+  min_delta_mode: str = "absolute"
+  baseline: float | None = None
+  start_from_epoch: int = 0
 
   def __post_init__(self):
     checks.integer("patience", self.patience, 0)
+    checks.integer("start_from_epoch", self.start_from_epoch, 0)
     _check_common(self)
-    for name in ("target", "divergence"):
+    for name in ("target", "divergence", "baseline"):
       value = getattr(self, name)
       if value is not None:
         checks.number(name, value, "a finite number or None", lambda v: True)
@@ -77,20 +87,22 @@ class ReduceOnPlateau:
 
   lr = schedule(t) x scale, whatever the schedule: base and peak of a cycle
   shrink together. The scale starts at 1 and is multiplied by `factor` at the
-  `patience`-th validation in a row that is not better; a new schedule starts
-  at 1 again. Validations during a schedule's warmup are not counted.
+  `patience`-th validation in a row that is not better; a fit with another
+  schedule or other data starts at 1 again. Validations during a schedule's
+  warmup are not counted.
 
   Args:
     monitor: name of a metric.
-    mode: "min", "max", or "auto" by the metric's name.
+    mode: "min", "max", or "auto": as the Keras metric says, else by its name.
     patience: validations without improvement, int >= 1.
-    min_delta: least improvement that counts, >= 0.
+    min_delta: improvement that must be exceeded, >= 0.
     factor: multiplier of a cut, in (0, 1).
     cooldown: validations after a cut that are not counted, int >= 0.
     min_scale: least scale, in (0, 1].
     unit: "epoch": every validation is judged; "cycle": only those at a
       cycle's end, so that a cut comes there and nowhere else.
     restore_best_first: whether a cut puts the best weights back before.
+    min_delta_mode: "absolute", or "relative" to the best; see `EarlyStopping`.
 
   Raises:
     ValueError: if a field breaks its rule; in a loop also if "auto" does not
@@ -111,6 +123,7 @@ class ReduceOnPlateau:
   min_scale: float = 1e-4
   unit: str = "epoch"
   restore_best_first: bool = False
+  min_delta_mode: str = "absolute"
 
   def __post_init__(self):
     checks.integer("patience", self.patience, 1)
@@ -127,31 +140,11 @@ def _check_common(options):
   checks.choice("mode", options.mode, _MODES)
   checks.choice("unit", options.unit, UNITS)
   checks.rate("min_delta", options.min_delta)
+  if (
+    checks.choice("min_delta_mode", options.min_delta_mode, _DELTAS)
+    == "relative"
+  ):
+    rule = "a fraction in [0, 1) with min_delta_mode='relative'"
+    checks.number("min_delta", options.min_delta, rule, lambda v: v < 1)
   if not isinstance(options.monitor, str) or not options.monitor:
     checks.fail("monitor", options.monitor, "the name of a metric")
-
-
-def direction(monitor, mode):
-  """-1 where less is better, 1 where more is.
-
-  Args:
-    monitor: name of a metric, with or without "val_".
-    mode: "min", "max" or "auto".
-
-  Returns:
-    -1 or 1.
-
-  Raises:
-    ValueError: if the mode is unknown, or "auto" does not know the metric.
-  """
-  if mode != "auto":
-    return {"min": -1, "max": 1}[mode]
-  words = monitor.replace("-", "_").split("_")
-  found = {-1 for word in words if word in _MIN}
-  found |= {1 for word in words if word in _MAX}
-  if any(word in monitor for word in ("error", "crossentropy")):
-    found.add(-1)
-  if len(found) != 1:
-    rule = f"'min' or 'max', because it is not known which {monitor} wants"
-    checks.fail("mode", mode, rule)
-  return found.pop()

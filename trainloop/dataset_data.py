@@ -81,6 +81,11 @@ class DatasetData:
     known = structures.leaves(self.dataset.element_spec)[0].shape[0]
     return known or len(structures.leaves(self.example)[0])
 
+  def checksum(self):
+    """What tells it from other data: how it is made, constants and all; where
+    TensorFlow can't say that, its first batch."""
+    return iterators.checksum(self.dataset) or structures.checksum(self.example)
+
   def place(self, jit, memory):
     """Decides whether batches go to the device one by one or as a stretch.
 

@@ -15,12 +15,12 @@ _OPTIONS = (
 )
 
 
-def of(parts, source, epochs, schedule, every, extra):
+def of(parts, data, epochs, schedule, every, extra):
   """The fingerprint of a fit; it is compared after a restart.
 
   Args:
     parts: the loop's `Parts`, built.
-    source: data source of training.
+    data: (data source of training, that of validation or None).
     epochs: epochs of the fit.
     schedule: its `kernels.Schedule`.
     every: {"validate": duration, "checkpoint": duration}.
@@ -32,6 +32,7 @@ def of(parts, source, epochs, schedule, every, extra):
   Raises:
     ValueError: if a duration comes to less than one step.
   """
+  source, validation = data
   per_epoch = source.steps_per_epoch
   steps = {
     f"{name}_steps": durations.to_steps(
@@ -49,7 +50,17 @@ def of(parts, source, epochs, schedule, every, extra):
     **_training(parts),
     "schedule": schedule.to_config(),
     "bias_correction": "exact" if parts.binding.exact else "keras",
+    **_judged(parts, validation),
   }
+
+
+def _judged(parts, validation):
+  """The validation data, where something is judged by it; else {}."""
+  if validation is None or not parts.state.judge.monitors:
+    return {}
+  names = ("num_examples", "data_crc32")
+  found = {n: v for n, v in validation.identity.items() if n in names}
+  return {"validation": found}
 
 
 def _training(parts):

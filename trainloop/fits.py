@@ -58,7 +58,12 @@ class Fits:
     tell = self.progress.line
     measure.once(parts, source, schedule, epochs, known, tell)
     asked = fingerprint.of(
-      parts, source, epochs, schedule, self.options.every, self.options.extra
+      parts,
+      (source, validation),
+      epochs,
+      schedule,
+      self.options.every,
+      self.options.extra,
     )
     limits = planning.limits(
       parts,
@@ -75,7 +80,8 @@ class Fits:
     try:
       entry = self.records.next_fit(asked)
       if entry is None:
-        begun = planning.begin(parts, asked, schedule, begins)
+        data = (source, validation)
+        begun = planning.begin(parts, asked, schedule, begins, data)
         entry = self.records.start_fit(begun, asked)
       self.schedule = schedule
       finished = self._go(entry, window, limits.acts, source, validation)

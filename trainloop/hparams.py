@@ -4,10 +4,10 @@ import math
 import numbers
 
 from kernels import checks
-from trainloop import criteria
+from trainloop import directions
 
 # Choices that say nothing beside the others.
-_LEFT_OUT = ("data_crc32",)
+_LEFT_OUT = ("data_crc32", "validation")
 
 
 def check(given):
@@ -75,7 +75,7 @@ def results(epochs):
 
 def _direction(name):
   try:
-    return criteria.direction(name, "auto")
+    return directions.direction(name, "auto")
   except checks.ArgumentError:
     return None
 

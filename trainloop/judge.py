@@ -9,7 +9,8 @@ import math
 
 import tensorflow as tf
 
-from trainloop.criteria import direction
+from trainloop.basis import Basis
+from trainloop.directions import direction
 from trainloop.kept import Kept
 
 # What `Judge.stop` says, by its number.
@@ -20,13 +21,14 @@ _GO, _EARLY, _TARGET, _DIVERGED = range(4)
 class _Watch(tf.Module):
   """The best value of one monitor and the validations since."""
 
-  def __init__(self, options, name):
+  def __init__(self, options, name, known):
     super().__init__(name=name)
     self.monitor, self._unit = options.monitor, options.unit
-    self.sign = direction(options.monitor, options.mode)
+    self.sign = direction(options.monitor, options.mode, known)
     self._min_delta = float(options.min_delta)
-    worst = -self.sign * math.inf
-    self.best = tf.Variable(worst, dtype=tf.float64, trainable=False)
+    self._relative = options.min_delta_mode == "relative"
+    self._worst = -self.sign * math.inf
+    self.best = tf.Variable(self._worst, dtype=tf.float64, trainable=False)
     self.wait = tf.Variable(0, dtype=tf.int64, trainable=False)
 
   def seen(self, due, annealed):
@@ -34,16 +36,35 @@ class _Watch(tf.Module):
     return annealed if self._unit == "cycle" else due
 
   def is_better(self, value):
-    """bool tensor; NaN compares as not better."""
-    gain = (value - self.best) * self.sign
-    first = tf.logical_and(tf.math.is_inf(self.best), tf.math.is_finite(value))
-    return tf.logical_or(gain > self._min_delta, first)
+    """Whether a value beats the best one, bool tensor."""
+    return self.beats(value, self.best)
 
-  def record(self, value, better, counts):
-    """Remembers one validation; its wait only where it `counts`."""
+  def beats(self, value, other):
+    """bool tensor; NaN beats nothing, and nothing beats what is infinitely
+    good. In the order of operations that Keras has."""
+    delta = tf.constant(self._min_delta, tf.float64)
+    if self._relative:
+      part = delta * tf.abs(other)
+      delta = tf.where(tf.math.is_inf(other), tf.zeros_like(part), part)
+    return value * self.sign - delta > other * self.sign
+
+  def record(self, value, better, counts, ends):
+    """Remembers one validation.
+
+    Args:
+      value: float64 scalar tensor.
+      better: whether it is the best.
+      counts: whether it is waited.
+      ends: whether the waiting starts again.
+    """
     self.best.assign(tf.where(better, value, self.best))
     waited = self.wait + tf.cast(counts, tf.int64)
-    self.wait.assign(tf.where(better, tf.zeros_like(waited), waited))
+    self.wait.assign(tf.where(ends, tf.zeros_like(waited), waited))
+
+  def forget(self):
+    """Starts anew; on the host."""
+    self.best.assign(self._worst)
+    self.wait.assign(0)
 
 
 class Judge(tf.Module):
@@ -53,16 +74,19 @@ class Judge(tf.Module):
     weights: the model's weights (keras.Variable), copied when one is best.
     early_stopping: an `EarlyStopping` or None.
     reduce_on_plateau: a `ReduceOnPlateau` or None.
+    known: {metric: -1 or 1}, see `directions.of_metrics`; or None.
 
   Attributes:
+    basis: what it judges on, a `Basis`.
     scale: factor on the schedule's learning rate, float32 variable.
     best_step, best_epoch: of the best validation, -1 before one.
   """
 
-  def __init__(self, weights, early_stopping, reduce_on_plateau):
+  def __init__(self, weights, early_stopping, reduce_on_plateau, known=None):
     super().__init__(name="judge")
     self.early_stopping = early_stopping
     self.reduce_on_plateau = reduce_on_plateau
+    self.basis = Basis()
     self.scale = tf.Variable(1.0, dtype=tf.float32, trainable=False)
     self.stop = tf.Variable(_GO, dtype=tf.int64, trainable=False)
     self.best_step = tf.Variable(-1, dtype=tf.int64, trainable=False)
@@ -72,27 +96,29 @@ class Judge(tf.Module):
     self._stop_watch = self._plateau_watch = self._plateau_best = None
     self.kept = None
     if early_stopping is not None:
-      self._stop_watch = _Watch(early_stopping, "early_stopping")
+      self._stop_watch = _Watch(early_stopping, "early_stopping", known)
     if reduce_on_plateau is not None:
-      self._plateau_watch = _Watch(reduce_on_plateau, "reduce_on_plateau")
+      name = "reduce_on_plateau"
+      self._plateau_watch = _Watch(reduce_on_plateau, name, known)
       self._cooldown = tf.Variable(0, dtype=tf.int64, trainable=False)
-      if reduce_on_plateau.restore_best_first:
-        self._plateau_best = Kept(self._weights)
 
-  def prepare(self, slots=lambda: []):
+  def prepare(self, slots=lambda: [], raw=lambda: []):
     """Makes room for what is kept; once, under the strategy's scope.
 
     Args:
       slots: gives the optimizer's tf.Variables, once it is built.
+      raw: gives those that hold what training goes on from while the model
+        holds averages; see `Average`.
     """
-    options = self.early_stopping
-    wanted = options is not None and options.restore_best_weights
-    if not wanted or self.kept is not None:
-      return
-    if options.restore == "all":
-      self.kept = Kept(lambda: [*self._weights(), *slots()])
-    else:
-      self.kept = Kept(self._weights)
+    options, plateau = self.early_stopping, self.reduce_on_plateau
+    keeps = options is not None and options.restore_best_weights
+    if keeps and self.kept is None:
+      whole = options.restore == "all"
+      more = (lambda: [*slots(), *raw()]) if whole else (lambda: [])
+      self.kept = Kept(lambda: [*self._weights(), *more()])
+    goes_back = plateau is not None and plateau.restore_best_first
+    if goes_back and self._plateau_best is None:
+      self._plateau_best = Kept(lambda: [*self._weights(), *raw()])
 
   @property
   def monitors(self):
@@ -155,7 +181,9 @@ class Judge(tf.Module):
   @tf.function(autograph=False)
   def _record(self, values, step, epoch, due, annealed, warm):
     if self._stop_watch is not None:
-      seen = self._stop_watch.seen(due, annealed)
+      since = epoch - self.basis.epoch
+      late = since > self.early_stopping.start_from_epoch
+      seen = self._stop_watch.seen(due, annealed) & late
       value = values[self._stop_watch.monitor]
       self._judge_stop(value, step, epoch, seen, seen & ~warm)
     if self._plateau_watch is not None:
@@ -170,8 +198,12 @@ class Judge(tf.Module):
     if options.target is not None:
       reached = value * watch.sign >= options.target * watch.sign
     better = watch.is_better(value) & (seen | reached)
-    watch.record(value, better, counts)
-    early = counts & (watch.wait >= max(1, options.patience))
+    ends = better
+    if options.baseline is not None:
+      baseline = tf.constant(options.baseline, tf.float64)
+      ends = better & watch.beats(value, baseline)
+    watch.record(value, better, counts, ends)
+    early = counts & ~better & (watch.wait >= max(1, options.patience))
     stop = tf.where(early, _EARLY, _GO)
     stop = tf.where(reached, _TARGET, stop)
     if options.divergence is not None:
@@ -192,7 +224,7 @@ class Judge(tf.Module):
     options, watch = self.reduce_on_plateau, self._plateau_watch
     better = watch.is_better(value)
     resting = self._cooldown > 0
-    watch.record(value, better, ~resting)
+    watch.record(value, better, ~resting, better)
     watch.wait.assign(tf.where(resting, tf.zeros_like(watch.wait), watch.wait))
     cut = tf.logical_and(
       watch.wait >= options.patience, self.scale > options.min_scale
@@ -229,21 +261,38 @@ class Judge(tf.Module):
     """Puts back what was kept; there must be something (`has_best`)."""
     self.kept.restore()
 
-  def restart(self, anew):
-    """Before another fit: forgets waits and the stop, keeps the best.
+  def begin(self, anew, data, epoch):
+    """Before another fit: goes on, or starts anew; on the host.
+
+    A fit that goes on has the best so far to beat, and waits on; after one
+    that stopped early the wait starts again, or it would stop at once.
 
     Args:
-      anew: whether a schedule starts at its step 0; then the scale is 1.
+      anew, data, epoch: see `Basis.begin`.
     """
+    stopped = self.stop_reason == "early_stopping"
     self.stop.assign(_GO)
-    if self.keeps_cycles and self.kept is not None:
-      self.kept.forget()  # they are of a schedule that is over
-    if self._stop_watch is not None:
+    if not self.basis.begin(anew, data, epoch):
+      self._forget()
+    elif stopped:
       self._stop_watch.wait.assign(0)
-    if self._plateau_watch is not None and anew:
-      self._plateau_watch.wait.assign(0)
+
+  def _forget(self):
+    """Forgets all that belongs to the fits before."""
+    self.best_step.assign(-1)
+    self.best_epoch.assign(-1)
+    self.scale.assign(1.0)
+    if self._plateau_watch is not None:
       self._cooldown.assign(0)
-      self.scale.assign(1.0)
+    parts = (
+      self._stop_watch,
+      self._plateau_watch,
+      self.kept,
+      self._plateau_best,
+    )
+    for part in parts:
+      if part is not None:
+        part.forget()
 
 
 def _when(condition, act):

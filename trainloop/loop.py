@@ -230,7 +230,8 @@ class TrainLoop:
       epochs: int >= 1; None for what a `Recipe` brings.
       validation: likewise, evaluated every `validate_every`; or None.
       schedule: a `kernels.Schedule` or `Recipe` that starts at its own step 0
-        now; None lets the present one go on.
+        now; None lets the present one go on, and the judging with it if the
+        data are the same (see README, "Train with it").
       steps_per_epoch: batches of an epoch, for a dataset without end.
 
     Returns:

@@ -5,6 +5,7 @@ import tensorflow as tf
 from kernels import checks
 from trainloop import (
   bias_correction,
+  directions,
   engine,
   make,
   objective,
@@ -124,7 +125,8 @@ class Parts:
       preflight.check_monitors(monitors, self.metric_names)
       self._step = self._make_step(source)
       self.use(engine.choose(self._compile, self.strategy, source, self._step))
-      judge = Judge(model.weights, *self.judging)
+      known = directions.of_metrics(self.metric_names, self._objective.metrics)
+      judge = Judge(model.weights, *self.judging, known)
       scale = LossScale() if self.numerics.scales_loss else None
       self.state = TrainState(judge, self._first_product(), scale)
       if self.workers.count > 1:

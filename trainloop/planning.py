@@ -73,12 +73,13 @@ def plan(parts, begun, asked, schedule, acts=(), cuts=()):
   return found
 
 
-def begin(parts, asked, schedule, begins):
+def begin(parts, asked, schedule, begins, data):
   """Starts anew what belongs to one fit.
 
   Args:
     parts, asked, schedule: see `plan`.
     begins: whether the schedule is at its own step 0 now.
+    data: (data source of training, that of validation or None).
 
   Returns:
     Where the fit begins: {"start", "first_epoch", "schedule_start"}.
@@ -95,9 +96,20 @@ def begin(parts, asked, schedule, begins):
     "schedule_start": schedule_start,
   }
   plan(parts, begun, asked, schedule)  # refused before anything changes
-  state.begin_fit(schedule_start)
+  state.begin_fit(schedule_start, _checksums(parts, data))
   parts.evaluation.reset()
   return begun
+
+
+def _checksums(parts, data):
+  """What tells data apart, for judging; as the chief sees it on all workers.
+
+  Where nothing judges nothing is asked: a checksum reads all the data.
+  """
+  asked = bool(parts.state.judge.monitors)
+  read = [s is not None and asked for s in data]
+  found = [s.checksum() if r else -1 for s, r in zip(data, read, strict=True)]
+  return [int(one) for one in parts.workers.gather(found)[0]]
 
 
 def curve(parts, found, schedule):

@@ -18,6 +18,7 @@ import sys
 import tensorflow as tf
 
 from kernels import checks
+from trainloop import structures
 
 
 class ShardedData:
@@ -65,6 +66,10 @@ class ShardedData:
   def targets(self):
     """The first batch's targets, for checks."""
     return self.example[1]
+
+  def checksum(self):
+    """What tells it from other data: its first batch, read as by one worker."""
+    return structures.checksum(self.example)
 
   def place(self, jit, memory):
     """Batches come one by one, whatever compiles."""

@@ -79,12 +79,17 @@ class TrainState(tf.Module):
     """Epochs behind the next fit; one that was left half way counts."""
     return int(self.epoch.numpy()) + bool(self.examples.numpy())
 
-  def begin_fit(self, schedule_start):
-    """Starts anew what belongs to one fit; on the host."""
+  def begin_fit(self, schedule_start, data):
+    """Starts anew what belongs to one fit; on the host.
+
+    Args:
+      schedule_start: global step at which its schedule is at 0.
+      data: checksums of what it is judged on; see `Basis`.
+    """
     self.rewinds.assign(0)
     self.rate_scale.assign(1.0)
     if self.examples.numpy():  # an exception left an epoch half way
       self.end_epoch()
     self.schedule_start.assign(schedule_start)
     anew = schedule_start == int(self.global_step.numpy())
-    self.judge.restart(anew)
+    self.judge.begin(anew, data, int(self.epoch.numpy()))

@@ -51,9 +51,12 @@ def of_fit(parts, plan, schedule, source, workdir):
   if workdir is not None:
     folder = shlex.quote(os.fspath(workdir))
     logs = f"{folder}; to see them: tensorboard --logdir={folder}"
+  judge = parts.state.judge
+  basis = judge.basis.text if judge.monitors else ""
   return [
     _labelled("run", run),
     _labelled("schedule", _cut(brief(schedule), _LONG)),
+    *([_labelled("judging", basis)] if basis else []),
     _labelled("logs", logs),
   ]
 

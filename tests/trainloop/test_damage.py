@@ -224,7 +224,7 @@ def edit(name, **values):
 def test_another_version_is_refused(tmp_path):
   save(tmp_path, 1, 2)
   rewrite(tmp_path, edit("log", version=1))
-  with pytest.raises(ValueError, match="`checkpoint version` must be 2; got 1"):
+  with pytest.raises(ValueError, match="`checkpoint version` must be 3; got 1"):
     restored(tmp_path)
 
 

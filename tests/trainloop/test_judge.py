@@ -7,7 +7,7 @@ import pytest
 import kernels
 import small
 import trainloop
-from trainloop import criteria
+from trainloop import directions
 from trainloop.judge import Judge
 
 
@@ -123,11 +123,11 @@ def test_plateau_scales_every_later_rate():
   ],
 )
 def test_auto_knows_the_direction(monitor, sign):
-  assert criteria.direction(monitor, "auto") == sign
+  assert directions.direction(monitor, "auto") == sign
 
 
 def test_auto_asks_where_it_does_not_know():
-  for name in ("val_score", "val_custom", "val_accuracy_loss"):
+  for name in ("val_score", "val_custom", "val_accuracy_error"):
     with pytest.raises(ValueError, match="`mode` must be 'min' or 'max'"):
       Judge([], trainloop.EarlyStopping(name), None)
     assert Judge([], trainloop.EarlyStopping(name, mode="max"), None).monitors

@@ -1,0 +1,127 @@
+"""Whether less or more of a metric is better.
+
+Asked of the metric itself first, as Keras' own callbacks do, and of its name
+only where the metric does not say.
+"""
+
+import re
+
+import keras
+
+from kernels import checks
+
+# By the words of a name; what has none of them, or some of both, must say.
+_MAX = (
+  "accuracy",
+  "acc",
+  "auc",
+  "correlation",
+  "dice",
+  "f1",
+  "fbeta",
+  "iou",
+  "precision",
+  "r2",
+  "recall",
+  "sensitivity",
+  "similarity",
+  "specificity",
+)
+_MIN = (
+  "crossentropy",
+  "divergence",
+  "error",
+  "hinge",
+  "huber",
+  "logcosh",
+  "loss",
+  "mae",
+  "mape",
+  "mse",
+  "msle",
+  "perplexity",
+  "poisson",
+  "rmse",
+)
+# Counts, of which Keras does not say it.
+_COUNTS = {
+  keras.metrics.TruePositives: 1,
+  keras.metrics.TrueNegatives: 1,
+  keras.metrics.FalsePositives: -1,
+  keras.metrics.FalseNegatives: -1,
+}
+
+
+def of_metrics(names, metrics):
+  """Directions of metrics that say it themselves, whatever they are called.
+
+  Args:
+    names: of the results, as "loss", "roc", "output_roc", "roc_1", "f1_0".
+    metrics: the keras.metrics.Metric objects that give them.
+
+  Returns:
+    {name: -1 where less is better, 1 where more is}; without those unknown.
+  """
+  said = {}
+  for metric in metrics:
+    for one in getattr(metric, "metrics", None) or [metric]:
+      said.setdefault(one.name, set()).add(_of_metric(one))
+  found = {name: _said(name, said) for name in names}
+  return {name: sign for name, sign in found.items() if sign}
+
+
+def _of_metric(metric):
+  """-1 or 1 as a metric says it, 0 where it does not.
+
+  `_direction` is private; no public name says it. `test_directions.py` holds
+  what it is for each of Keras' metrics, and notices if it moves.
+  """
+  told = {"up": 1, "down": -1}.get(getattr(metric, "_direction", None), 0)
+  kinds = [sign for kind, sign in _COUNTS.items() if isinstance(metric, kind)]
+  return told or next(iter(kinds), 0)
+
+
+def _said(name, said):
+  """The direction of a result; 0 where its metric, or which it is, is open.
+
+  A result is called as its metric, perhaps with its output in front, with a
+  number behind where there are several of a name, or one value a class.
+  """
+  for called in (name, re.sub(r"_\d+$", "", name)):
+    ends = [m for m in said if called == m or called.endswith(f"_{m}")]
+    if ends:
+      signs = said[max(ends, key=len)]
+      return signs.pop() if len(signs) == 1 else 0
+  return 0
+
+
+def direction(monitor, mode, known=None):
+  """-1 where less is better, 1 where more is.
+
+  Args:
+    monitor: name of a metric, with or without "val_".
+    mode: "min", "max" or "auto".
+    known: what `of_metrics` gave, or None.
+
+  Returns:
+    -1 or 1.
+
+  Raises:
+    ValueError: if "auto" does not know the metric.
+  """
+  if mode != "auto":
+    return {"min": -1, "max": 1}[mode]
+  name = monitor.removeprefix("val_")
+  if known and name in known:
+    return known[name]
+  words = name.replace("-", "_").split("_")
+  if words[-1] == "loss":
+    return -1
+  signs = {-1 for word in words if word in _MIN}
+  signs |= {1 for word in words if word in _MAX}
+  if any(word in name for word in ("error", "crossentropy")):
+    signs.add(-1)
+  if len(signs) != 1:
+    rule = f"'min' or 'max', because it is not known which {monitor} wants"
+    checks.fail("mode", mode, rule)
+  return signs.pop()
