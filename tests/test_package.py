@@ -39,6 +39,7 @@ LAYERS = [
     "numerics",
     "pace",
     "plots",
+    "probe",
     "progress",
     "randomness",
     "sharded",

@@ -110,8 +110,25 @@ def _tpu():
 def _grow_memory():
   """GPU memory as it is needed, not all of it at once."""
   for gpu in tf.config.list_physical_devices("GPU"):
-    with contextlib.suppress(RuntimeError):  # in use already: left as it is
+    # In use already, or no real one (a test's): left as it is.
+    with contextlib.suppress(RuntimeError, ValueError):
       tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def on_gpu(strategy):
+  """Whether a strategy's replicas compute on GPUs."""
+  gpus = [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
+  try:
+    devices = strategy.extended.worker_devices
+  except RuntimeError:  # TensorFlow's default one: on the GPU if there is one
+    return bool(gpus)
+  return not {_place(gpu) for gpu in gpus}.isdisjoint(map(_place, devices))
+
+
+def _place(device):
+  """(type, index) of a device's name, without its job and task."""
+  spec = tf.DeviceSpec.from_string(device)
+  return spec.device_type, spec.device_index
 
 
 def share(indices, replica, replicas):

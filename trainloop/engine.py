@@ -2,16 +2,14 @@
 
 `auto` is a rule, not a race: XLA and graph differ in the last bits, and the
 same command must not give other bytes because a machine was busy. The rule
-reads the device, the strategy, the data and the ops of the traced update; the
-measurements behind it stand in WORKSPACE.md.
+reads the device, the strategy, the data and the ops of a traced update and
+evaluation; the measurements behind it stand in WORKSPACE.md.
 """
 
 import dataclasses
 
-import tensorflow as tf
-
 from kernels import checks
-from trainloop import structures
+from trainloop import distribution, probe
 
 CHOICES = ("auto", "measure", "xla", "graph")
 # Ops that XLA runs several times slower than TensorFlow's kernels on a CPU.
@@ -22,17 +20,23 @@ _SLOW_ON_CPU = (
   "Conv2DBackpropFilter",
   "Conv3DBackpropFilterV2",
 )
-# Ops that XLA cannot compile, or only for shapes that never change.
+# Ops that XLA cannot compile, or only for shapes that never change; what else
+# it can't, it says itself when an update is lowered.
 _NOT_IN_XLA = (
+  "AsString",
+  "EagerPyFunc",
+  "LookupTableFindV2",
+  "PrintV2",
+  "PyFunc",
+  "PyFuncStateless",
   "RandomShuffle",
+  "StringFormat",
+  "StringToHashBucketFast",
   "Unique",
   "UniqueV2",
   "Where",
-  "PyFunc",
-  "EagerPyFunc",
-  "StringToHashBucketFast",
-  "LookupTableFindV2",
 )
+_ASSERT = "Assert"  # XLA leaves it out, without a word
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,10 +46,12 @@ class Engine:
   Attributes:
     name: "xla" or "graph".
     reason: a few words for the log.
+    forced: whether XLA could not run it.
   """
 
   name: str
   reason: str
+  forced: bool = False
 
 
 def choose(compile, strategy, source, step):
@@ -64,37 +70,55 @@ def choose(compile, strategy, source, step):
   Raises:
     ValueError: if "xla" is asked for where it can't run.
   """
-  obstacle = _obstacle(strategy, source)
-  if compile == "xla":
-    if obstacle:
-      checks.fail("compile", compile, f"'graph' or 'auto' {obstacle}")
-    return Engine("xla", "asked for")
   if compile == "graph":
     return Engine("graph", "asked for")
-  if obstacle:
-    return Engine("graph", obstacle)
-  ops = ops_of(step, source)
-  if not tf.config.list_logical_devices("GPU"):
-    for op in sorted(ops.intersection(_SLOW_ON_CPU)):
-      return Engine("graph", f"because XLA is slow at {op} on a CPU")
-  found = refusal(strategy, step, source)
-  if found:
-    return Engine("graph", found)
+  why = obstacle(strategy, source)
+  if why:
+    return _without_xla(compile, why)
+  traced = probe.of_update(strategy, step, source)
+  slow = ""
+  if not distribution.on_gpu(strategy):
+    for op in sorted(traced.ops.intersection(_SLOW_ON_CPU)):
+      slow = f"because XLA is slow at {op} on a CPU"
+  if compile == "auto" and slow:
+    return Engine("graph", slow)
+  why = _refusal(traced, lower=compile != "xla")
+  if why:
+    return _without_xla(compile, why)
+  if compile == "xla":
+    return Engine("xla", "asked for")
+  if slow:
+    return Engine("graph", slow)
   return Engine("xla", "because XLA is fast at all its ops")
 
 
-def refusal(strategy, step, source):
-  """Why XLA can't run a model on some data; "" if it can."""
-  obstacle = _obstacle(strategy, source)
-  if obstacle:
-    return obstacle
-  for op in sorted(ops_of(step, source).intersection(_NOT_IN_XLA)):
-    return f"because XLA has no {op}"
-  text = _refusal(step, source)
-  return f"because XLA refuses it ({text})" if text else ""
+def with_optimizer(compile, chosen, strategy, binding, variables):
+  """The engine once the optimizer has its slots: its ops count, too.
+
+  Keras' own optimizers and constraints compile; only others are traced.
+
+  Args:
+    compile, strategy: see `choose`.
+    chosen: the `Engine` so far.
+    binding: the optimizer's `Binding`, built.
+    variables: the model's trainable variables.
+
+  Returns:
+    An `Engine`.
+
+  Raises:
+    ValueError: if "xla" is asked for where it can't run.
+  """
+  may_run = chosen.name == "xla" or (compile == "measure" and not chosen.forced)
+  parts = [binding.optimizer, *(v.constraint for v in variables)]
+  if not may_run or all(part is None or _of_keras(part) for part in parts):
+    return chosen
+  traced = probe.of_optimizer(strategy, binding, variables)
+  why = _refusal(traced, lower=True)
+  return _without_xla(compile, why) if why else chosen
 
 
-def _obstacle(strategy, source):
+def obstacle(strategy, source):
   """Why XLA can't compile whole windows here; "" if it can."""
   if strategy.num_replicas_in_sync > 1:
     return "with several replicas"
@@ -103,41 +127,22 @@ def _obstacle(strategy, source):
   return ""
 
 
-def ops_of(step, source):
-  """Names of the ops in one traced forward and backward pass, a set."""
-  traced = _pass(step, source).get_concrete_function(*_specs(source, None))
-  graph = traced.graph.as_graph_def()
-  nodes = [*graph.node]
-  for function in graph.library.function:
-    nodes.extend(function.node_def)
-  return {node.op for node in nodes}
+def _without_xla(compile, why):
+  """The graph engine, or an error if XLA was asked for."""
+  if compile == "xla":
+    checks.fail("compile", compile, f"'graph' or 'auto' {why}")
+  return Engine("graph", why, forced=True)
 
 
-def _refusal(step, source):
-  """What XLA says to the pass, when it is lowered but not run; "" if well."""
-  specs = _specs(source, source.batch_size)
-  try:
-    lowered = _pass(step, source, jit_compile=True)
-    lowered.experimental_get_compiler_ir(*specs)("hlo")
-  except (tf.errors.OpError, ValueError, TypeError) as error:
-    return str(error).strip().splitlines()[0][:80]
-  return ""
+def _refusal(traced, lower):
+  """Why XLA can't run what was traced; "" if it can."""
+  if _ASSERT in traced.ops:
+    return f"because XLA leaves assertions out ({_ASSERT})"
+  for op in sorted(traced.ops.intersection(_NOT_IN_XLA)):
+    return f"because XLA has no {op}"
+  text = traced.lower() if lower else ""
+  return f"because XLA refuses it ({text})" if text else ""
 
 
-def _pass(step, source, **options):
-  """A compiled forward and backward pass over the leaves of a batch."""
-  example = source.example
-
-  def run(*flat):
-    batch = structures.pack(example, flat)
-    return step.gradients(batch, tf.constant(1))[:3]
-
-  return tf.function(run, autograph=False, **options)
-
-
-def _specs(source, size):
-  """Specs of a batch's leaves, `size` examples each; None leaves it."""
-  return [
-    tf.TensorSpec([size, *leaf.shape[1:]], leaf.dtype)
-    for leaf in structures.leaves(source.example)
-  ]
+def _of_keras(part):
+  return type(part).__module__.split(".")[0] == "keras"

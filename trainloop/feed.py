@@ -65,8 +65,10 @@ class Feed:
     places = [_spec(one, 2, jit) for one in where]
     key = (body, repr(kind), repr(places))
 
+    fast = jit and not distribution.on_gpu(self._strategy)
+
     def traced(flat, *where):
-      with randomness.vectorised() if jit else contextlib.nullcontext():
+      with randomness.vectorised() if fast else contextlib.nullcontext():
         return body(functools.partial(fetch, flat), *where)
 
     if key not in self._compiled:

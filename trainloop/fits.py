@@ -53,6 +53,7 @@ class Fits:
     planning.check(parts, source, validation, self.workdir)
     begins = schedule is not None or self.schedule is None
     schedule = self.coming(source, epochs, schedule)
+    parts.prepare(schedule)  # the engine is part of what is agreed on
     overwrites = self.options.existing == "overwrite"
     known = None if overwrites else self.workdir
     tell = self.progress.line

@@ -7,7 +7,7 @@ fingerprint: a run that goes on takes it from there and measures nothing.
 
 import time
 
-from trainloop import checkpoints
+from trainloop import checkpoints, engine
 from trainloop.engine import Engine
 from trainloop.fit_plan import Limits
 from trainloop.snapshot import Snapshot
@@ -51,10 +51,12 @@ def settle(parts, source, schedule, updates):
   Returns:
     An `Engine`, which `parts` then uses.
   """
-  refusal = parts.xla_refusal(source)
-  if refusal:
-    return _use(parts, Engine("graph", refusal))
+  why = engine.obstacle(parts.strategy, source)
+  if why:
+    return _use(parts, Engine("graph", why, forced=True))
   parts.prepare(schedule)
+  if parts.engine.forced:
+    return parts.engine
   snapshot = Snapshot(parts.moved())
   before = snapshot.take()
   try:

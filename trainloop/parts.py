@@ -1,11 +1,10 @@
 """Model, optimizer and compiled calls of a loop, made under one strategy."""
 
-import tensorflow as tf
-
 from kernels import checks
 from trainloop import (
   bias_correction,
   directions,
+  distribution,
   engine,
   make,
   objective,
@@ -157,12 +156,8 @@ class Parts:
     """Makes an `Engine` that which compiles from now on."""
     self.engine, self._windows = chosen, {}
     jit = chosen.name == "xla"
-    self._step.folds = jit and not tf.config.list_logical_devices("GPU")
+    self._step.folds = jit and not distribution.on_gpu(self.strategy)
     self.evaluation = Evaluation(self.strategy, self._step, jit)
-
-  def xla_refusal(self, source):
-    """Why XLA can't run the model on some data; "" if it can."""
-    return engine.refusal(self.strategy, self._step, source)
 
   def _first_product(self):
     binding = self.binding
@@ -215,7 +210,8 @@ class Parts:
     return self._windows[key]
 
   def prepare(self, schedule):
-    """Builds the optimizer's slots, and room for the best weights.
+    """Builds the optimizer's slots, which may change the engine, and room for
+    the best weights.
 
     Args:
       schedule: a `kernels.Schedule`.
@@ -235,6 +231,15 @@ class Parts:
         None if momentum is None else float(momentum),
       )
       self.state.judge.prepare(self._slots)
+    chosen = engine.with_optimizer(
+      self._compile,
+      self.engine,
+      self.strategy,
+      self.binding,
+      self._step.variables,
+    )
+    if chosen is not self.engine:
+      self.use(chosen)
 
   def new_window(self, schedule, limits, skips, watch=None, see=None):
     """A `Window` of its own; see there, and `window`."""

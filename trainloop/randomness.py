@@ -22,17 +22,16 @@ _FUNCTIONS = (
 
 
 def vectorised():
-  """A context in which functions are traced for XLA.
+  """A context in which functions are traced for XLA on a CPU.
 
-  On a CPU, random layers take ThreeFry inside it where they name no algorithm.
-  The parameter is public, but Keras has no way to pass it on: TensorFlow's
+  Random layers take ThreeFry inside it where they name no algorithm. The
+  parameter is public, but Keras has no way to pass it on: TensorFlow's
   functions are replaced by themselves with another default while one trace
   lasts.
   """
   stack = contextlib.ExitStack()
-  if not tf.config.list_logical_devices("GPU"):
-    for module, name, parameter in _FUNCTIONS:
-      function = getattr(module, name)
-      default = functools.partial(function, **{parameter: "threefry"})
-      stack.enter_context(mock.patch.object(module, name, default))
+  for module, name, parameter in _FUNCTIONS:
+    function = getattr(module, name)
+    default = functools.partial(function, **{parameter: "threefry"})
+    stack.enter_context(mock.patch.object(module, name, default))
   return stack

@@ -90,11 +90,20 @@ def padded(batches, steps):
 def _free_bytes():
   """Free memory of the first GPU, or else of the host."""
   gpus = tf.config.list_logical_devices("GPU")
-  if gpus:
-    # No public call tells a GPU's size; this one is what `tf.test` reads.
-    from tensorflow.python.client import device_lib
+  free = _free_on(gpus[0].name) if gpus else None
+  if free is None:
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+  return free
 
-    limits = {d.name: d.memory_limit for d in device_lib.list_local_devices()}
-    used = tf.config.experimental.get_memory_info("GPU:0")["current"]
-    return limits.get("/device:GPU:0", 0) - used
-  return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+def _free_on(gpu):
+  """Free bytes of a GPU; None where TensorFlow tells nothing of it."""
+  # No public call tells a GPU's size; this one is what `tf.test` reads.
+  from tensorflow.python.client import device_lib
+
+  limits = {d.name: d.memory_limit for d in device_lib.list_local_devices()}
+  try:
+    used = tf.config.experimental.get_memory_info(gpu)["current"]
+  except ValueError:
+    return None
+  return limits[gpu] - used if gpu in limits else None

@@ -1,0 +1,224 @@
+"""What sends a run to the graph engine, and what an explicit XLA says to it.
+
+The whole update and the evaluation belong to the rule: model, loss, metrics,
+their results, `step`, regularisers, constraints, the optimizer.
+"""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import small
+import trainloop
+
+X, Y = small.arrays(32)
+
+
+def through_python(values):
+  seen = tf.stop_gradient(values)
+  seen = tf.numpy_function(lambda v: v, [seen], values.dtype)
+  return values + 0.0 * tf.ensure_shape(seen, values.shape)
+
+
+class Layer(keras.layers.Layer):
+  def __init__(self, does):
+    super().__init__()
+    self._does = does
+
+  def call(self, x):
+    return self._does(x)
+
+
+class Metric(keras.metrics.Mean):
+  """A mean of 1, by an update or a result that does something else, too."""
+
+  def __init__(self, update=None, result=None, reset=None, name="own"):
+    super().__init__(name=name)
+    self._update, self._result, self._reset = update, result, reset
+
+  def update_state(self, y_true, y_pred, sample_weight=None):
+    one = tf.reduce_mean(0.0 * y_pred + 1.0)
+    super().update_state(self._update(one) if self._update else one)
+
+  def result(self):
+    found = super().result()
+    return self._result(found) if self._result else found
+
+  def reset_state(self):
+    if self._reset:
+      self._reset(tf.constant(1.0))
+    super().reset_state()
+
+
+def printed(value):
+  tf.print("", end="")
+  return value
+
+
+def as_text(value):
+  return tf.strings.to_number(tf.strings.as_string(value))
+
+
+def hashed(value):
+  text = tf.strings.as_string(value)
+  return tf.cast(tf.strings.to_hash_bucket_fast(text, 1), tf.float32) + value
+
+
+def asserted(value):
+  tf.debugging.Assert(tf.constant(True), [value])  # is known to hold
+  tf.debugging.assert_less(tf.reduce_max(value), 1e9)
+  return value
+
+
+class Own(keras.optimizers.SGD):
+  def update_step(self, gradient, variable, learning_rate):
+    super().update_step(through_python(gradient), variable, learning_rate)
+
+
+class Norm(keras.constraints.Constraint):
+  def __call__(self, w):
+    return printed(w)
+
+
+def mse_like(does):
+  def values(y, p):
+    y = tf.one_hot(tf.cast(y, tf.int32), 3)
+    return does(tf.reduce_mean(tf.square(p - y), axis=-1))
+
+  return values
+
+
+def step(does):
+  def run(model, x, y, training):
+    found = model(x, training=training)
+    loss = keras.losses.sparse_categorical_crossentropy(y, found)
+    return {"loss": loss, "own": does(loss)}
+
+  return run
+
+
+# What is given: options of the loop, of its model, and the op that decides.
+CASES = {
+  "py_function metric": ({"metrics": [Metric, through_python]}, {}, "PyFunc"),
+  "print in a metric": ({"metrics": [Metric, printed]}, {}, "PrintV2"),
+  "text in a metric": ({"metrics": [Metric, as_text]}, {}, "AsString"),
+  "hash in a metric": ({"metrics": [Metric, hashed]}, {}, "AsString"),
+  "assertion in a metric": ({"metrics": [Metric, asserted]}, {}, "Assert"),
+  "metric's result": (
+    {"metrics": [Metric, None, through_python]},
+    {},
+    "PyFunc",
+  ),
+  "metric's reset": (
+    {"metrics": [Metric, None, None, printed]},
+    {},
+    "PrintV2",
+  ),
+  "function as metric": (
+    {"metrics": [mse_like(through_python)]},
+    {},
+    "PyFunc",
+  ),
+  "loss": ({"loss": mse_like(through_python)}, {}, "PyFunc"),
+  "step": ({"step": step(through_python)}, {}, "PyFunc"),
+  "step's assertion": ({"step": step(asserted)}, {}, "Assert"),
+  "layer": ({}, {"layer": printed}, "PrintV2"),
+  "layer's assertion": ({}, {"layer": asserted}, "Assert"),
+  "regulariser": (
+    {},
+    {"kernel_regularizer": lambda w: printed(tf.reduce_sum(w * w))},
+    "PrintV2",
+  ),
+  "constraint": ({}, {"kernel_constraint": Norm()}, "PrintV2"),
+  "optimizer": ({"optimizer": Own(0.1)}, {}, "PyFunc"),
+}
+
+
+def make(options, parts, compile):
+  options, parts = dict(options), dict(parts)
+  layer = parts.pop("layer", None)
+  keras.utils.set_random_seed(0)
+  net = keras.Sequential(
+    [
+      keras.layers.Input((8,)),
+      *([] if layer is None else [Layer(layer)]),
+      keras.layers.Dense(3, activation="softmax", **parts),
+    ]
+  )
+  kind, *given = options.get("metrics", [None])
+  if kind is Metric:
+    options["metrics"] = [Metric(*given)]
+  if "step" in options:
+    options.update(loss=None, metrics=None)
+  kind = options.pop("optimizer", None)
+  kind = Own(0.1) if kind is not None else keras.optimizers.SGD(0.1)
+  return small.loop(net, kind, compile=compile, **options)
+
+
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_what_xla_has_not_goes_to_the_graph(case):
+  options, parts, op = CASES[case]
+  loop = make(options, parts, "auto")
+  data = small.data(32)
+  history = loop.fit(data, 1, validation=small.data(20))
+  assert loop.engine.name == "graph", loop.engine
+  assert loop.engine.forced and op in loop.engine.reason
+  assert np.isfinite(history.rows["loss"]).all()
+  assert np.isfinite(loop.evaluate(data)["loss"])
+  for name in ("own", "val_own"):
+    if "metric" in case and "function" not in case:
+      assert history.epochs[name] == [1.0], (name, history.epochs)
+
+
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_xla_asked_for_is_refused_in_a_line(case, tmp_path):
+  options, parts, op = CASES[case]
+  workdir = tmp_path / "run"
+  loop = make({**options, "workdir": str(workdir)}, parts, "xla")
+  with pytest.raises(ValueError, match=op) as hit:
+    loop.fit(small.data(32), 1)
+  assert str(hit.value).startswith("`compile` must be 'graph' or 'auto' bec")
+  assert "\n" not in str(hit.value) and not workdir.exists()
+
+
+@pytest.mark.parametrize("case", ["layer", "py_function metric", "optimizer"])
+def test_measure_measures_nothing_where_xla_cannot(case):
+  options, parts, op = CASES[case]
+  loop = make(options, parts, "measure")
+  loop.fit(small.data(32), 1)
+  assert loop.engine.name == "graph" and op in loop.engine.reason
+
+
+@pytest.mark.parametrize("holds", [lambda x: True, lambda x: x.shape[-1] == 8])
+def test_assertions_of_what_is_known_change_nothing(holds):
+  def known(x):
+    tf.debugging.Assert(tf.constant(holds(x)), [x])
+    tf.debugging.assert_equal(tf.shape(x)[-1], 8)
+    return x
+
+  loop = make({}, {"layer": known}, "auto")
+  loop.evaluate(small.data(32))
+  assert loop.engine.name == "xla", loop.engine
+
+
+def test_keras_own_parts_stay_in_xla():
+  constraint = keras.constraints.MaxNorm(2.0)
+  loop = make({}, {"kernel_constraint": constraint}, "auto")
+  loop.fit(small.data(32), 1)
+  assert loop.engine.name == "xla", loop.engine
+
+
+def test_one_update_is_traced_for_the_rule():
+  calls = []
+
+  def counted(x):
+    calls.append(x)
+    return x
+
+  loop = make({}, {"layer": counted}, "auto")
+  before = len(calls)
+  data = trainloop.ArrayData(X, Y, batch_size=8)
+  loop.parts.build(data)
+  traced = [x for x in calls[before:] if not hasattr(x, "numpy")]
+  assert len(traced) == 2, traced  # one update, one evaluation
