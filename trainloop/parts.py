@@ -210,8 +210,7 @@ class Parts:
     return self._windows[key]
 
   def prepare(self, schedule):
-    """Builds the optimizer's slots, which may change the engine, and room for
-    the best weights.
+    """Builds the optimizer's slots, and room for the best weights.
 
     Args:
       schedule: a `kernels.Schedule`.
@@ -231,12 +230,9 @@ class Parts:
         None if momentum is None else float(momentum),
       )
       self.state.judge.prepare(self._slots)
+    optimizer = (self.binding, self._step.variables)
     chosen = engine.with_optimizer(
-      self._compile,
-      self.engine,
-      self.strategy,
-      self.binding,
-      self._step.variables,
+      self._compile, self.engine, self.strategy, *optimizer
     )
     if chosen is not self.engine:
       self.use(chosen)
