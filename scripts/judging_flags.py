@@ -7,7 +7,13 @@ import flag_rules
 FLAGS = flags.FLAGS
 # What each of the two reads besides what both read.
 _USES = {
-  "early_stopping": ("target", "divergence", "restore"),
+  "early_stopping": (
+    "target",
+    "divergence",
+    "restore",
+    "baseline",
+    "start_from_epoch",
+  ),
   "reduce_on_plateau": (
     "plateau_factor",
     "plateau_cooldown",
@@ -15,7 +21,13 @@ _USES = {
     "restore_best_first",
   ),
 }
-_BOTH = ("monitor", "monitor_mode", "min_delta", "patience_unit")
+_BOTH = (
+  "monitor",
+  "monitor_mode",
+  "min_delta",
+  "min_delta_mode",
+  "patience_unit",
+)
 
 
 def define():
@@ -37,7 +49,13 @@ def define():
   modes = ("auto", "min", "max")
   flags.DEFINE_enum("monitor_mode", "auto", modes, "what is better in it")
   flag_rules.number(
-    "min_delta", 0.0, "least improvement that counts [unit of --monitor]"
+    "min_delta", 0.0, "improvement to be exceeded [unit of --monitor]"
+  )
+  flags.DEFINE_enum(
+    "min_delta_mode",
+    "absolute",
+    ("absolute", "relative"),
+    "relative: --min_delta is a fraction of the best value, below 1",
   )
   flags.DEFINE_enum(
     "patience_unit",
@@ -57,6 +75,19 @@ def define():
     None,
     "early_stopping: stop beyond it [unit of --monitor]; unset: none",
     low,
+  )
+  flag_rules.number(
+    "baseline",
+    None,
+    "early_stopping: what must be beaten, too, for the wait to start again "
+    "[unit of --monitor]; unset: nothing",
+    low,
+  )
+  flag_rules.integer(
+    "start_from_epoch",
+    0,
+    "early_stopping: time at the start that is not looked at [epochs]",
+    0,
   )
   flags.DEFINE_enum(
     "restore",
@@ -127,6 +158,7 @@ def make():
     "monitor": FLAGS.monitor,
     "mode": FLAGS.monitor_mode,
     "min_delta": FLAGS.min_delta,
+    "min_delta_mode": FLAGS.min_delta_mode,
     "unit": FLAGS.patience_unit,
   }
   stopping = plateau = None
@@ -138,6 +170,8 @@ def make():
       divergence=FLAGS.divergence,
       restore_best_weights=kept,
       restore=FLAGS.restore if kept else "weights",
+      baseline=FLAGS.baseline,
+      start_from_epoch=FLAGS.start_from_epoch,
       **common,
     )
   if FLAGS.reduce_on_plateau is not None:

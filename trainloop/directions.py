@@ -91,7 +91,7 @@ def _said(name, said):
     ends = [m for m in said if called == m or called.endswith(f"_{m}")]
     if ends:
       signs = said[max(ends, key=len)]
-      return signs.pop() if len(signs) == 1 else 0
+      return next(iter(signs)) if len(signs) == 1 else 0
   return 0
 
 

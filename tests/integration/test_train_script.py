@@ -128,6 +128,13 @@ BAD_FLAGS = [
   (["--monitor=val_loss"], "--monitor needs"),
   (["--monitor_mode=max"], "--monitor_mode needs"),
   (["--target=0.9"], "--target needs --early_stopping"),
+  (["--baseline=0.5"], "--baseline needs --early_stopping"),
+  (["--start_from_epoch=2", "--reduce_on_plateau=2"], "--start_from_epoch ne"),
+  (["--min_delta_mode=relative"], "--min_delta_mode needs"),
+  (
+    ["--min_delta_mode=relative", "--min_delta=1", "--early_stopping=2"],
+    "min_delta",
+  ),
   (["--divergence=nan", "--early_stopping=2"], "divergence=nan"),
   (["--restore=all", "--reduce_on_plateau=2"], "--restore needs"),
   (["--plateau_factor=1", "--reduce_on_plateau=2"], "plateau_factor=1"),
