@@ -4,6 +4,7 @@ from absl import flags
 
 import flag_rules
 
+_OF_WORKERS = ("workers", "worker_index", "peer_timeout", "cluster_secret_file")
 _STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 
 
@@ -30,6 +31,12 @@ def define():
   flag_rules.number(
     "peer_timeout", 120.0, "time to wait for other workers [s]", open_low=True
   )
+  flags.DEFINE_string(
+    "cluster_secret_file",
+    None,
+    "multi_worker: file with a secret that all workers have, closed to other "
+    "users; unset: that of TRAINLOOP_CLUSTER_SECRET_FILE, or no secret",
+  )
 
 
 def check():
@@ -38,7 +45,7 @@ def check():
   if (values.workers is None) != (values.worker_index is None):
     flag_rules.stop("--workers and --worker_index need each other")
   if values.strategy not in ("auto", "multi_worker"):
-    for name in ("workers", "worker_index", "peer_timeout"):
+    for name in _OF_WORKERS:
       if values[name].present:
         choice = f"--strategy={values.strategy}"
         flag_rules.stop(f"--{name} has no effect with {choice}")
@@ -64,7 +71,9 @@ def strategy(quietly, dry=False):
     cluster = trainloop.cluster.find(values.workers, values.worker_index)
     if cluster is not None and not dry:
       # Outside of `quietly`: these errors are one line.
-      trainloop.peers.join(cluster, values.peer_timeout)
+      trainloop.peers.join(
+        cluster, values.peer_timeout, values.cluster_secret_file
+      )
   if dry:
     return trainloop.strategy_for("one_device")
   with quietly:

@@ -22,9 +22,9 @@ from trainloop.data import ArrayData
 from trainloop.distribution import strategy_for
 from trainloop.guards import Rewind
 from trainloop.history import History, NonFiniteError
+from trainloop.links import MissingPeerError, PeerError
 from trainloop.loop import TrainLoop
 from trainloop.recipes import Recipe
-from trainloop.rendezvous import MissingPeerError, PeerError
 from trainloop.sharded import ShardedData
 from trainloop.signals import StopOnSignals
 from trainloop.sweep import (

@@ -21,7 +21,9 @@ _REFUSED = {
 }
 
 
-def strategy_for(name, cluster=None, peer_timeout=120.0):
+def strategy_for(
+  name, cluster=None, peer_timeout=120.0, cluster_secret_file=None
+):
   """A `tf.distribute.Strategy` by name; call it before TensorFlow is used.
 
   GPUs get memory growth, collectives between them NCCL.
@@ -33,13 +35,19 @@ def strategy_for(name, cluster=None, peer_timeout=120.0):
       there are several workers, mirrored with several GPUs, else one_device.
     cluster: the `Cluster` of the workers; None for the one that TF_CONFIG or
       Slurm describe.
-    peer_timeout: seconds to wait for the other workers, > 0.
+    peer_timeout: seconds to wait for the other workers, and for TensorFlow to
+      start on each, > 0.
+    cluster_secret_file: path of a file with a secret that all workers have,
+      so that no other program is taken for one of them; None for the file
+      that TRAINLOOP_CLUSTER_SECRET_FILE names, if it is set. TensorFlow's own
+      ports know no secret: keep them all inside a private network.
 
   Returns:
     The strategy.
 
   Raises:
-    ValueError: if the name is unknown, or there are no workers or no TPU.
+    ValueError: if the name is unknown, there are no workers or no TPU, or the
+      file can't be used.
     MissingPeerError: if a worker does not come in time, naming its address.
   """
   checks.choice("strategy", name, NAMES)
@@ -54,7 +62,7 @@ def strategy_for(name, cluster=None, peer_timeout=120.0):
     checks.fail("workers", None, rule)
   several = cluster is not None and cluster.count > 1
   if name == "multi_worker" or (name == "auto" and several):
-    return _multi_worker(cluster, peer_timeout)
+    return _multi_worker(cluster, peer_timeout, cluster_secret_file)
   gpus = tf.config.list_logical_devices("GPU")
   if name == "mirrored" or (name == "auto" and len(gpus) > 1):
     devices = gpus or tf.config.list_logical_devices("CPU")
@@ -72,9 +80,9 @@ def check(strategy):
       checks.fail("strategy", kind, f"another: it {_REFUSED[one.__name__]}")
 
 
-def _multi_worker(cluster, peer_timeout):
+def _multi_worker(cluster, peer_timeout, secret_file):
   """MultiWorkerMirroredStrategy of a cluster whose workers have all come."""
-  peers.join(cluster, peer_timeout)
+  peers.join(cluster, peer_timeout, secret_file)
   # `peers` watches instead: the service swallows SIGTERM, names no address,
   # and takes a machine that was suspended for a lost one.
   _context.context().configure_coordination_service(service_type="")
@@ -90,7 +98,7 @@ def _multi_worker(cluster, peer_timeout):
   options = tf.distribute.experimental.CommunicationOptions(
     implementation=collectives.NCCL if gpus else collectives.RING
   )
-  with peers.current().guarded():
+  with peers.current().starting():
     return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
 
 

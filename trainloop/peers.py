@@ -1,27 +1,29 @@
 """Watches the other workers of a run while this one trains.
 
 Every process sends a sign of life a second over the connections that
-`rendezvous` left. A closed connection or eight silent seconds mean that a
-worker is lost: collectives, which would wait for it for ever, are aborted,
-and what the loop raises names it.
+`rendezvous` left. A closed connection, eight silent seconds or a message that
+no worker sends mean that a worker is lost: collectives, which would wait for
+it for ever, are aborted, and what the loop raises names it.
 """
 
 import atexit
 import contextlib
 import functools
+import math
 import os
-import select
+import selectors
 import sys
 import threading
 import time
 
 import tensorflow as tf
 
-# Nothing public aborts collectives; `test_peers.py` notices if this moves.
+# Nothing public aborts collectives, or says whether there are any;
+# `test_distribution.py` notices if this moves.
 from tensorflow.python.eager import context as _context
 
-from trainloop import rendezvous
-from trainloop.rendezvous import PeerError
+from trainloop import cluster_secret, rendezvous
+from trainloop.links import PeerError, plain
 
 _TICK = 1.0  # seconds
 # Ticks without a sign of life. Counted and not measured: a process that was
@@ -32,6 +34,14 @@ _GRACE = 3.0
 # Ticks to wait for a worker that stopped: for what all of them find at the
 # same step, each raises its own error.
 _STOPPED = 5
+# What a worker says, each alone in its message, and of what type.
+_KINDS = {
+  "alive": bool,
+  "starting": bool,
+  "trouble": str,
+  "stopped": str,
+  "bye": bool,
+}
 # What TensorFlow raises when a peer is gone or collectives were aborted.
 _GONE = (
   tf.errors.UnavailableError,
@@ -51,6 +61,10 @@ class NoPeers:
     """Around everything that may wait for other workers."""
     yield
 
+  def starting(self):
+    """Around the making of TensorFlow's strategy."""
+    return self.guarded()
+
 
 class Peers(NoPeers):
   """The other workers of this run.
@@ -58,16 +72,22 @@ class Peers(NoPeers):
   Args:
     cluster: the `Cluster`.
     links: {index: Link} from `rendezvous.meet`.
+    timeout: seconds that the others have to start TensorFlow.
   """
 
-  def __init__(self, cluster, links):
-    self._cluster, self._links = cluster, links
+  def __init__(self, cluster, links, timeout):
+    self._cluster, self._links, self._timeout = cluster, links, timeout
     self._silent = dict.fromkeys(links, 0)
+    self._start = math.ceil(timeout / _TICK)  # ticks left; None: over
+    self._starting = set()  # who is at it
     self._stopped = {}  # index: [why, ticks this one has waited since]
     self._gone = set()  # whose connection is not to be read again
-    self._trouble, self._since = None, 0.0
+    self._trouble, self._since, self._aborted = None, 0.0, False
     self._known = threading.Event()
     self._inside, self._closed = 0, False
+    self._selector = selectors.DefaultSelector()
+    for index, link in links.items():
+      self._selector.register(link.socket, selectors.EVENT_READ, index)
     self._thread = threading.Thread(target=self._watch, daemon=True)
     self._thread.start()
     atexit.register(self.close)
@@ -80,6 +100,8 @@ class Peers(NoPeers):
       PeerError: in place of the error that a lost worker causes; an error of
         this worker's own is told to the others and goes on.
     """
+    if self._known.is_set():
+      raise PeerError(self._trouble)
     self._inside += 1
     try:
       yield
@@ -98,6 +120,19 @@ class Peers(NoPeers):
       for index in [i for i in self._stopped if i not in self._gone]:
         del self._stopped[index]
 
+  @contextlib.contextmanager
+  def starting(self):
+    """Around the making of TensorFlow's strategy, which waits for all.
+
+    Raises:
+      PeerError: naming who does not get through to it in time.
+    """
+    for link in self._links.values():
+      link.send({"starting": True})
+    with self.guarded():
+      yield
+    self._start = None
+
   def close(self):
     """Says goodbye; the process ends or needs the others no more."""
     if self._closed:
@@ -110,7 +145,7 @@ class Peers(NoPeers):
   def _tell(self, error):
     """Lets the others know that this worker stopped, and why."""
     for link in self._links.values():
-      link.send({"stopped": f"it stopped ({_first_line(error)[:200]})"})
+      link.send({"stopped": f"it stopped ({plain(_first_line(error))[:200]})"})
 
   def _watch(self):
     tick = time.monotonic()
@@ -124,33 +159,45 @@ class Peers(NoPeers):
 
   def _listen(self):
     """Takes in what the others say, for a tick at most."""
-    links = {link.socket: i for i, link in self._links.items()
-             if i not in self._gone}  # fmt: skip
-    if not links:
-      time.sleep(_TICK)
-      return
     try:
-      ready, _, _ = select.select(list(links), [], [], _TICK / 4)
+      ready = self._selector.select(_TICK / 4)
     except (OSError, ValueError):  # closed meanwhile
-      return
-    for one in ready:
-      index = links[one]
-      said = self._links[index].read()
-      if said is None:
-        self._gone.add(index)
-        self._lose(index, "its connection is closed")
-      for message in said or ():
-        self._hear(index, message)
+      ready = []
+    if not self._selector.get_map():  # nobody is left: it would not wait
+      time.sleep(_TICK / 4)
+    for key, _ in ready:
+      index, link = key.data, self._links[key.data]
+      messages = link.read()
+      for message in messages or ():
+        if index not in self._gone:
+          self._hear(index, message)
+      if messages is None and index not in self._gone:
+        self._leave_alone(index)
+        self._lose(index, link.why)
 
   def _hear(self, index, message):
+    kind = next(iter(message), None)
+    wanted = _KINDS.get(kind)
+    value = message.get(kind)
+    if len(message) != 1 or type(value) is not wanted or value is False:
+      self._leave_alone(index)
+      self._lose(index, "it sent what no worker sends")
+      return
     self._silent[index] = 0
-    if "trouble" in message:
-      self._fall(message["trouble"])
-    if "stopped" in message:
-      self._stopped[index] = [message["stopped"], 0]
-    if "bye" in message:
-      self._gone.add(index)
+    if kind == "starting":
+      self._starting.add(index)
+    elif kind == "trouble":
+      self._fall(plain(value))
+    elif kind == "stopped":
+      self._stopped[index] = [plain(value), 0]
+    elif kind == "bye":
+      self._leave_alone(index)
       self._stopped.setdefault(index, ["it ended before this one did", 0])
+
+  def _leave_alone(self, index):
+    """Reads nothing from a connection any more."""
+    self._gone.add(index)
+    self._selector.unregister(self._links[index].socket)
 
   def _count(self):
     """Once a tick: a sign of life to all, and who gave none."""
@@ -163,8 +210,26 @@ class Peers(NoPeers):
         continue
       link.send({"alive": True})
       self._silent[index] += 1
-      if self._silent[index] > _SILENT:
-        self._lose(index, f"no sign of life for {_SILENT * _TICK:g} s")
+      limit = self._patience()
+      if self._silent[index] > limit:
+        self._lose(index, f"no sign of life for {limit * _TICK:g} s")
+    if self._start is not None and self._inside:
+      self._count_start()
+
+  def _patience(self):
+    """Ticks without a sign of life; while the run starts at most its limit."""
+    if self._start is None:
+      return _SILENT
+    return min(_SILENT, max(1, math.ceil(self._timeout / _TICK)))
+
+  def _count_start(self):
+    """Who shows signs of life and never starts holds nobody for ever."""
+    self._start -= 1
+    if self._start < 0:
+      absent = [i for i in self._links if i not in self._starting]
+      who = ", ".join(map(self._cluster.name, absent or self._links))
+      limit = f"{self._timeout:g} s (peer_timeout)"
+      self._fall(f"{who} did not start TensorFlow within {limit}")
 
   def _lose(self, index, why):
     self._fall(f"{self._cluster.name(index)} is lost: {why}")
@@ -175,12 +240,23 @@ class Peers(NoPeers):
       return
     self._trouble, self._since = trouble, time.monotonic()
     for link in self._links.values():
-      link.send({"trouble": trouble})
+      link.send({"trouble": plain(trouble)})
     self._known.set()
-    _context.context().abort_collective_ops(tf.errors.UNAVAILABLE, trouble)
+    self._abort()
+
+  def _abort(self):
+    """Frees what waits in a collective, once there are any."""
+    context = _context.context()
+    server = context._collective_ops_server_def
+    # Before that an abort would set TensorFlow up, for good, without them.
+    if server is None or not context._initialized or self._aborted:
+      return
+    self._aborted = True
+    context.abort_collective_ops(tf.errors.UNAVAILABLE, self._trouble)
 
   def _leave(self):
     """Ends a process that an aborted collective does not let go."""
+    self._abort()
     if time.monotonic() - self._since < _GRACE:
       return
     sys.stderr.write(f"error: {self._trouble}\n")
@@ -221,16 +297,20 @@ def current():
   return _current
 
 
-def join(cluster, timeout):
+def join(cluster, timeout, secret_file=None):
   """Meets the other workers, once a process, and watches them from then on.
 
   Args:
     cluster: a `Cluster`.
-    timeout: seconds to wait for them.
+    timeout: seconds to wait for them, and for TensorFlow to start on each.
+    secret_file: see `cluster_secret.read`.
 
   Raises:
+    ValueError: if the file can't be used.
     MissingPeerError: see `rendezvous.meet`.
   """
   global _current
   if _current is _NONE and cluster.count > 1:
-    _current = Peers(cluster, rendezvous.meet(cluster, timeout))
+    secret = cluster_secret.read(secret_file)
+    links = rendezvous.meet(cluster, timeout, secret)
+    _current = Peers(cluster, links, timeout)

@@ -7,80 +7,35 @@ time is up, then TensorFlow takes the port; the connections stay (`peers`).
 
 import contextlib
 import errno
-import json
 import socket
+import string
 import time
 
 from trainloop import cluster as cluster_lib
+from trainloop import gathering, handshake
+from trainloop.links import (
+  Link,
+  MissingPeerError,
+  PeerError,
+  missing,
+  note,
+  plain,
+)
 
-_HELLO = "trainloop workers 1"
+__all__ = ["MissingPeerError", "PeerError", "meet"]
+
 _RETRY = 0.2  # seconds between two calls of the chief
-_LONGEST = 1 << 16  # bytes of a message
+_LATE = 2.0  # seconds that a chief's last word may take
+_BACKLOG = 128  # connections that wait to be accepted
 
 
-class PeerError(RuntimeError):
-  """Another worker is missing or lost; the one-line message names it."""
-
-
-class MissingPeerError(PeerError):
-  """A worker that did not come in time, before anything was trained."""
-
-
-class Link:
-  """A connection to one worker: JSON objects, one a line.
-
-  Args:
-    connection: a connected socket.
-  """
-
-  def __init__(self, connection):
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    self.socket = connection
-    self._rest = b""
-
-  def send(self, message):
-    """Sends a dict; a connection that is gone shows when it is read."""
-    with contextlib.suppress(OSError):
-      self.socket.sendall(json.dumps(message).encode() + b"\n")
-
-  def read(self):
-    """The messages that are there; None once the connection is closed."""
-    try:
-      data = self.socket.recv(_LONGEST)
-    except TimeoutError:
-      return []
-    except OSError:
-      return None
-    if not data:
-      return None
-    *lines, self._rest = (self._rest + data).split(b"\n")
-    if len(self._rest) > _LONGEST:
-      return None
-    try:
-      found = [json.loads(line) for line in lines]
-    except ValueError:
-      return None
-    return found if all(isinstance(one, dict) for one in found) else None
-
-  def wait(self, until):
-    """The first message before the time `until`; {} if none, None if closed."""
-    while (left := until - time.monotonic()) > 0:
-      self.socket.settimeout(left)
-      found = self.read()
-      if found is None or found:
-        return found and found[0]
-    return {}
-
-  def close(self):
-    self.socket.close()
-
-
-def meet(cluster, timeout):
+def meet(cluster, timeout, secret=b""):
   """Waits until all workers of a cluster are there.
 
   Args:
     cluster: a `Cluster` of at least two.
     timeout: seconds to wait for them.
+    secret: bytes that all of them have, see `cluster_secret`.
 
   Returns:
     {index: Link}: to all others on the chief, to the chief on the others.
@@ -88,30 +43,42 @@ def meet(cluster, timeout):
   Raises:
     MissingPeerError: naming who did not come, or whose port is taken.
   """
-  listener = _listen(cluster)
-  with contextlib.closing(listener):
+  with contextlib.closing(_listen(cluster)) as listener:
     if cluster.index:
-      return {0: _call(cluster, timeout)}
-    links = {}
-    try:
-      return _gather(cluster, listener, links, timeout)
-    except PeerError as error:
-      for link in links.values():
-        link.send({"refused": str(error)})
-        link.close()
-      raise
+      return {0: _Call(cluster, timeout, secret).until_go()}
+    return gathering.Gathering(cluster, listener, timeout, secret).until_all()
 
 
 def _listen(cluster):
-  """A socket on this worker's own port; also shows that the port is free."""
-  _, port = cluster_lib.split(cluster.workers[cluster.index])
-  listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+  """A socket on this worker's own port; also shows that the port is free.
+
+  The chief's listens, on its own address alone. TensorFlow will take the port
+  on all of them, so that is tried too.
+  """
+  host, port = cluster_lib.split(cluster.workers[cluster.index])
+  listener = _bind("", port, cluster)
+  if cluster.index:
+    return listener  # bound, not listening: nobody can call it
+  address, why = _own_address(host)
+  if why:
+    me = cluster.name(cluster.index)
+    note(f"{me} (this one) listens on all of this machine's addresses: {why}")
+  else:
+    listener.close()
+    listener = _bind(address, port, cluster)
+  listener.listen(_BACKLOG)
+  listener.setblocking(False)
+  return listener
+
+
+def _bind(address, port, cluster):
+  """A socket that has the port of an address."""
+  family = socket.AF_INET6 if ":" in address else socket.AF_INET
+  listener = socket.socket(family, socket.SOCK_STREAM)
   # TensorFlow binds the same port while accepted connections still use it.
   listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
   try:
-    listener.bind(("", port))
-    if cluster.index == 0:
-      listener.listen(cluster.count)
+    listener.bind((address, port))
   except OSError as error:
     listener.close()
     why = "in use" if error.errno == errno.EADDRINUSE else error.strerror
@@ -122,79 +89,93 @@ def _listen(cluster):
   return listener
 
 
-def _gather(cluster, listener, links, timeout):
-  """The chief's part: fills `links` until all have called."""
-  until = time.monotonic() + timeout
-  while len(links) < cluster.count - 1:
-    left = until - time.monotonic()
-    if left <= 0:
-      absent = [i for i in range(1, cluster.count) if i not in links]
-      raise _missing(cluster, absent, timeout)
-    listener.settimeout(left)
+def _own_address(host):
+  """(this machine's address that `host` names, why there is none or None)."""
+  try:
+    places = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+  except (OSError, UnicodeError):
+    return "", f"{host!r} is not known here"
+  # IPv4 first, as TensorFlow listens.
+  places.sort(key=lambda place: place[0] != socket.AF_INET)
+  address = places[0][4][0]
+  if address.startswith("127.") and host.strip(string.digits + "."):
+    # As 127.0.1.1 in /etc/hosts: others know the name by another address.
+    return "", f"{host!r} is {address} here"
+  with socket.socket(places[0][0], socket.SOCK_STREAM) as probe:
     try:
-      connection, _ = listener.accept()
-    except TimeoutError:
-      continue
-    link = Link(connection)
-    index = _hello(cluster, link, min(until, time.monotonic() + 5))
-    if index is None:
-      link.close()
-    elif index in links:
-      link.send({"refused": f"{cluster.name(index)} runs already"})
-      link.close()
-    else:
-      links[index] = link
-  for link in links.values():
-    link.send({"go": True})
-  return links
+      probe.bind((address, 0))
+    except OSError:
+      return "", f"{host!r} is {address}, none of them"
+  return address, None
 
 
-def _hello(cluster, link, until):
-  """The index of the worker that called; None for a stranger."""
-  said = link.wait(until)
-  if not said or said.get("hello") != _HELLO:
-    return None
-  if said.get("workers") != list(cluster.workers):
-    link.send({"refused": f"the chief has the workers {cluster.workers}"})
-    return None
-  index = said.get("index")
-  known = isinstance(index, int) and 0 < index < cluster.count
-  return index if known else None
+class _Call:
+  """A worker's part: calls the chief until it says that all are there."""
 
+  def __init__(self, cluster, timeout, secret):
+    self._cluster, self._timeout, self._secret = cluster, timeout, secret
+    self._reason = None
 
-def _call(cluster, timeout):
-  """A worker's part: calls the chief until it answers that all are there."""
-  until = time.monotonic() + timeout
-  hello = {
-    "hello": _HELLO,
-    "index": cluster.index,
-    "workers": list(cluster.workers),
-  }
-  while (left := until - time.monotonic()) > 0:
-    try:
-      address = cluster_lib.split(cluster.workers[0])
-      link = Link(socket.create_connection(address, timeout=left))
-    except OSError:  # not up yet, or its name not known yet
-      time.sleep(min(_RETRY, left))
-      continue
-    link.send(hello)
-    # The chief's own limit, which may have begun later, decides from here.
-    said = link.wait(time.monotonic() + timeout + 5)
-    if said is None:  # another program, or TensorFlow of an earlier run
+  def until_go(self):
+    """The Link to the chief.
+
+    Raises:
+      MissingPeerError: if the chief does not come, or who else did not.
+    """
+    until = time.monotonic() + self._timeout
+    address = cluster_lib.split(self._cluster.workers[0])
+    while (left := until - time.monotonic()) > 0:
+      try:
+        connection = socket.create_connection(address, timeout=left)
+      except OSError:  # not up yet, or its name not known yet
+        time.sleep(min(_RETRY, left))
+        continue
+      link = Link(connection)
+      # The chief's own limit, which may have begun later, decides from there.
+      if self._introduce(link, until) and self._wait(link):
+        return link
       link.close()
       time.sleep(_RETRY)
-    elif "go" in said:
-      return link
-    else:
+    reasons = {0: self._reason} if self._reason else {}
+    raise missing(self._cluster, [0], self._timeout, reasons)
+
+  def _introduce(self, link, until):
+    """Whether the chief took this worker in, and is the chief."""
+    hello = handshake.hello(self._cluster)
+    link.send(hello)
+    challenge = self._next(link, until).get("nonce")
+    if not isinstance(challenge, str):  # another program, or TensorFlow
+      return False
+    said = self._secret, hello, challenge
+    link.send({"proof": handshake.proof("worker", *said)})
+    answer = self._next(link, until).get("proof")
+    if handshake.holds(answer, "chief", *said):
+      return True
+    if answer is not None:
+      self._reason = "who answered there has another secret"
+    return False
+
+  def _wait(self, link):
+    """Whether the chief says go before it is silent or the time is up."""
+    until = time.monotonic() + self._timeout + _LATE
+    while (now := time.monotonic()) < until:
+      message = self._next(link, min(until, now + gathering.SILENT))
+      if message == {"go": True}:
+        return True
+      if message != {"alive": True}:
+        self._reason = link.why or "it had answered and fell silent"
+        return False
+      link.send({"alive": True})
+    return False
+
+  def _next(self, link, until):
+    """The chief's next message; {} if there is none.
+
+    Raises:
+      MissingPeerError: if the chief refuses this worker, with its reason.
+    """
+    message = link.wait(until) or {}
+    if isinstance(message.get("refused"), str):
       link.close()
-      raise MissingPeerError(
-        said.get("refused", _missing(cluster, [0], timeout))
-      )
-  raise _missing(cluster, [0], timeout)
-
-
-def _missing(cluster, absent, timeout):
-  who = ", ".join(cluster.name(index) for index in absent)
-  return MissingPeerError(
-    f"{who} did not come within {timeout:g} s (peer_timeout)"
-  )
+      raise MissingPeerError(plain(message["refused"]))
+    return message

@@ -84,7 +84,9 @@ def hit(tmp_path_factory):
   """A run of two workers that was hit four times, and what each end was."""
   cwd = tmp_path_factory.mktemp("hit")
   work, ends = cwd / "run", {}
-  flags = ("--workdir=run", *RUN)
+  flags = ("--workdir=run", "--cluster_secret_file=secret", *RUN)
+  (cwd / "secret").write_text("known to both of them\n")
+  (cwd / "secret").chmod(0o600)
   for name, index, number, rows in (
     ("killed worker", 1, signal.SIGKILL, 120),
     ("killed chief", 0, signal.SIGKILL, 250),

@@ -82,6 +82,7 @@ def test_the_private_parts_are_still_there():
   assert "service_type" in configure.parameters
   abort = inspect.signature(found.abort_collective_ops)
   assert list(abort.parameters) == ["code", "message"]
+  assert {"_initialized", "_collective_ops_server_def"} <= set(vars(found))
 
 
 def test_one_process_has_no_peers():

@@ -24,7 +24,7 @@ def meet(several, timeout):
   def one(cluster):
     try:
       found[cluster.index] = rendezvous.meet(cluster, timeout)
-    except rendezvous.PeerError as error:
+    except trainloop.PeerError as error:
       found[cluster.index] = error
 
   threads = [threading.Thread(target=one, args=(c,)) for c in several]
