@@ -24,12 +24,11 @@ from kernels.decay import (
   Exponential,
   InverseTime,
   Linear,
-  PiecewiseConstant,
   Polynomial,
-  StepDecay,
 )
 from kernels.interop import as_keras, from_function, from_keras
 from kernels.one_cycle import OneCycle
+from kernels.piecewise import PiecewiseConstant, StepDecay
 from kernels.range_sweep import RangeSweep
 from kernels.triangular import Triangular
 from kernels.warmup import WarmupCosine, WarmupStableDecay

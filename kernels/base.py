@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from kernels import checks
+from kernels.steps import Steps
 
 # Steps of one call of `tabulate`: large enough to amortise a call (0.3 ms),
 # small enough that the float64 temporaries, 2 MB each, stay near the caches.
@@ -79,9 +80,21 @@ class Schedule:
     return 0
 
   def cycle_starts(self, steps):
-    """The steps in [1, steps) at which a new cycle starts, a list of ints."""
+    """The steps in [1, steps) at which a new cycle starts, ascending: `Steps`,
+    or a list of ints."""
     del steps
-    return []
+    return Steps()
+
+  def corners(self, steps):
+    """The steps in [1, steps) from which another formula holds, so that the
+    curve may jump to them or bend there: `Steps` or lists, none or more.
+
+    Between two of them it is smooth. By default the starts of cycles and the
+    end; what is not named is searched for where a plan is drawn.
+    """
+    end = getattr(self, "total_steps", None)  # a user's may have none
+    known = end is not None and 0 < end < steps
+    return [Steps.of(self.cycle_starts(steps)), Steps([end] if known else [])]
 
   def to_config(self):
     """The schedule as a dict of JSON types; `from_config` takes it back."""

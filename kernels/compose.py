@@ -5,6 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from kernels import base, checks, curves, cycles
+from kernels.steps import Steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,14 +67,21 @@ class Join(base.Schedule):
     return min(self.schedules[0].warmup_end, *self.boundaries, 1 << 62)
 
   def cycle_starts(self, steps):
-    found, parts = [], self._parts()
-    ends = [*self.boundaries, steps]
-    for (start, schedule), end in zip(parts, ends, strict=True):
-      length = min(end, steps) - start
-      if length > 0:
-        found += [start] if start else []
-        found += [start + own for own in schedule.cycle_starts(length)]
+    found = Steps()
+    for start, schedule, length in self._driven(steps):
+      found += [start] if start else []
+      found += Steps.of(schedule.cycle_starts(length)).shifted(start)
     return found
+
+  def corners(self, steps):
+    return [
+      Steps(self.boundaries).within(1, steps),
+      *(
+        Steps.of(corners).shifted(start)
+        for start, schedule, length in self._driven(steps)
+        for corners in schedule.corners(length)
+      ),
+    ]
 
   def compute(self, step):
     (_, first), *rest = self._parts()
@@ -87,6 +95,13 @@ class Join(base.Schedule):
 
   def _parts(self):
     return list(zip((0, *self.boundaries), self.schedules, strict=True))
+
+  def _driven(self, steps):
+    """(start, schedule, its number of steps) of those before step `steps`."""
+    ends = [*self.boundaries, steps]
+    for (start, schedule), end in zip(self._parts(), ends, strict=True):
+      if start < steps:
+        yield start, schedule, min(end, steps) - start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +155,12 @@ class Warmup(base.Schedule):
 
   def cycle_starts(self, steps):
     own = self.schedule.cycle_starts(max(0, steps - self.warmup_steps))
-    return [self.warmup_steps + start for start in own]
+    return Steps.of(own).shifted(self.warmup_steps)
+
+  def corners(self, steps):
+    own = self.schedule.corners(max(0, steps - self.warmup_steps))
+    start = Steps([self.warmup_steps]).within(1, steps)
+    return [start, *(Steps.of(c).shifted(self.warmup_steps) for c in own)]
 
   def compute(self, step):
     # Before its start the schedule is asked for its step 0: the line's end.
@@ -191,6 +211,9 @@ class Scaled(base.Schedule):
 
   def cycle_starts(self, steps):
     return self.schedule.cycle_starts(steps)
+
+  def corners(self, steps):
+    return self.schedule.corners(steps)
 
   def compute(self, step):
     rate, momentum = self.schedule.compute(step)

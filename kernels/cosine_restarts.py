@@ -7,6 +7,7 @@ import itertools
 import tensorflow as tf
 
 from kernels import base, checks, curves, cycles
+from kernels.steps import Steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,10 +87,9 @@ class CosineRestarts(base.Schedule):
   def cycle_starts(self, steps):
     starts, lengths, repeats = self._table
     end = steps if self.cycles is None else min(steps, self.total_steps)
-    found = [start for start in starts[1:] if start < end]
-    if repeats and starts[-1] < end:
-      found += range(starts[-1] + lengths[-1], end, lengths[-1])
-    return found
+    more = range(starts[-1] + lengths[-1], end, lengths[-1])
+    table = [start for start in starts[1:] if start < end]
+    return Steps(table, more if repeats else [])
 
   def compute(self, step):
     index, position, length = self._locate(step)

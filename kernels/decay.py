@@ -5,6 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from kernels import base, checks, curves, cycles
+from kernels.steps import Steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,6 +157,12 @@ class Polynomial(base.Schedule):
     rate = curves.linear(self.final_lr, self.initial_lr, part, 1.0 - part)
     return rate, None
 
+  def corners(self, steps):
+    total = self.total_steps
+    if self.cycle:  # final_lr at each multiple, and a jump behind it
+      return [Steps(range(total + 1, steps, total))]
+    return super().corners(steps)
+
 
 @dataclasses.dataclass(frozen=True)
 class Exponential(base.Schedule):
@@ -187,6 +194,9 @@ class Exponential(base.Schedule):
   def compute(self, step):
     rate = tf.constant(self.decay_rate, tf.float64)
     return self.initial_lr * tf.pow(rate, _exponent(self, step)), None
+
+  def corners(self, steps):
+    return _stairs(self, steps)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,79 +230,8 @@ class InverseTime(base.Schedule):
     part = self.decay_rate * _exponent(self, step)
     return self.initial_lr / (1.0 + part), None
 
-
-@dataclasses.dataclass(frozen=True)
-class StepDecay(base.Schedule):
-  """initial drop^floor(t / drop_every), for ever.
-
-  Args:
-    initial_lr: rate of step 0, finite, >= 0.
-    drop: factor of a drop, > 0.
-    drop_every: steps between drops, int >= 1.
-
-  Raises:
-    ValueError: if a field breaks its rule.
-
-  >>> kernels.StepDecay(0.1, 0.5, 10)([0, 9, 10, 20]).learning_rate.numpy()
-  array([0.1  , 0.1  , 0.05 , 0.025], dtype=float32)
-  """
-
-  initial_lr: float
-  drop: float
-  drop_every: int
-
-  total_steps = None
-
-  def __post_init__(self):
-    self.set_fields(
-      initial_lr=checks.rate("initial_lr", self.initial_lr),
-      drop=checks.positive("drop", self.drop),
-      drop_every=checks.integer("drop_every", self.drop_every, 1),
-    )
-
-  def compute(self, step):
-    drops = tf.cast(step // self.drop_every, tf.float64)
-    drop = tf.constant(self.drop, tf.float64)
-    return self.initial_lr * tf.pow(drop, drops), None
-
-
-@dataclasses.dataclass(frozen=True)
-class PiecewiseConstant(base.Schedule):
-  """values[i] between boundaries; a boundary step has the new value.
-
-  Args:
-    boundaries: strictly ascending steps, ints >= 1.
-    values: rates, one more than boundaries, each finite and >= 0.
-
-  Raises:
-    ValueError: if a field breaks its rule.
-
-  >>> schedule = kernels.PiecewiseConstant([5], [0.1, 0.01])
-  >>> schedule([0, 4, 5]).learning_rate.numpy()
-  array([0.1 , 0.1 , 0.01], dtype=float32)
-  """
-
-  boundaries: tuple
-  values: tuple
-
-  total_steps = None
-
-  def __post_init__(self):
-    boundaries = checks.boundaries("boundaries", self.boundaries)
-    if not boundaries:
-      checks.fail("boundaries", self.boundaries, "at least one step")
-    values = self.values
-    count = len(boundaries) + 1
-    if not isinstance(values, (tuple, list)) or len(values) != count:
-      checks.fail("values", values, f"{count} rates, one more than boundaries")
-    self.set_fields(
-      boundaries=boundaries,
-      values=tuple(checks.rate("values", value) for value in values),
-    )
-
-  def compute(self, step):
-    row = cycles.locate(step, [0, *self.boundaries])
-    return tf.gather(tf.constant(self.values, tf.float64), row), None
+  def corners(self, steps):
+    return _stairs(self, steps)
 
 
 def _check_decay(schedule):
@@ -311,3 +250,9 @@ def _exponent(schedule, step):
   if schedule.staircase:
     return tf.cast(step // schedule.decay_steps, tf.float64)
   return tf.cast(step, tf.float64) / schedule.decay_steps
+
+
+def _stairs(schedule, steps):
+  """The corners of Exponential and InverseTime."""
+  every = schedule.decay_steps
+  return [Steps(range(every, steps, every) if schedule.staircase else [])]

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kernels import base, checks, decay, keras_formulas
+from kernels import base, checks, decay, keras_formulas, piecewise
 
 _KERAS = keras.optimizers.schedules
 
@@ -75,6 +75,10 @@ class KerasSchedule(base.Schedule):
     if self.momentum is not None:
       momentum = self.momentum * tf.ones_like(rates)
     return rates, momentum
+
+  def corners(self, steps):
+    found = _translate(self.keras_schedule)
+    return (super() if found is None else found).corners(steps)
 
   def _ask_keras(self, step):
     return tf.cast(self.keras_schedule(step), tf.float32)
@@ -193,7 +197,7 @@ def from_function(fn, epochs, steps_per_epoch, initial_lr=None):
       boundaries.append(epoch * length)
   if len(values) == 1:
     return decay.Constant(rate)
-  return decay.PiecewiseConstant(boundaries[1:], values)
+  return piecewise.PiecewiseConstant(boundaries[1:], values)
 
 
 def _takes_rate(fn, initial_lr):

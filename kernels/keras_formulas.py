@@ -3,7 +3,7 @@
 A translation returns None where no kernel has the same values.
 """
 
-from kernels import decay, warmup
+from kernels import decay, piecewise, warmup
 from kernels.cosine_restarts import CosineRestarts
 
 
@@ -66,7 +66,7 @@ def _polynomial(
 
 def _piecewise(boundaries, values, **_):
   # Keras keeps the old value at a boundary; a kernel has the new one there.
-  return decay.PiecewiseConstant([b + 1 for b in boundaries], values)
+  return piecewise.PiecewiseConstant([b + 1 for b in boundaries], values)
 
 
 TRANSLATIONS = {

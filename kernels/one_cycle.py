@@ -6,6 +6,7 @@ import math
 import tensorflow as tf
 
 from kernels import base, checks, curves, cycles
+from kernels.steps import Steps
 
 _ANNEALS = ("cosine", "linear")
 _PHASE_ENDS = ("last_step", "total", "whole", "halves")
@@ -179,3 +180,7 @@ class OneCycle(base.Schedule):
     if self.momentum is not None:
       momentum = curve(momentum_start, momentum_end, done, left)
     return curve(lr_start, lr_end, done, left), momentum
+
+  def corners(self, steps):
+    ends = {math.ceil(end) for end in self._ends()}
+    return [Steps(sorted(end for end in ends if 0 < end < steps))]

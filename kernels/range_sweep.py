@@ -3,6 +3,7 @@
 import dataclasses
 
 from kernels import base, checks, curves, cycles
+from kernels.steps import Steps
 
 _SPACINGS = ("exponential", "linear")
 
@@ -53,3 +54,6 @@ class RangeSweep(base.Schedule):
     done, left = cycles.fractions_of(step, self.total_steps - 1)
     curve = curves.CURVES[self.spacing]
     return curve(self.min_lr, self.max_lr, done, left), None
+
+  def corners(self, steps):
+    return [Steps([self.total_steps - 1]).within(1, steps)]

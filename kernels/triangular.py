@@ -5,6 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from kernels import base, checks, curves, cycles
+from kernels.steps import Steps
 
 _MODES = ("triangular", "triangular2", "exp_range")
 
@@ -76,7 +77,12 @@ class Triangular(base.Schedule):
 
   def cycle_starts(self, steps):
     cycle = self.half_cycle_steps + self._down
-    return list(range(cycle, steps, cycle))
+    return Steps(range(cycle, steps, cycle))
+
+  def corners(self, steps):
+    cycle = self.half_cycle_steps + self._down
+    peaks = Steps(range(self.half_cycle_steps, steps, cycle))
+    return [self.cycle_starts(steps), peaks]
 
   def compute(self, step):
     up_steps, down_steps = self.half_cycle_steps, self._down

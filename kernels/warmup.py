@@ -5,6 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from kernels import base, checks, curves, cycles
+from kernels.steps import Steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +85,11 @@ class WarmupCosine(base.Schedule):
       momentum = both(low, high, low)
     return both(self.initial_lr, self.peak_lr, self.final_lr), momentum
 
+  def corners(self, steps):
+    warmup, total = self.warmup_steps, self.total_steps
+    top = min(warmup + self.hold_steps, total - 1)
+    return [Steps(sorted({warmup, top, total})).within(1, steps)]
+
 
 @dataclasses.dataclass(frozen=True)
 class WarmupStableDecay(base.Schedule):
@@ -154,3 +160,8 @@ class WarmupStableDecay(base.Schedule):
       curves.DECAYS[self.decay](self.peak_lr, self.final_lr, *down),
     )
     return rate, None
+
+  def corners(self, steps):
+    warmup, total = self.warmup_steps, self.total_steps
+    top = warmup + self.stable_steps
+    return [Steps(sorted({warmup, top, total})).within(1, steps)]

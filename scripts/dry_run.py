@@ -29,7 +29,10 @@ def run(flags, schedule, steps_per_epoch, optimizer):
   if flags.workdir is None:
     return
   momentum = trainloop.hyperparameters.Binding(optimizer).momentum
-  if dry_run.write(flags.workdir, schedule, total, momentum):
-    print(f"plan: see it with tensorboard --logdir={flags.workdir}")
-  else:
+  drawn = dry_run.write(flags.workdir, schedule, total, momentum)
+  if drawn is None:
     print(f"plan: not written, {flags.workdir} holds a run already")
+    return
+  print(f"plan: see it with tensorboard --logdir={flags.workdir}")
+  if drawn.left_out:
+    print(drawn.note(total))

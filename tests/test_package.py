@@ -40,6 +40,7 @@ LAYERS = [
     "model_metrics",
     "norms",
     "numerics",
+    "outline",
     "pace",
     "plots",
     "probe",

@@ -5,9 +5,8 @@ import time
 
 import numpy as np
 
-import kernels
 from kernels import checks
-from trainloop import journal, make, tensorboard
+from trainloop import journal, make, outline, tensorboard
 
 
 def write(workdir, schedule, steps, momentum=None):
@@ -21,7 +20,7 @@ def write(workdir, schedule, steps, momentum=None):
       None.
 
   Returns:
-    Whether it was written: not into a folder that holds a run already.
+    The `Outline` that was written; None for a folder that holds a run already.
 
   Raises:
     ValueError: if the workdir or the steps break their rule.
@@ -30,17 +29,16 @@ def write(workdir, schedule, steps, momentum=None):
   workdir = make.workdir(workdir)
   checks.integer("steps", steps, 1)
   if journal.RowJournal(workdir).exists():
-    return False
-  rates, momenta = kernels.tabulate(schedule, steps)
-  if momenta is None:
-    own = np.nan if momentum is None else momentum
-    momenta = np.full_like(rates, own)
+    return None
+  drawn = outline.of(schedule, 0, steps)
+  if drawn.momenta is None and momentum is not None:
+    drawn = drawn._replace(momenta=np.full_like(drawn.rates, momentum))
   folder = os.path.join(workdir, "plan")
   for name in os.listdir(folder) if os.path.isdir(folder) else ():
     if tensorboard.is_dry(name):
       os.remove(os.path.join(folder, name))
-  times = np.full(steps, time.time())
-  table = np.stack([rates, momenta], axis=1)
+  times = np.full(len(drawn.steps), time.time())
+  table = tensorboard.plan_table(drawn.rates, drawn.momenta)
   tags = tensorboard.TAGS[:2]
-  tensorboard.write_run(folder, times, 0, tags, table, dry=True)
-  return True
+  tensorboard.write_run(folder, times, drawn.steps, tags, table, dry=True)
+  return drawn

@@ -42,14 +42,11 @@ class EventWriter:
     self._thread = threading.Thread(target=self._work, daemon=True)
     self._thread.start()
 
-  def plan(self, first_step, rates, momenta, run="plan"):
-    """The planned curve: float32 arrays, one entry a step; momenta or None."""
-    if momenta is None:
-      momenta = np.full_like(rates, np.nan)
-    table = np.stack([rates, momenta], axis=1)
-    times = np.full(len(rates), time.time())
-    steps = first_step + np.arange(len(rates), dtype=np.int64)
-    self._put(run, "table", times, steps, TAGS[:2], table)
+  def plan(self, drawn, run="plan"):
+    """The planned curve: an `Outline` over global steps."""
+    table = tensorboard.plan_table(drawn.rates, drawn.momenta)
+    times = np.full(len(table), time.time())
+    self._put(run, "table", times, drawn.steps, TAGS[:2], table)
 
   def rows(self, began, first_step, rows, ends=()):
     """A window's rows, float32 (n, >= 4) in the order of the tags.

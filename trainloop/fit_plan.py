@@ -4,6 +4,7 @@ import bisect
 import dataclasses
 
 from kernels import checks
+from kernels.steps import Steps
 
 _MOST_ENDS = 64  # of epochs in a window: each keeps a copy of the metrics
 
@@ -20,7 +21,7 @@ class FitPlan:
     steps_per_epoch: updates of an epoch.
     validate_steps: updates between two validations.
     checkpoint_steps: updates between two checkpoints.
-    cycle_ends: ascending global steps at which a cycle of the schedule ends;
+    cycle_ends: `Steps` at which a cycle of the schedule ends, global ones;
       empty where nobody asks.
     annealed_from: global step from which the schedule has ended, or None.
     warm_until: global step at which its warmup is over.
@@ -39,7 +40,7 @@ class FitPlan:
   steps_per_epoch: int
   validate_steps: int
   checkpoint_steps: int
-  cycle_ends: tuple = ()
+  cycle_ends: Steps | tuple = ()
   annealed_from: int | None = None
   warm_until: int = 0
   judges_cycles: bool = False
@@ -178,17 +179,17 @@ def with_cycles(plan, schedule, judge):
   if not (judge.by_cycle or judge.keeps_cycles):
     return plan
   steps, total = plan.end - begun, schedule.total_steps
-  ends = [begun + start for start in schedule.cycle_starts(steps + 1)]
-  if total is not None and total <= steps:
-    ends.append(begun + total)
-  ends = sorted({end for end in ends if end > plan.start})
+  ends = Steps.of(schedule.cycle_starts(steps + 1)).shifted(begun)
+  if total is not None and total <= steps and begun + total not in ends[-1:]:
+    ends += [begun + total]
+  ends = ends.within(plan.start + 1, plan.end + 1)
   if not ends:
     kind = type(schedule).__name__
     rule = "one of which a cycle ends within the run, to judge by cycles"
     checks.fail("schedule", kind, rule)
   return dataclasses.replace(
     plan,
-    cycle_ends=tuple(ends),
+    cycle_ends=ends,
     annealed_from=None if total is None else begun + total,
     judges_cycles=judge.by_cycle,
   )

@@ -39,8 +39,8 @@ class History:
     restored: whether all of it was in the workdir already.
     validated: {"val_...": float} of the epoch that is going on.
     handled: global step up to which validations and epoch ends are done.
-    planned: gives the schedule's (learning rates, momenta or None), NumPy, a
-      value a step of the whole fit; for pictures, as `steps_per_epoch`.
+    planned: gives the whole fit's `Outline` over global steps; for pictures,
+      as `steps_per_epoch`.
 
   >>> layers = [keras.layers.Input((2,)), keras.layers.Dense(1)]
   >>> data = trainloop.ArrayData(np.ones((8, 2)), np.ones((8, 1)), batch_size=4)
@@ -134,10 +134,11 @@ class History:
     used = {"used": (rows["step"], rows[what])}
     if self.planned is None:
       return used
-    plan = self.planned()[_ROWS[1:].index(what)]
+    drawn = self.planned()
+    plan = drawn.momenta if what == "momentum" else drawn.rates
     if plan is None:
       checks.fail("what", what, "'loss' or 'learning_rate' (there is none)")
-    return {"planned": (self._first + np.arange(len(plan)), plan), **used}
+    return {"planned": (drawn.steps, plan), **used}
 
   def _ends(self, rows, epochs):
     """Steps at the ends of the epochs: equally long, the last cut short."""

@@ -6,6 +6,7 @@ import sys
 
 import tensorflow as tf
 
+from kernels.steps import Steps
 from trainloop import hparams, speed, structures, tensorboard
 
 # The text page shows a hundred of a kind.
@@ -44,9 +45,9 @@ def of(parts, plan, asked, schedule, source, extras):
     source: its data source.
     extras: the loop's `Extras`.
   """
-  steps = plan.end - plan.schedule_start
-  starts = [plan.schedule_start + s for s in schedule.cycle_starts(steps)]
-  starts = [step for step in starts if step >= plan.start]
+  begun = plan.schedule_start
+  starts = Steps.of(schedule.cycle_starts(plan.end - begun)).shifted(begun)
+  starts = starts.within(plan.start, plan.end)
   moves = schedule.moves_momentum or parts.binding.momentum is not None
   return Panel(
     hparams=hparams.of(asked, extras.hparams),

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-import kernels
 from kernels import checks
-from trainloop import make, preflight
+from trainloop import make, outline, preflight
 from trainloop.fit_plan import FitPlan, window_limits, with_cycles
 from trainloop.recipes import Recipe
 
@@ -112,14 +111,20 @@ def _checksums(parts, data):
   return [int(one) for one in parts.workers.gather(found)[0]]
 
 
-def curve(parts, found, schedule):
-  """The planned (rates, momenta or None) of a `FitPlan`; a value a step."""
-  steps = np.arange(found.start, found.end) - found.schedule_start
-  rates, momenta = kernels.tabulate(schedule, steps)
-  own = parts.binding.momentum
+def curve(parts, found, schedule, first=None):
+  """The planned curve of a `FitPlan`: an `Outline` over global steps.
+
+  Args:
+    parts, schedule: see `plan`.
+    found: the `FitPlan`.
+    first: global step from which it is wanted; None for the fit's start.
+  """
+  first, begun = found.start if first is None else first, found.schedule_start
+  drawn = outline.of(schedule, first - begun, found.end - begun)
+  momenta, own = drawn.momenta, parts.binding.momentum
   if momenta is None and own is not None:
-    momenta = np.full_like(rates, own)
-  return rates, momenta
+    momenta = np.full_like(drawn.rates, own)
+  return drawn._replace(steps=drawn.steps + begun, momenta=momenta)
 
 
 def limits(parts, asked, source, validation, most, saves, visits):

@@ -1,16 +1,16 @@
 """Pictures of schedules: a PNG, and characters for a terminal.
 
-Both evaluate a schedule at some thousand steps at most, its cycle starts
-among them, so that the picture of a long run keeps its peaks.
+Both evaluate a schedule at some thousand steps at most, its corners among
+them, so that the picture of a long run keeps its peaks.
 """
 
 import numpy as np
 
-import kernels
 from kernels import checks
-from trainloop import figures
+from kernels.steps import Steps
+from trainloop import figures, outline
 
-_POINTS = 4000
+_POINTS = 8000
 # More cycles than this are not marked: the marks would hide the curve.
 _MARKS = 60
 _AXES = ("linear", "log")
@@ -25,18 +25,17 @@ def curves(schedules, steps):
     steps: int >= 1; the steps 0 .. steps - 1 are drawn.
 
   Returns:
-    {name: (steps, learning rates, momenta or None, cycle starts)}, NumPy.
+    {name: (steps, learning rates, momenta or None, cycle starts)}, NumPy but
+    the last, which are `Steps`.
   """
   steps = checks.integer("steps", steps, 1)
-  spread = np.linspace(0, steps - 1, min(steps, _POINTS))
-  found = {}
-  for name, schedule in schedules.items():
-    starts = np.array(schedule.cycle_starts(steps), np.int64)
-    kept = starts[:_POINTS]
-    at = np.unique(np.concatenate([np.rint(spread), kept, kept - 1]))
-    at = at.astype(np.int64)
-    found[name] = (at, *kernels.tabulate(schedule, at), starts)
-  return found
+  return {
+    name: (
+      *outline.of(schedule, 0, steps, _POINTS)[:3],
+      Steps.of(schedule.cycle_starts(steps)),
+    )
+    for name, schedule in schedules.items()
+  }
 
 
 def save(path, schedules, steps, axis="linear"):
@@ -99,10 +98,12 @@ def text(schedules, steps, axis="linear", width=72, height=16):
   momenta = [(at, values) for at, _, values, _ in drawn.values()]
   if any(values is not None for _, values in momenta):
     lines += _panel("momentum", momenta, steps, "linear", width, height // 2)
-  marks = [" "] * width
+  marked = np.zeros(width, bool)
   for *_, starts in drawn.values():
-    for start in starts:
-      marks[_column(start, steps, width)] = "|"
+    # A column's first step is the least that `_column` puts there.
+    edges = -(-np.arange(width + 1) * max(1, steps - 1) // (width - 1))
+    marked |= np.diff(starts.below(edges)) > 0
+  marks = np.where(marked, "|", " ")
   ruler = f"{'cycles':>10} {''.join(marks).rstrip()}"
   last = f"{0:<{width - 10}}{steps - 1:>10}"
   signs = [f"{_SIGNS[i % 8]} {name}" for i, name in enumerate(drawn)]

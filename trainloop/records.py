@@ -58,7 +58,7 @@ class NoRecords:
     Args:
       plan: the `FitPlan`.
       step: global step at which it begins or goes on.
-      curve: gives the planned (rates, momenta or None).
+      curve: gives the planned `Outline` over global steps, from a step on.
       history: the fit's `History`.
       shown: the fit's `Panel`.
     """
@@ -208,7 +208,7 @@ class Records(NoRecords):
     self._open_writer()
     self._clock = time.monotonic()
     if self._new:
-      self._writer.plan(plan.start, *curve())
+      self._show_plan(curve(plan.start), plan)
       self._notes.start(step, f"fit_{self._index + 1}")
       # So that a kill before the next one is no loss.
       self._save_for_good(step, history, tries=1)
@@ -219,10 +219,7 @@ class Records(NoRecords):
       self._tell(self._note)
       self.event(step, "replan", self._note)
       self._notes.start(step, f"fit_{self._index + 1}_from_{step}")
-      part = slice(step - plan.start, None)
-      rates, momenta = curve()
-      momenta = momenta if momenta is None else momenta[part]
-      self._writer.plan(step, rates[part], momenta, f"plan_from_{step}")
+      self._show_plan(curve(step), plan, f"plan_from_{step}")
       self._store.log["replans"].append(self._note)
       self._note = ""
       self._save_for_good(step, history, tries=1)
@@ -231,6 +228,11 @@ class Records(NoRecords):
     self._writer = EventWriter(self.workdir, self._log_every, self._tell)
     entry = self._store.log["fits"][self._index]
     self._notes = Notes(self._writer, self._shown, entry)
+
+  def _show_plan(self, drawn, plan, run="plan"):
+    self._writer.plan(drawn, run)
+    if drawn.left_out:
+      self._tell(drawn.note(plan.end - int(drawn.steps[0])))
 
   def rewind(self):
     """Puts back the newest checkpoint; returns the fit's entry in it."""

@@ -28,7 +28,8 @@ def save(folder, sweeps):
     times = np.full(len(table), time.time())
     path = os.path.join(folder, name)
     table = table.astype(np.float32)
-    tensorboard.write_run(path, times, 0, _TAGS, table)
+    steps = np.arange(len(table), dtype=np.int64)
+    tensorboard.write_run(path, times, steps, _TAGS, table)
   save_png(os.path.join(folder, "sweep.png"), sweeps)
 
 

@@ -103,19 +103,24 @@ def is_dry(path):
   return path.endswith(_DRY)
 
 
-def write_run(folder, times, first_step, tags, table, dry=False):
+def plan_table(rates, momenta):
+  """A curve as the first two `TAGS`, float32 (n, 2); momenta may be None."""
+  none = np.full_like(rates, np.nan)
+  return np.stack([rates, none if momenta is None else momenta], axis=1)
+
+
+def write_run(folder, times, steps, tags, table, dry=False):
   """Writes a table as a run of its own, and closes it.
 
   Args:
     folder: of the run, made if missing.
     times: float64 (n,), wall times in seconds.
-    first_step: step of the first row.
+    steps: int64 (n,), ascending.
     tags: names of the columns.
     table: float32 (n, len(tags)).
     dry: see `is_dry`.
   """
   run = EventFile(folder, dry)
-  steps = first_step + np.arange(len(table), dtype=np.int64)
   run.table(times, steps, tags, table)
   run.close()
 

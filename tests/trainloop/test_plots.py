@@ -12,8 +12,8 @@ RESTARTS = kernels.CosineRestarts(0.1, 10, 2.0, momentum=(0.95, 0.85))
 def test_a_long_run_keeps_its_peaks():
   schedule = kernels.CosineRestarts(0.1, 10_007)
   at, rates, momenta, starts = plots.curves({"one": schedule}, 10**6)["one"]
-  assert starts.tolist() == list(range(10_007, 10**6, 10_007))
-  assert momenta is None and len(at) < 5000
+  assert starts == range(10_007, 10**6, 10_007)
+  assert momenta is None and len(at) < 9000
   assert (rates[np.isin(at, starts)] == np.float32(0.1)).all()
   assert at[0] == 0 and at[-1] == 10**6 - 1
 
