@@ -94,8 +94,8 @@ class ArrayData:
 
   @property
   def example(self):
-    """(x, y, sample_weight) of the first two examples, as NumPy arrays."""
-    return structures.map_leaves(lambda array: array[:2], self.arrays)
+    """(x, y, sample_weight) of the first batch of the arrays, NumPy."""
+    return structures.part(self.arrays, 0, self.batch_size)
 
   @property
   def identity(self):
@@ -151,7 +151,7 @@ class ArrayData:
     steps = max(1, 2**22 // self.batch_size)
     if self._memory is None:
       return steps
-    one = staging.size_of(self.example) / 2 * self.batch_size
+    one = staging.size_of(self.arrays) / self.num_examples * self.batch_size
     return min(steps, self._memory.steps(one))
 
   def stage(self, steps):

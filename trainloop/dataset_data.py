@@ -79,7 +79,7 @@ class DatasetData:
   def batch_size(self):
     """Examples of the first batch; with `fixed_batches`, of every one."""
     known = structures.leaves(self.dataset.element_spec)[0].shape[0]
-    return known or len(structures.leaves(self.example)[0])
+    return known or int(structures.examples(self.example))
 
   def checksum(self):
     """What tells it from other data: how it is made, constants and all; where

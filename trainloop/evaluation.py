@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from trainloop import distribution, feed
+from trainloop import distribution, feed, model_metrics
 
 
 class Evaluation:
@@ -106,27 +106,5 @@ class Evaluation:
 
   def _results(self, loss):
     """The model's metrics now, with our mean loss for Keras' tracker."""
-    results = expand(self._step.objective.results())
+    results = model_metrics.expand(self._step.objective.results())
     return {"loss": loss, **{k: results[k] for k in results if k != "loss"}}
-
-
-def expand(results):
-  """{name: float64 scalar tensor} of a model's metric results.
-
-  A metric with one value a class becomes name_0, name_1, ...
-
-  Args:
-    results: what `Compiled.results` gives.
-
-  Returns:
-    A dict, "loss" first where it is there.
-  """
-  found = {}
-  for name, value in results.items():
-    value = tf.cast(value, tf.float64)
-    if value.shape.rank == 0:
-      found[name] = value
-    else:
-      flat = tf.unstack(tf.reshape(value, [-1]))
-      found.update({f"{name}_{i}": one for i, one in enumerate(flat)})
-  return found

@@ -6,7 +6,6 @@ import functools
 import tensorflow as tf
 
 from trainloop import distribution, randomness, structures
-from trainloop import step as step_lib
 
 
 class Feed:
@@ -122,12 +121,12 @@ class Feed:
     batch = (*next(iterator), None)[:3]
     if isinstance(iterator, tf.data.Iterator):
       return self._split(batch)
-    sizes = self._strategy.run(step_lib.examples_in, args=(batch,))
+    sizes = self._strategy.run(structures.examples, args=(batch,))
     return batch, self._strategy.reduce("sum", sizes, axis=None)
 
   def _split(self, batch):
     """A global batch as each replica's contiguous share, and its examples."""
-    count = step_lib.examples_in(batch)
+    count = structures.examples(batch)
     if self._replicas == 1:
       return batch, count
 
@@ -136,7 +135,7 @@ class Feed:
       replica = context.replica_id_in_sync_group
       start = replica * count // self._replicas
       stop = (replica + 1) * count // self._replicas
-      return structures.map_leaves(lambda leaf: leaf[start:stop], batch)
+      return structures.part(batch, start, stop)
 
     return self._strategy.run(take), count
 

@@ -287,7 +287,7 @@ class TrainLoop:
     """
     source = data_lib.adapt("data", data)
     self._parts.build(source)
-    self._parts.check("data", source)
+    self._parts.check("data", source, evaluates=True)
     return self._parts.evaluate(source)
 
   def coming_schedule(self, source):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import kernels
 from kernels import checks
-from trainloop import distribution, hyperparameters
+from trainloop import distribution, hyperparameters, model_metrics
 from trainloop.criteria import EarlyStopping, ReduceOnPlateau
 from trainloop.recipes import Recipe
 
@@ -33,11 +33,26 @@ def model(given, seed):
   if not isinstance(made, keras.Model):
     kind = type(made).__name__
     checks.fail("model", kind, "a keras.Model or a callable that makes one")
-  if type(made).train_step is not keras.Model.train_step:
-    kind = type(made).__name__
-    rule = "without a train_step of its own, which the loop would not call"
-    checks.fail("model", kind, rule)
   return made
+
+
+def check_training(model, step):
+  """Refuses a model that trains its own way, unless there is a `step`."""
+  own = model_metrics.overridden(model, "train_step", "make_train_function")
+  if own and step is None:
+    rule = f"without a {own[0]} of its own, which the loop would not call"
+    checks.fail("model", type(model).__name__, f"{rule}: give it as step=")
+
+
+def check_evaluation(model):
+  """Refuses to evaluate a model that does it its own way."""
+  own = model_metrics.overridden(
+    model, "test_step", "make_test_function", "evaluate"
+  )
+  if own:
+    rule = f"without a {own[0]} of its own, which the loop would not call"
+    more = "put it into compute_metrics, or give step="
+    checks.fail("model", type(model).__name__, f"{rule}: {more}")
 
 
 def workdir(given):

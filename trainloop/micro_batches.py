@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from trainloop import structures
-from trainloop.step import Step, examples_in
+from trainloop.step import Step
 
 
 class MicroStep(Step):
@@ -56,7 +56,7 @@ def _each(batch, count, add, *state):
   """
   size = structures.leaves(batch)[0].shape[0]
   fixed = size is not None
-  size = size if fixed else examples_in(batch)
+  size = size if fixed else structures.examples(batch)
   largest = -(-size // count)  # of a micro-batch
   if fixed:
     whole, rest = divmod(size, max(1, largest))
@@ -64,15 +64,12 @@ def _each(batch, count, add, *state):
     largest = tf.maximum(largest, 1)
     whole, rest = -(-size // largest), 0
 
-  def part(start, length):
-    return structures.map_leaves(lambda t: t[start : start + length], batch)
-
   def body(i, *state):
     start = i * largest
     if fixed:
       cut = structures.map_leaves(lambda t: _block(t, start, largest), batch)
     else:
-      cut = part(start, largest)
+      cut = structures.part(batch, start, start + largest)
     return i + 1, *add(cut, *state)
 
   _, *state = tf.while_loop(
@@ -81,7 +78,11 @@ def _each(batch, count, add, *state):
     (tf.constant(0), *state),
     parallel_iterations=1,
   )
-  return add(part(size - rest, rest), *state) if rest else state
+  return (
+    add(structures.part(batch, whole * largest, size), *state)
+    if rest
+    else state
+  )
 
 
 def _block(tensor, start, length):

@@ -19,13 +19,13 @@ class Moving:
     strategy: the `tf.distribute.Strategy`.
     model: a built keras.Model.
     objective: what does the forward pass; see `objective`.
-    example: (x, y, sample_weight) of some data.
+    batch: (x, y, sample_weight) tensors, as a replica has them.
   """
 
-  def __init__(self, strategy, model, objective, example):
+  def __init__(self, strategy, model, objective, batch):
     self.variables = []
     if strategy.num_replicas_in_sync > 1:
-      self.variables = _moved(strategy, model, objective, example)
+      self.variables = _moved(strategy, model, objective, batch)
 
   def read(self):
     """This replica's values."""
@@ -41,7 +41,7 @@ class Moving:
       batch: (x, y, sample_weight) of this replica.
       global_count: int32 scalar, examples of the global batch.
     """
-    share = tf.shape(structures.leaves(batch)[0])[0] / global_count
+    share = structures.examples(batch) / global_count
     moved = []
     for variable, old in zip(self.variables, before, strict=True):
       weight = tf.cast(share, old.dtype)
@@ -54,9 +54,8 @@ class Moving:
       variable.value.assign(old + move)
 
 
-def _moved(strategy, model, objective, example):
+def _moved(strategy, model, objective, batch):
   """Floats that a pass assigns; traced, not run, so that nothing moves."""
-  batch = structures.map_leaves(tf.convert_to_tensor, example)
   found = []
 
   def replica():

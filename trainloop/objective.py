@@ -17,7 +17,7 @@ class Compiled:
   """
 
   def __init__(self, model):
-    self._model = model
+    self._model, self._measured = model, model_metrics.Measured(model)
     # A model may override compute_loss without the `training` argument.
     signature = inspect.signature(model.compute_loss)
     self._says_training = "training" in signature.parameters
@@ -25,7 +25,29 @@ class Compiled:
   @property
   def metrics(self):
     """The Keras metrics, whose variables `reset` sets to zero."""
-    return self._model.metrics
+    return self._measured.metrics
+
+  def build(self, strategy, batch, outputs):
+    """Calculates loss and metrics of a first batch, which makes them.
+
+    Args:
+      strategy: the model's strategy; called in its scope.
+      batch: (x, y, sample_weight) tensors, the same for each replica.
+      outputs: what `outputs` gave for it, per replica.
+
+    Returns:
+      Names of the metrics, "loss" first.
+    """
+
+    def update(outputs):
+      self.loss(batch, outputs, training=True)
+      self.count(batch, outputs)
+
+    strategy.run(update, args=(outputs,))
+    self._measured.settle()
+    strategy.run(self.reset)
+    names = list(model_metrics.expand(self.results()))
+    return ["loss", *(name for name in names if name != "loss")]
 
   def outputs(self, batch, training):
     """What `loss` and `count` need of a forward pass over (x, y, weight)."""
@@ -35,7 +57,7 @@ class Compiled:
     """This replica's mean over the number of replicas, a scalar."""
     x, y, sample_weight = batch
     extra = {"training": training} if self._says_training else {}
-    examples = tf.shape(structures.leaves(batch)[0])[0]
+    examples = structures.examples(batch)
     with model_metrics.by_examples(self._model, examples):
       return self._model.compute_loss(
         x=x, y=y, y_pred=outputs, sample_weight=sample_weight, **extra
@@ -44,15 +66,16 @@ class Compiled:
   def count(self, batch, outputs):
     """Counts outputs in the metrics."""
     x, y, sample_weight = batch
-    self._model.compute_metrics(x, y, outputs, sample_weight)
+    self._measured.count(x, y, outputs, sample_weight)
 
   def reset(self):
     """Starts the metrics again from zero."""
     self._model.reset_metrics()
+    self._measured.reset()
 
   def results(self):
     """{name: value} of the metrics now."""
-    return self._model.get_metrics_result()
+    return self._measured.results()
 
 
 class PerExample:
@@ -70,12 +93,12 @@ class PerExample:
     self._model, self._step = model, step
     self.metrics = []
 
-  def build(self, strategy, source):
-    """Calls the step on a small batch and makes a metric a value.
+  def build(self, strategy, batch):
+    """Calls the step on a first batch and makes a metric a value.
 
     Args:
       strategy: the model's strategy; called in its scope.
-      source: the first data source that comes.
+      batch: (x, y, sample_weight) tensors, the same for each replica.
 
     Returns:
       Names of the metrics, "loss" first.
@@ -84,7 +107,6 @@ class PerExample:
       ValueError: if it gives something else than it must, or nothing that the
         model's weights could be trained on.
     """
-    batch = structures.map_leaves(tf.convert_to_tensor, source.example)
     named = []
 
     def try_it():

@@ -6,11 +6,11 @@ from trainloop import (
   directions,
   distribution,
   engine,
+  first_call,
   make,
   objective,
   preflight,
   staging,
-  targets,
 )
 from trainloop.evaluation import Evaluation
 from trainloop.histograms import Histograms
@@ -78,6 +78,7 @@ class Parts:
     with strategy.scope():
       with numerics.scope():
         self.model = make.model(model, seed)
+      make.check_training(self.model, self._custom)
       numerics.check_model(self.model)
       self.binding = Binding(make.optimizer(optimizer), bias_correction)
       numerics.check_optimizer(self.binding.optimizer)
@@ -114,7 +115,7 @@ class Parts:
     """
     if self.state is not None:
       return
-    self._first, self._example = source, source.example
+    self._first = source
     model, optimizer = self.model, self.binding.optimizer
     with self.strategy.scope():
       with self.numerics.scope():  # layers may make others when built
@@ -122,7 +123,7 @@ class Parts:
       make.check_scope(self.strategy, model, optimizer)
       monitors = [one.monitor for one in self.judging if one is not None]
       preflight.check_monitors(monitors, self.metric_names)
-      self._step = self._make_step(source)
+      self._step = self._make_step()
       self.use(engine.choose(self._compile, self.strategy, source, self._step))
       known = directions.of_metrics(self.metric_names, self._objective.metrics)
       judge = Judge(model.weights, *self.judging, known)
@@ -134,19 +135,18 @@ class Parts:
 
   def _build_objective(self, source):
     """What is minimised and measured; builds the model by its first call."""
-    self._objective = objective.of(self.model, self._custom)
-    if self._custom is not None:
-      names = self._objective.build(self.strategy, source)
-      self._output, self.metric_names = None, names
-      return
-    self._output, self.metric_names = preflight.build(
-      self.model, self.strategy, source, self.loss
-    )
+    strategy, replicas = self.strategy, self.strategy.num_replicas_in_sync
+    found = self._objective = objective.of(self.model, self._custom)
+    parts = replicas * self.numerics.accumulate
+    self._taken = first_call.Taken(self.model, strategy, found, parts)
+    self.metric_names = self._taken.build(source, self.loss)
 
-  def _make_step(self, source):
+  def _make_step(self):
     numerics, replicas = self.numerics, self.strategy.num_replicas_in_sync
     numerics.check_parts(self.model, self.loss, replicas)
-    moving = Moving(self.strategy, self.model, self._objective, source.example)
+    moving = Moving(
+      self.strategy, self.model, self._objective, self._taken.batch
+    )
     common = (self.model, self.binding.optimizer, moving, self._objective)
     if numerics.accumulate == 1:
       return Step(*common)
@@ -171,12 +171,14 @@ class Parts:
     replicas = self.strategy.num_replicas_in_sync
     self.numerics.check_batches(source, replicas)
 
-  def check(self, name, source):
-    """Refuses data that does not fit the first; see `preflight`."""
+  def check(self, name, source, evaluates=False):
+    """Refuses data that does not fit the first, or the model; `evaluates`
+    says whether it is to be evaluated."""
+    if evaluates and self._custom is None:
+      make.check_evaluation(self.model)
+    first_call.check_sizes(name, source, self.model, evaluates)
     if source is not self._first:
-      preflight.check_like(name, source, self._example)
-      if self._custom is None:
-        targets.check(source, self.loss, self.model, self._output)
+      self._taken.check(name, source, self.loss)
 
   def place(self, source):
     """Has a data source decide where its batches stand; see `Memory`."""
@@ -310,7 +312,7 @@ class Parts:
     if self.per_replica is not None:
       metrics = self.per_replica.copies
     return {
-      "model": [v.value for v in self.model.variables],
+      "model": [*(v.value for v in self.model.variables), *self._step.carried],
       "optimizer": [v.value for v in optimizer.variables],
       "metrics": metrics,
       "state": list(self.state.variables),

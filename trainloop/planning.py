@@ -22,7 +22,7 @@ def check(parts, source, validation, workdir):
   parts.build(source)
   parts.check("data", source)
   if validation is not None:
-    parts.check("validation", validation)
+    parts.check("validation", validation, evaluates=True)
   if workdir is not None:
     preflight.check_workdir(workdir)
 

@@ -1,78 +1,9 @@
-"""Checks on data, model and loss before step 1; targets have their own."""
+"""Checks before step 1 on what a fit is given, beside model and targets."""
 
 import os
-import re
 import tempfile
 
-import tensorflow as tf
-
 from kernels import checks
-from trainloop import distribution, evaluation, structures, targets
-
-_KERAS_ERRORS = (
-  ValueError,
-  TypeError,
-  AttributeError,
-  tf.errors.InvalidArgumentError,
-)
-
-
-def build(model, strategy, source, loss):
-  """Builds an unbuilt model and its metrics on one small batch.
-
-  Args:
-    model: a compiled keras.Model.
-    strategy: the strategy it was made under.
-    source: the first data source that comes.
-    loss: the loss as the user gave it: one, or one an output.
-
-  Returns:
-    (output, names): the model's output for the batch on replica 0, and the
-    names of its metrics, "loss" first.
-
-  Raises:
-    ValueError: if the model can't be trained on the batch.
-  """
-  batch = structures.map_leaves(tf.convert_to_tensor, source.example)
-  y_pred = strategy.run(_forward, args=(model, batch[0]))
-  output = distribution.first(strategy, y_pred)
-  if not model.trainable_variables:
-    checks.fail("model", model.name, "a model with trainable weights")
-  targets.check(source, loss, model, output)
-
-  def update(y_pred):
-    x, y, sample_weight = batch
-    model.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
-    model.compute_metrics(x, y, y_pred, sample_weight)
-
-  try:
-    strategy.run(update, args=(y_pred,))
-  except _KERAS_ERRORS as error:
-    rule = f"a loss and metrics that fit the data ({_reason(error)})"
-    raise checks.ArgumentError(
-      f"`loss` and `metrics` must be {rule}"
-    ) from error
-  names = list(evaluation.expand(model.get_metrics_result()))
-  strategy.run(model.reset_metrics)
-  return output, ["loss", *(name for name in names if name != "loss")]
-
-
-def _forward(model, x):
-  """The model's output, or one line that says what it does not take."""
-  try:
-    return model(x, training=False)
-  except _KERAS_ERRORS as error:
-    shapes = [(None, *leaf.shape[1:]) for leaf in tf.nest.flatten(x)]
-    rule = f"of shapes that the model takes ({_reason(error)})"
-    raise checks.ArgumentError(f"`x` must be {rule}; got {shapes}") from error
-
-
-def _reason(error):
-  """The line of a Keras error that says something, without colours."""
-  text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-  lines = [line.strip() for line in text.splitlines() if line.strip()]
-  told = [line for line in lines if not line.startswith("Exception enc")]
-  return (told or lines or [type(error).__name__])[0]
 
 
 def check_batch_size(source):
@@ -123,32 +54,3 @@ def check_workdir(workdir):
       pass
   except OSError:
     checks.fail("workdir", str(workdir), f"writable ({parent} is not)")
-
-
-def check_like(name, source, example):
-  """Refuses data whose inputs are shaped otherwise than the first data's.
-
-  Args:
-    name: "data" or "validation".
-    source: a data source.
-    example: (x, y, sample_weight) of the first data.
-
-  Raises:
-    ValueError: if keys, shapes or the presence of targets differ.
-  """
-  for part, mine, theirs in zip(
-    ("x", "y"), source.example[:2], example[:2], strict=True
-  ):
-    found, wanted = _shapes(mine), _shapes(theirs)
-    if found != wanted:
-      rule = f"of shapes {wanted} in `{part}`, as the first data"
-      checks.fail(name, found, rule)
-
-
-def _shapes(part):
-  """The examples' shapes: one, or {key: one}; None without."""
-  if isinstance(part, dict):
-    return {key: tuple(one.shape[1:]) for key, one in part.items()}
-  if isinstance(part, (list, tuple)):
-    return [tuple(one.shape[1:]) for one in part]
-  return None if part is None else tuple(part.shape[1:])

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from trainloop import norms, structures
+from trainloop import layer_states, norms, structures
 
 
 class Step:
@@ -19,6 +19,7 @@ class Step:
     folds: whether the gradients' norm is summed for XLA on a CPU; see `norms`.
     metric_variables: Keras variables of the metrics.
     metric_state: their tf.Variables.
+    carried: tf.Variables that `layer_states` finds.
     touched: tf.Variables that a forward pass may change.
   """
 
@@ -36,9 +37,11 @@ class Step:
       v for metric in objective.metrics for v in metric.variables
     ]
     self.metric_state = [v.value for v in self.metric_variables]
-    self.touched = distinct(
-      [*model.non_trainable_variables, *self.metric_variables]
-    )
+    self.carried = layer_states.of(model)
+    self.touched = [
+      *distinct([*model.non_trainable_variables, *self.metric_variables]),
+      *self.carried,
+    ]
 
   def gradients(self, batch, global_count, scale=None):
     """Forward and backward over this replica's share of the batch.
@@ -107,7 +110,7 @@ class Step:
     if replicas > 1 or self.weighs:
       # The loss is this replica's mean over the number of replicas; weigh
       # it by the replica's share, so that every example counts the same.
-      share = examples_in(batch) * replicas / global_count
+      share = structures.examples(batch) * replicas / global_count
       loss = tf.math.multiply_no_nan(loss, tf.cast(share, tf.float32))
     return outputs, loss
 
@@ -129,8 +132,3 @@ class Step:
 def distinct(variables):
   """The tf.Variables of some Keras variables, each once."""
   return list({id(v): v.value for v in variables}.values())
-
-
-def examples_in(batch):
-  """int32 scalar: examples in a batch."""
-  return tf.shape(structures.leaves(batch)[0])[0]

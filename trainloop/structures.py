@@ -20,6 +20,41 @@ def map_leaves(function, batch):
   )
 
 
+def tensors(batch):
+  """`batch` as tensors; ragged and sparse ones stay what they are."""
+  return map_leaves(
+    lambda leaf: leaf if tf.is_tensor(leaf) else tf.convert_to_tensor(leaf),
+    batch,
+  )
+
+
+def examples(batch):
+  """int32 scalar tensor: examples in a batch, by its first leaf."""
+  leaf = leaves(batch)[0]
+  if isinstance(leaf, tf.RaggedTensor):
+    return tf.cast(leaf.nrows(), tf.int32)
+  if isinstance(leaf, tf.SparseTensor):
+    return tf.cast(leaf.dense_shape[0], tf.int32)
+  return tf.shape(leaf)[0]
+
+
+def part(batch, start, stop):
+  """The examples start .. stop - 1 of a batch; int32 scalars or ints."""
+  return map_leaves(lambda leaf: _part(leaf, start, stop), batch)
+
+
+def _part(leaf, start, stop):
+  if not isinstance(leaf, tf.SparseTensor):
+    return leaf[start:stop]
+  length = tf.cast(stop - start, tf.int64)
+  begin = [tf.cast(start, tf.int64), *[0] * (leaf.shape.rank - 1)]
+  # Sizes that are known stay known: layers ask for the number of features.
+  known = zip(leaf.shape[1:], tf.unstack(leaf.dense_shape)[1:], strict=True)
+  sizes = [length, *(b if a is None else a for a, b in known)]
+  cut = tf.sparse.slice(leaf, tf.stack(begin), tf.stack(sizes))
+  return tf.SparseTensor(cut.indices, cut.values, tf.stack(sizes))
+
+
 def pack(batch, flat):
   """`batch` with its arrays replaced, in order, by those of `flat`."""
   rest = iter(flat)

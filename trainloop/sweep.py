@@ -202,7 +202,7 @@ def _prepare(loop, source, validation):
   parts.build(source)
   parts.check("data", source)
   if validation is not None:
-    parts.check("validation", validation)
+    parts.check("validation", validation, evaluates=True)
   # With the schedule to come, whose momentum may need slots.
   parts.prepare(loop.coming_schedule(source))
   return parts

@@ -156,6 +156,7 @@ class Update:
     keras = [*model.variables, *optimizer.variables]
     found = step_lib.distinct([*keras, *self._step.metric_variables])
     product = self._state.momentum_product
+    found += self._step.carried
     return found if product is None else [*found, product]
 
   def _apply(self, gradients, learning_rate, momentum):

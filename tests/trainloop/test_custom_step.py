@@ -184,8 +184,8 @@ def given(value):
 @pytest.mark.parametrize(
   ("step", "told"),
   [
-    (given(lambda f, y: tf.reduce_mean(f)), r"'loss'\]` must be of shape \(2,"),
-    (given(lambda f, y: f), r"a value an example; got \(2, 3\)"),
+    (given(lambda f, y: tf.reduce_mean(f)), r"'loss'\]` must be of shape \(8,"),
+    (given(lambda f, y: f), r"a value an example; got \(8, 3\)"),
     (given(lambda f, y: {"kl": f[:, 0]}), r"with the key 'loss'; got \['kl'\]"),
     (given(lambda f, y: {"loss": f[:, 0], "a": 1.0}), "gives {name: tensor}"),
     (given(lambda f, y: y), r"must be of a float dtype; got 'int64'"),

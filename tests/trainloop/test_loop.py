@@ -216,15 +216,6 @@ def test_freezing_between_two_fits_is_refused():
     loop.fit(small.data(), 1)
 
 
-def test_a_model_with_its_own_train_step_is_refused():
-  class Own(keras.Sequential):
-    def train_step(self, data):
-      return {}
-
-  with pytest.raises(ValueError, match="without a train_step of its own"):
-    small.loop(Own([keras.layers.Dense(3)]))
-
-
 class Plain(keras.Model):
   """Subclassed, not built, and its call has no training argument."""
 

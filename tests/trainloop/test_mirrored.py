@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import kernels
 import small
+import test_composite_tensors as composite
 import test_histograms
 
 OPTIMIZERS = {
@@ -176,3 +177,17 @@ def test_histograms_of_two_replicas_are_those_of_one_device(strategy, tmp_path):
     assert list(two) == list(one) == [11]
     assert two[11][:, 2].sum() == one[11][:, 2].sum() > 0
     np.testing.assert_allclose(two[11][:, :2], one[11][:, :2], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["ragged", "sparse"])
+def test_replicas_take_shares_of_ragged_and_sparse_tensors(strategy, name):
+  net, make = composite.CASES[name]
+  data = composite.data_of(make).take(2)
+  alone = composite.loop_of(net)
+  alone.fit(data, 2)
+  shared = composite.loop_of(net, strategy)
+  shared.fit(data, 2, validation=data)
+  for mine, theirs in zip(
+    shared.model.weights, alone.model.weights, strict=True
+  ):
+    np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-5)

@@ -107,3 +107,143 @@ def test_keras_private_trackers_are_where_they_are_looked_for():
   trackers = net._compile_loss.metrics
   assert [one.name for one in trackers] == ["a_loss", "b_loss"]
   assert all(isinstance(one, keras.metrics.Mean) for one in trackers)
+
+
+X = np.random.default_rng(1).normal(size=(40, 3)).astype("float32")
+Y = X.sum(1, keepdims=True)
+
+
+class Own(keras.Model):
+  def __init__(self):
+    super().__init__()
+    self.dense = keras.layers.Dense(1, kernel_initializer="ones")
+
+  def call(self, x):
+    return self.dense(x)
+
+
+class Adds(Own):
+  def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    found = super().compute_metrics(x, y, y_pred, sample_weight)
+    return {**found, "ratio": found["mean_absolute_error"] / 2.0}
+
+
+class Changes(Own):
+  def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    found = super().compute_metrics(x, y, y_pred, sample_weight)
+    return {"percent": 100.0 * found["mean_absolute_error"]}
+
+
+class Results(Own):
+  def get_metrics_result(self):
+    found = super().get_metrics_result()
+    return {**found, "twice": 2.0 * found["mean_absolute_error"]}
+
+
+class Alone(Own):
+  def __init__(self):
+    super().__init__()
+    self.largest = keras.metrics.Mean(name="largest")
+
+  def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    self.largest.update_state(keras.ops.max(y_pred))
+    return {"largest": self.largest.result()}
+
+
+@pytest.mark.parametrize("compile", ["xla", "graph"])
+@pytest.mark.parametrize("kind", [Adds, Changes, Results, Alone])
+def test_what_compute_metrics_gives_is_what_keras_shows(kind, compile):
+  def made():
+    keras.utils.set_random_seed(0)
+    return kind()
+
+  metrics = ["mean_absolute_error"]
+  loop = trainloop.TrainLoop(
+    made,
+    keras.optimizers.SGD(0.01),
+    "mse",
+    metrics=metrics,
+    compile=compile,
+    verbose=False,
+  )
+  options = {"batch_size": 16, "shuffle": False, "drop_remainder": False}
+  data = trainloop.ArrayData(X, Y, **options)
+  epochs = loop.fit(data, 2, validation=data).epochs
+  theirs = made()
+  theirs.compile(keras.optimizers.SGD(0.01), "mse", metrics=metrics)
+  expected = theirs.fit(
+    X, Y, 16, 2, shuffle=False, verbose=0,
+    validation_data=(X, Y), validation_batch_size=16,
+  ).history  # fmt: skip
+  names = [name for name in expected if "loss" not in name]
+  assert len(names) >= 2 and set(epochs) == {
+    *names,
+    "epoch",
+    "loss",
+    "val_loss",
+  }
+  for name in names:
+    np.testing.assert_allclose(
+      epochs[name], expected[name], rtol=1e-5, err_msg=name
+    )
+
+
+class Trains(Own):
+  def train_step(self, data):
+    return {}
+
+
+class Makes(Own):
+  def make_train_function(self, force=False):
+    return None
+
+
+class Tests(Own):
+  def test_step(self, data):
+    return {}
+
+
+class Evaluates(Own):
+  def evaluate(self, *args, **options):
+    return {}
+
+
+def _step(model, x, y, training):
+  return tf.square(model(x, training=training) - y)[:, 0]
+
+
+@pytest.mark.parametrize(
+  ("kind", "name"), [(Trains, "train_step"), (Makes, "make_train_function")]
+)
+def test_a_model_that_trains_its_own_way(kind, name):
+  told = f"without a {name} of its own, .*: give it as step=; got"
+  with pytest.raises(ValueError, match=told):
+    trainloop.TrainLoop(kind(), "sgd", "mse")
+  data = trainloop.ArrayData(X, Y, batch_size=8)
+  loop = trainloop.TrainLoop(kind(), "sgd", step=_step, verbose=False)
+  assert np.isfinite(loop.fit(data, 1, validation=data).epochs["loss"]).all()
+
+
+@pytest.mark.parametrize(
+  ("kind", "name"), [(Tests, "test_step"), (Evaluates, "evaluate")]
+)
+def test_a_model_that_evaluates_its_own_way(kind, name):
+  data = trainloop.ArrayData(X, Y, batch_size=8)
+  loop = trainloop.TrainLoop(kind(), "sgd", "mse", verbose=False)
+  with pytest.raises(ValueError, match=f"without a {name} of its own"):
+    loop.fit(data, 1, validation=data)
+  loop.fit(data, 1)
+  with pytest.raises(ValueError, match=f"without a {name} of its own"):
+    loop.evaluate(data)
+  loop = trainloop.TrainLoop(kind(), "sgd", step=_step, verbose=False)
+  assert "val_loss" in loop.fit(data, 1, validation=data).epochs
+
+
+def test_compute_metrics_that_gives_no_dict():
+  class Nothing(Own):
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+      pass
+
+  loop = trainloop.TrainLoop(Nothing(), "sgd", "mse", verbose=False)
+  with pytest.raises(ValueError, match="compute_metrics` must be one"):
+    loop.fit(trainloop.ArrayData(X, Y, batch_size=8), 1)

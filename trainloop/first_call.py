@@ -1,0 +1,228 @@
+"""A model's first call, and what other shapes of data it takes after it."""
+
+import contextlib
+import re
+
+import keras
+import tensorflow as tf
+
+from kernels import checks
+from trainloop import distribution, layer_states, structures, targets
+from trainloop.objective import Compiled
+
+_ERRORS = (
+  ValueError,
+  TypeError,
+  AttributeError,
+  NotImplementedError,
+  tf.errors.OpError,
+)
+
+
+def share(example, parts):
+  """What a model is called with at once: a part of a batch.
+
+  Args:
+    example: (x, y, sample_weight) of a batch, arrays or tensors.
+    parts: replicas times micro-batches that a batch is divided into.
+
+  Returns:
+    The same of its first examples, as tensors.
+  """
+  count = int(structures.examples(example))
+  return structures.tensors(structures.part(example, 0, -(-count // parts)))
+
+
+@contextlib.contextmanager
+def resting(model, strategy):
+  """A context in which calls of a model leave its state as it is.
+
+  What layers carry on that are only built by a call starts from zero.
+  """
+
+  def states():
+    return [
+      *(v.value for v in model.non_trainable_variables),
+      *layer_states.of(model),
+    ]
+
+  known = states()
+  before = strategy.run(lambda: [v.read_value() for v in known])
+  yield
+
+  def put_back(before):
+    for variable, old in zip(known, before, strict=True):
+      variable.assign(old)
+
+  if len(states()) > len(known):
+    layer_states.reset(model)
+  strategy.run(put_back, args=(before,))
+
+
+class Taken:
+  """What shapes of data a model takes.
+
+  Args:
+    model: a compiled keras.Model.
+    strategy: the strategy it was made under.
+    objective: its `Compiled` or `PerExample`.
+    parts: see `share`.
+
+  Attributes:
+    batch: (x, y, sample_weight) of the first data as the model is called with,
+      tensors; None before `build`.
+  """
+
+  def __init__(self, model, strategy, objective, parts):
+    self._model, self._strategy = model, strategy
+    self._objective, self._parts = objective, parts
+    self._compares = isinstance(objective, Compiled)
+    self.batch = self._example = None
+    self._outputs = {}  # by the shapes of the data
+
+  def build(self, source, loss):
+    """Builds an unbuilt model and its metrics on the first batch.
+
+    Args:
+      source: the first data source that comes.
+      loss: the loss as the user gave it: one, or one an output.
+
+    Returns:
+      Names of the metrics, "loss" first.
+
+    Raises:
+      ValueError: if the model can't be trained on the batch.
+    """
+    self._example, strategy = source.example, self._strategy
+    self.batch = share(source.example, self._parts)
+    with resting(self._model, strategy):
+      if not self._compares:
+        self._outputs[self._key(source.example)] = None
+        return self._objective.build(strategy, self.batch)
+      outputs = strategy.run(self._forward)
+      output = distribution.first(strategy, outputs)
+      self._outputs[self._key(source.example)] = output
+      if not self._model.trainable_variables:
+        checks.fail("model", self._model.name, "a model with trainable weights")
+      targets.check(source, loss, self._model, output)
+      try:
+        return self._objective.build(strategy, self.batch, outputs)
+      except checks.ArgumentError:
+        raise
+      except _ERRORS as error:
+        rule = f"a loss and metrics that fit the data ({_reason(error)})"
+        text = f"`loss` and `metrics` must be {rule}"
+        raise checks.ArgumentError(text) from error
+
+  def check(self, name, source, loss):
+    """Refuses data that the model does not take, or targets that don't fit.
+
+    Args:
+      name: "data" or "validation".
+      source: a data source.
+      loss: as in `build`.
+
+    Raises:
+      ValueError: if keys, ranks or the presence of targets differ from the
+        first data's, the model does not take its shapes, or the targets differ
+        where the outputs do not.
+    """
+    example, key = source.example, self._key(source.example)
+    pairs = zip("xy", example[:2], self._example[:2], strict=True)
+    for part, mine, first in pairs:
+      if _ranks(mine) != _ranks(first):
+        _refuse(name, part, mine, first)
+    if key not in self._outputs:
+      self._outputs[key] = self._trace(name, example)
+    if self._compares:
+      targets.check(source, loss, self._model, self._outputs[key])
+
+  def _key(self, example):
+    return repr(_shapes(example[:2]))
+
+  def _forward(self):
+    """The output for the first batch, or a line on what is not taken."""
+    try:
+      return self._objective.outputs(self.batch, training=False)
+    except _ERRORS as error:
+      leaves = structures.leaves(self.batch[0])
+      found = [(None, *one.shape[1:]) for one in leaves]
+      rule = f"of shapes that the model takes ({_reason(error)})"
+      raise checks.ArgumentError(f"`x` must be {rule}; got {found}") from error
+
+  def _trace(self, name, example):
+    """The output for a batch of other shapes; traced, not run."""
+    batch, found = share(example, self._parts), []
+    specs = [tf.type_spec_from_value(one) for one in structures.leaves(batch)]
+
+    def replica(*flat):
+      given = structures.pack(batch, flat)
+      found.append(self._objective.outputs(given, training=False))
+
+    run = self._strategy.run
+    traced = tf.function(lambda *flat: run(replica, args=flat), autograph=False)
+    (x, y, _), (first_x, first_y, _) = example, self._example
+    try:
+      traced.get_concrete_function(*specs)
+    except _ERRORS as error:
+      _refuse(name, "x", x, first_x, f", or others it takes ({_reason(error)})")
+    first = next(iter(self._outputs.values()))
+    if not self._compares:
+      return None
+    if _shapes(found[0]) == _shapes(first) and _shapes(y) != _shapes(first_y):
+      _refuse(name, "y", y, first_y)
+    return found[0]
+
+
+def check_sizes(name, source, model, evaluates):
+  """Refuses batches of another size than a model's inputs say, if they do.
+
+  Args:
+    name: "data" or "validation".
+    source: a data source.
+    model: a built keras.Model.
+    evaluates: whether every example is to count.
+  """
+  inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
+  fixed = {one.shape[0] for one in inputs if one.shape[0] is not None}
+  size = getattr(source, "batch_size", None)
+  if not fixed or size is None:
+    return
+  wanted = min(fixed)
+  drops = getattr(source, "drop_remainder", True) and not evaluates
+  whole = drops or getattr(source, "num_examples", size) % size == 0
+  if size != wanted or not whole:
+    got = f"batches of {size}" if whole else "a partial last batch"
+    rule = f"in whole batches of {wanted} examples, as the model's inputs say"
+    checks.fail(name, got, rule)
+
+
+def _refuse(name, part, found, first, more=""):
+  rule = f"of shapes {_shapes(first)} in `{part}`, as the first data{more}"
+  checks.fail(name, _shapes(found), rule)
+
+
+def _shapes(part):
+  """The examples' shapes: one, or {key: one}; None without."""
+  if isinstance(part, dict):
+    return {key: _shapes(one) for key, one in part.items()}
+  if isinstance(part, (list, tuple)):
+    return [_shapes(one) for one in part]
+  return None if part is None else tuple(part.shape[1:])
+
+
+def _ranks(part):
+  """As `_shapes`, with the number of sizes in place of each."""
+  if isinstance(part, dict):
+    return {key: _ranks(one) for key, one in part.items()}
+  if isinstance(part, (list, tuple)):
+    return [_ranks(one) for one in part]
+  return None if part is None else len(part.shape)
+
+
+def _reason(error):
+  """The line of a Keras error that says something, without colours."""
+  text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+  lines = [line.strip() for line in text.splitlines() if line.strip()]
+  told = [line for line in lines if not line.startswith("Exception enc")]
+  return (told or lines or [type(error).__name__])[0]
