@@ -142,10 +142,11 @@ class Measured:
 
   def results(self):
     """{name: value} of the metrics now."""
-    found = self._model.get_metrics_result()
     if self._names is None:
-      return found
-    found |= {metric.name: metric.result() for metric in self._returned}
+      return self._model.get_metrics_result()
+    found = {metric.name: metric.result() for metric in self._returned}
+    if set(found) != set(self._names):  # else Keras may not have built its own
+      found = {**self._model.get_metrics_result(), **found}
     return {name: found[name] for name in self._names}
 
 
