@@ -9,7 +9,7 @@ evaluation; the measurements behind it stand in WORKSPACE.md.
 import dataclasses
 
 from kernels import checks
-from trainloop import distribution, probe
+from trainloop import distribution, probe, structures
 
 CHOICES = ("auto", "measure", "xla", "graph")
 # Ops that XLA runs several times slower than TensorFlow's kernels on a CPU.
@@ -122,6 +122,8 @@ def obstacle(strategy, source):
   """Why XLA can't compile whole windows here; "" if it can."""
   if strategy.num_replicas_in_sync > 1:
     return "with several replicas"
+  if any(map(structures.is_composite, structures.leaves(source.example))):
+    return "as the dataset has ragged or sparse tensors"
   if not source.fixed_batches:
     return "as the dataset's batches may differ in size (see drop_remainder)"
   return ""

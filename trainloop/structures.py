@@ -20,6 +20,11 @@ def map_leaves(function, batch):
   )
 
 
+def is_composite(leaf):
+  """Whether it is a ragged or a sparse tensor."""
+  return isinstance(leaf, (tf.RaggedTensor, tf.SparseTensor))
+
+
 def tensors(batch):
   """`batch` as tensors; ragged and sparse ones stay what they are."""
   return map_leaves(

@@ -127,3 +127,9 @@ def test_a_run_goes_on(name, tmp_path):
   rows = again.fit(data, 3).rows
   assert len(rows["loss"]) == 9
   assert small.state_of(again) == small.state_of(whole)
+
+
+def test_xla_is_refused_with_the_reason():
+  net, make = CASES["ragged"]
+  with pytest.raises(ValueError, match="ragged or sparse tensors"):
+    loop_of(net, compile="xla").fit(data_of(make), 1)

@@ -157,7 +157,8 @@ def test_what_compute_metrics_gives_is_what_keras_shows(kind, compile):
     keras.utils.set_random_seed(0)
     return kind()
 
-  metrics = ["mean_absolute_error"]
+  # Keras itself fails where its own metrics are never updated.
+  metrics = None if kind is Alone else ["mean_absolute_error"]
   loop = trainloop.TrainLoop(
     made,
     keras.optimizers.SGD(0.01),
