@@ -16,7 +16,7 @@ XLA and in strategy.run, and gives the same bits in each.
 """
 
 from kernels.base import Hyperparameters, Schedule, from_config, tabulate
-from kernels.compose import Join, Scaled, Warmup
+from kernels.compose import Join, Product, Scaled, Warmup
 from kernels.cosine_restarts import CosineRestarts
 from kernels.decay import (
   Constant,
@@ -45,6 +45,7 @@ __all__ = [
   "OneCycle",
   "PiecewiseConstant",
   "Polynomial",
+  "Product",
   "RangeSweep",
   "Scaled",
   "Schedule",

@@ -5,7 +5,7 @@ import numbers
 
 # Counts of steps stay below this, so that sums of two fit an int64.
 _FAR = 1 << 62
-_LARGEST = 3.4028234663852886e38  # float32
+LARGEST = 3.4028234663852886e38  # rate: that of float32
 
 
 class ArgumentError(ValueError):
@@ -44,7 +44,7 @@ def rate(name, value):
   """A learning rate: >= 0 and finite in float32."""
   number(name, value, "a finite number >= 0", lambda v: v >= 0)
   rule = "a number that is finite in float32"
-  return number(name, value, rule, lambda v: v <= _LARGEST)
+  return number(name, value, rule, lambda v: v <= LARGEST)
 
 
 def positive(name, value):

@@ -9,6 +9,10 @@ import math
 
 import tensorflow as tf
 
+from kernels import checks
+
+_HUGE = 1e200  # times a rate it is finite in float64
+
 
 def linear(start, end, done, left):
   """start left + end done: a straight line.
@@ -60,6 +64,20 @@ def sqrt(start, end, done, left):
   """
   fallen = tf.sqrt(done)
   return start * (left / (1.0 + fallen)) + end * fallen
+
+
+def grown(start, factor):
+  """start factor, finite whatever the factor has grown to.
+
+  Args:
+    start: float or float64 tensor >= 0.
+    factor: float64 tensor >= 0, possibly infinite.
+
+  Returns:
+    A float64 tensor, at most the largest float32.
+  """
+  # Not infinity itself, of which a start of 0 would make NaN.
+  return tf.minimum(start * tf.minimum(factor, _HUGE), checks.LARGEST)
 
 
 CURVES = {"cosine": cosine, "linear": linear, "exponential": exponential}

@@ -1,6 +1,7 @@
 """Schedules that run from one value to another, without restarts."""
 
 import dataclasses
+import math
 
 import tensorflow as tf
 
@@ -166,37 +167,61 @@ class Polynomial(base.Schedule):
 
 @dataclasses.dataclass(frozen=True)
 class Exponential(base.Schedule):
-  """initial decay_rate^(t / decay_steps), for ever.
+  """initial decay_rate^(t / decay_steps), for ever, or up to end_lr.
 
   Args:
     initial_lr: rate of step 0, finite, >= 0.
     decay_steps: steps of one factor, int >= 1.
     decay_rate: factor, > 0.
     staircase: whether the exponent is floored to an integer.
+    end_lr: where it stops: no rate is below it with decay_rate < 1, none above
+      it otherwise; None for no end.
 
   Raises:
     ValueError: if a field breaks its rule.
 
   >>> kernels.Exponential(0.1, 10, 0.5)([0, 10, 20]).learning_rate.numpy()
   array([0.1  , 0.05 , 0.025], dtype=float32)
+  >>> ended = kernels.Exponential(0.1, 10, 0.5, end_lr=0.04)
+  >>> ended([0, 10, 20]).learning_rate.numpy()
+  array([0.1 , 0.05, 0.04], dtype=float32)
   """
 
   initial_lr: float
   decay_steps: int
   decay_rate: float
   staircase: bool = False
+  end_lr: float | None = None
 
   total_steps = None
 
   def __post_init__(self):
     _check_decay(self)
+    if self.end_lr is not None:
+      self.set_fields(end_lr=checks.rate("end_lr", self.end_lr))
 
   def compute(self, step):
-    rate = tf.constant(self.decay_rate, tf.float64)
-    return self.initial_lr * tf.pow(rate, _exponent(self, step)), None
+    factor = tf.constant(self.decay_rate, tf.float64)
+    power = tf.pow(factor, _exponent(self, step))
+    rate = curves.grown(self.initial_lr, power)
+    if self.end_lr is not None:
+      nearer = tf.maximum if self.decay_rate < 1 else tf.minimum
+      rate = nearer(rate, tf.constant(self.end_lr, tf.float64))
+    return rate, None
 
   def corners(self, steps):
-    return _stairs(self, steps)
+    return [*_stairs(self, steps), self._end().within(1, steps)]
+
+  def _end(self):
+    """The step from which end_lr holds, as `Steps`: none or one."""
+    way = (self.end_lr or 0) / self.initial_lr if self.initial_lr else 0
+    if way <= 0 or self.decay_rate == 1:
+      return Steps()
+    end = math.log(way) / math.log(self.decay_rate)
+    end = math.ceil(
+      (math.ceil(end) if self.staircase else end) * self.decay_steps
+    )
+    return Steps([end] if 0 < end < 1 << 62 else [])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from kernels import base, checks, cycles
+from kernels import base, checks, curves, cycles
 from kernels.steps import Steps
 
 
@@ -40,7 +40,7 @@ class StepDecay(base.Schedule):
   def compute(self, step):
     drops = tf.cast(step // self.drop_every, tf.float64)
     drop = tf.constant(self.drop, tf.float64)
-    return self.initial_lr * tf.pow(drop, drops), None
+    return curves.grown(self.initial_lr, tf.pow(drop, drops)), None
 
   def corners(self, steps):
     return [Steps(range(self.drop_every, steps, self.drop_every))]

@@ -11,7 +11,7 @@ USES = {
   "linear": ("length", "floor_lr"),
   "cosine": ("length", "floor_lr"),
   "polynomial": ("length", "floor_lr", "power", "cycle"),
-  "exponential": ("decay_every", "decay_rate", "staircase"),
+  "exponential": ("decay_every", "decay_rate", "staircase", "floor_lr"),
   "inverse_time": ("decay_every", "decay_rate", "staircase"),
   "step_decay": ("drop", "drop_every"),
   "piecewise_constant": ("boundaries", "values"),
@@ -46,6 +46,7 @@ USES = {
   "warmup_stable_decay": ("length", "decay_len", "decay", "floor_lr"),
   "range_sweep": ("length", "spacing", "floor_lr"),
   "join": ("parts", "boundaries"),
+  "product": ("parts",),
   # Recipes, which count in epochs; one_cycle and warmup_cosine are above.
   "sgdr": (
     "cycle_len",
@@ -63,10 +64,11 @@ USES = {
 # Their warmup is part of them; others get one in front when it is asked for.
 OWN_WARMUP = ("warmup_cosine", "warmup_stable_decay")
 PRESETS = ("torch", "fastai", "ktrain", "optax")
+_WITH_PARTS = ("join", "product")
 PARTS = tuple(
   name
   for name in USES
-  if name not in ("join", "piecewise_constant", "function")
+  if name not in (*_WITH_PARTS, "piecewise_constant", "function")
 )
 
 
@@ -85,12 +87,17 @@ def define():
     "floor_lr",
     None,
     "bottom of a cycle, or last rate [rate]; unset: peak / 10 for "
-    "triangular, peak / 1e8 for range_sweep, else 0",
+    "triangular, peak / 1e8 for range_sweep, none for exponential, else 0",
   )
   flag_rules.duration(
     "warmup",
     "10%",
     "rise to the peak; other schedules than warmup_* get one in front if set",
+  )
+  flags.DEFINE_bool(
+    "warmup_shift",
+    True,
+    "--warmup in front of a schedule: off, it stands over the first steps",
   )
   flag_rules.number("initial_lr", 0.0, "where a warmup starts [rate]")
   flag_rules.number(
@@ -220,7 +227,8 @@ def _define_decays():
   flag_rules.names(
     "parts",
     "",
-    "join: schedules one after another, which share the other flags",
+    "join: schedules one after another; product: a schedule and factors of "
+    "peak 1 on it; they share the other flags",
     PARTS,
   )
 
@@ -245,16 +253,22 @@ def check(compared=()):
   warms = FLAGS["warmup"].present or has_own_warmup(compared)
   if FLAGS["initial_lr"].present and not warms:
     flag_rules.stop("--initial_lr needs --warmup")
+  fronts = FLAGS["warmup"].present and not has_own_warmup(compared)
+  if FLAGS["warmup_shift"].present and not fronts:
+    flag_rules.stop("--warmup_shift needs --warmup in front of a schedule")
 
 
 def _check_one(name):
   uses = dict(USES)
   parts = _parts()
   for part in parts:
-    uses["join"] += USES[part]
+    uses[name] += USES[part]
   flag_rules.refuse_unused("schedule", uses)
   if name == "join" and len(parts) != len(boundaries()) + 1:
     rule = "name one schedule more than --boundaries has steps"
+    flag_rules.stop(f"--parts must {rule}; got {FLAGS.parts!r}")
+  if name == "product" and len(parts) < 2:
+    rule = "name two schedules or more with --schedule=product"
     flag_rules.stop(f"--parts must {rule}; got {FLAGS.parts!r}")
   if name == "function" and ":" not in (FLAGS.function or ""):
     rule = "be package.module:name with --schedule=function"
@@ -279,7 +293,8 @@ def has_own_warmup(compared=()):
 
 
 def _parts():
-  return flag_rules.split(FLAGS.parts) if FLAGS.schedule == "join" else []
+  several = FLAGS.schedule in _WITH_PARTS
+  return flag_rules.split(FLAGS.parts) if several else []
 
 
 def boundaries():

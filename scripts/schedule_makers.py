@@ -33,12 +33,15 @@ def make(peak_lr, steps_per_epoch, total_steps):
   asked = _Asked(peak_lr, steps_per_epoch, total_steps, total_steps)
   name = FLAGS.schedule
   wrapped = FLAGS["warmup"].present and not schedule_flags.has_own_warmup()
-  if "length" in schedule_flags.USES[name]:
+  if "length" in schedule_flags.durations_used():
     asked = asked.of(asked.steps("length", 1))
   warmup = asked.steps("warmup") if wrapped else 0
-  schedule = _MAKERS[name](asked.of(max(1, asked.length - warmup)))
+  before = warmup if FLAGS.warmup_shift else 0
+  schedule = _MAKERS[name](asked.of(max(1, asked.length - before)))
   if wrapped:
-    schedule = kernels.Warmup(schedule, warmup, FLAGS.initial_lr)
+    schedule = kernels.Warmup(
+      schedule, warmup, FLAGS.initial_lr, FLAGS.warmup_shift
+    )
   if FLAGS.scale != 1.0:
     schedule = kernels.Scaled(schedule, FLAGS.scale)
   return schedule
@@ -52,9 +55,14 @@ class _Asked:
   steps_per_epoch: int
   total_steps: int
   length: int
+  is_factor: bool = False
 
   def of(self, length):
     return dataclasses.replace(self, length=length)
+
+  def factor(self):
+    """What a factor of peak 1 needs; the rate's floor is not its own."""
+    return dataclasses.replace(self, peak=1.0, is_factor=True)
 
   def steps(self, name, minimum=0, text=None):
     text = FLAGS[name].value if text is None else text
@@ -66,12 +74,14 @@ class _Asked:
     """A duration in whole epochs, rounded up."""
     return -(-self.steps(name, 1) // self.steps_per_epoch)
 
-  @property
-  def floor(self):
-    return FLAGS.floor_lr or 0.0
+  def floor(self, default=0.0):
+    given = FLAGS.floor_lr is not None and not self.is_factor
+    return FLAGS.floor_lr if given else default
 
   @property
   def momentum(self):
+    if self.is_factor:
+      return None
     return tuple(flag_rules.read_numbers(FLAGS.momentum_range)) or None
 
   @property
@@ -85,25 +95,30 @@ def _constant(asked):
 
 
 def _linear(asked):
-  return kernels.Linear(asked.peak, asked.floor, asked.length)
+  return kernels.Linear(asked.peak, asked.floor(), asked.length)
 
 
 def _cosine(asked):
-  return kernels.Cosine(asked.peak, asked.length, asked.floor)
+  return kernels.Cosine(asked.peak, asked.length, asked.floor())
 
 
 def _polynomial(asked):
   return kernels.Polynomial(
-    asked.peak, asked.floor, asked.length, FLAGS.power, FLAGS.cycle
+    asked.peak, asked.floor(), asked.length, FLAGS.power, FLAGS.cycle
   )
 
 
-def _decay(kind):
-  return lambda asked: kind(
-    asked.peak,
-    asked.steps("decay_every", 1),
-    FLAGS.decay_rate,
-    FLAGS.staircase,
+def _exponential(asked):
+  every, floor = asked.steps("decay_every", 1), asked.floor(None)
+  return kernels.Exponential(
+    asked.peak, every, FLAGS.decay_rate, FLAGS.staircase, floor
+  )
+
+
+def _inverse_time(asked):
+  every = asked.steps("decay_every", 1)
+  return kernels.InverseTime(
+    asked.peak, every, FLAGS.decay_rate, FLAGS.staircase
   )
 
 
@@ -125,7 +140,7 @@ def _restarts(asked):
     asked.steps("cycle_len", 1),
     cycle_mult=FLAGS.cycle_mult,
     peak_decay=FLAGS.peak_decay,
-    floor_lr=asked.floor,
+    floor_lr=asked.floor(),
     cycles=FLAGS.cycles,
     round_to=asked.steps_per_epoch if whole_epochs else 1,
     momentum=asked.momentum,
@@ -140,7 +155,7 @@ def _triangular(asked):
     if down >= cycle:
       flag_rules.stop(f"--down_len must be below {cycle} steps; got {down}")
   return kernels.Triangular(
-    asked.peak / 10 if FLAGS.floor_lr is None else FLAGS.floor_lr,
+    asked.floor(asked.peak / 10),
     asked.peak,
     cycle - down,
     down,
@@ -156,6 +171,8 @@ def _one_cycle(asked):
   given = {name: FLAGS[name].value for name in (*names, "three_phase")}
   given["momentum"] = asked.momentum
   changes = {name: value for name, value in given.items() if value is not None}
+  if asked.is_factor:
+    changes["momentum"] = None
   preset = kernels.OneCycle.preset(FLAGS.preset, asked.peak, asked.length)
   return dataclasses.replace(preset, **changes)
 
@@ -167,7 +184,7 @@ def _warmup_cosine(asked):
     asked.length,
     hold_steps=asked.steps("hold"),
     initial_lr=FLAGS.initial_lr,
-    final_lr=asked.floor,
+    final_lr=asked.floor(),
     momentum=asked.momentum,
   )
 
@@ -180,13 +197,13 @@ def _stable(asked):
     asked.length - warmup - decay,
     decay,
     FLAGS.initial_lr,
-    asked.floor,
+    asked.floor(),
     FLAGS.decay,
   )
 
 
 def _sweep(asked):
-  low = asked.peak / 1e8 if FLAGS.floor_lr is None else FLAGS.floor_lr
+  low = asked.floor(asked.peak / 1e8)
   return kernels.RangeSweep(low, asked.peak, asked.length, FLAGS.spacing)
 
 
@@ -206,14 +223,16 @@ def _sgdr(asked):
     asked.epochs("cycle_len"),
     FLAGS.cycle_mult,
     FLAGS.peak_decay,
-    asked.floor,
+    asked.floor(),
     FLAGS.cycles,
     asked.momentum,
   )
 
 
 def _autofit(asked):
-  given = {"momentum": asked.momentum} if asked.momentum else {}
+  given = {"momentum": asked.momentum}
+  if asked.momentum is None and not asked.is_factor:
+    given = {}  # its own
   return recipes.autofit(asked.peak, **given)
 
 
@@ -249,13 +268,19 @@ def _join(asked):
   return kernels.Join(parts, asked.boundaries)
 
 
+def _product(asked):
+  first, *rest = flag_rules.split(FLAGS.parts)
+  factors = [_MAKERS[name](asked.factor()) for name in rest]
+  return kernels.Product([_MAKERS[first](asked), *factors])
+
+
 _MAKERS = {
   "constant": _constant,
   "linear": _linear,
   "cosine": _cosine,
   "polynomial": _polynomial,
-  "exponential": _decay(kernels.Exponential),
-  "inverse_time": _decay(kernels.InverseTime),
+  "exponential": _exponential,
+  "inverse_time": _inverse_time,
   "step_decay": _step_decay,
   "piecewise_constant": _piecewise,
   "cosine_restarts": _restarts,
@@ -265,6 +290,7 @@ _MAKERS = {
   "warmup_stable_decay": _stable,
   "range_sweep": _sweep,
   "join": _join,
+  "product": _product,
   "sgdr": _recipe(_sgdr),
   "autofit": _recipe(_autofit),
   "time_based": _recipe(_time_based),

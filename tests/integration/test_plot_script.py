@@ -1,6 +1,7 @@
 """plot_schedule.py as its users run it."""
 
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -83,7 +84,64 @@ def test_every_kernel_has_a_flag(tmp_path):
   assert set(schedule_flags.USES) == kinds | made
 
 
+# Makes the schedule of each list of flags, for 10 epochs of 10 steps.
+MAKE = """
+import sys, json
+sys.path.insert(0, sys.argv[1])
+from absl import flags
+import flag_rules, schedule_flags
+schedule_flags.define()
+import schedule_makers
+for given in json.loads(sys.argv[2]):
+  flags.FLAGS.unparse_flags()
+  for flag in flags.FLAGS.flags_by_module_dict()["schedule_flags"]:
+    flag.unparse()
+  flags.FLAGS(["make", *given])
+  schedule_flags.check()
+  print(schedule_makers.make(0.1, 10, 100))
+"""
+MADE = {
+  "--schedule=product --parts=cosine,step_decay --length=50% --floor_lr=0.01 "
+  "--drop_every=3ep --drop=0.5": "Product([Cosine(0.1, 50, 0.01), "
+  "StepDecay(1.0, 0.5, 30)])",
+  "--schedule=product --parts=cosine_restarts,one_cycle,triangular "
+  "--momentum_range=0.9,0.8": "Product([CosineRestarts(0.1, 10, "
+  "round_to=10, momentum=(0.9, 0.8)), OneCycle(1.0, 100, momentum=None), "
+  "Triangular(0.1, 1.0, 5, 5)])",
+  "--schedule=exponential": "Exponential(0.1, 10, 0.5)",
+  "--schedule=exponential --floor_lr=0.01": "Exponential(0.1, 10, 0.5, "
+  "end_lr=0.01)",
+  "--schedule=cosine --warmup=10%": "Warmup(Cosine(0.1, 90), 10)",
+  "--schedule=cosine --warmup=10% --nowarmup_shift": "Warmup(Cosine(0.1, "
+  "100), 10, shift=False)",
+  "--schedule=join --parts=cosine,constant --boundaries=20% --length=50%": (
+    "Join([Cosine(0.1, 20), Constant(0.1)], [20])"
+  ),
+}
+
+
+def test_what_flags_make():
+  listed = json.dumps([flags.split() for flags in MADE])
+  done = subprocess.run(
+    [sys.executable, "-c", MAKE, str(scripts_run.ROOT / "scripts"), listed],
+    timeout=120,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  made = [eval(one, vars(kernels)) for one in done.stdout.splitlines()]
+  assert made == [eval(one, vars(kernels)) for one in MADE.values()]
+
+
 BAD = [
+  (["--schedule=product", "--parts=cosine"], "--parts must name two schedules"),
+  (["--schedule=product"], "--parts must name two schedules"),
+  (["--nowarmup_shift"], "--warmup_shift needs --warmup in front"),
+  (
+    ["--schedule=warmup_cosine", "--warmup=10%", "--nowarmup_shift"],
+    "--warmup_shift needs --warmup in front",
+  ),
   (["--compare=torch,pytorch"], "compare=torch,pytorch"),
   (["--compare=cosine", "--schedule=linear"], "--schedule has no effect"),
   (["--compare=cosine,linear", "--cycle_mult=2"], "--cycle_mult has no effect"),

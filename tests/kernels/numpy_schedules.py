@@ -90,3 +90,9 @@ def warm_up(t, part, warmup, first):
     return part(t - warmup)
   lr, momentum = part(0)
   return linear(first, lr, t / warmup), momentum
+
+
+def warm_over(t, part, warmup, first):
+  """As timm: the line stands in place of the part's first steps."""
+  lr, momentum = part(0 if t < warmup else t)
+  return linear(first, lr, t / warmup) if t < warmup else lr, momentum

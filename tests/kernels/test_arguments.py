@@ -14,6 +14,7 @@ from kernels import (
   OneCycle,
   PiecewiseConstant,
   Polynomial,
+  Product,
   RangeSweep,
   Scaled,
   StepDecay,
@@ -54,6 +55,7 @@ GOOD = {
   Join: {"schedules": (Constant(0.1), Constant(0.2)), "boundaries": (5,)},
   Warmup: {"schedule": Constant(0.1), "warmup_steps": 5},
   Scaled: {"schedule": Constant(0.1), "factor": 0.5},
+  Product: {"schedules": (Constant(0.1, 0.9), Constant(0.5))},
 }
 FIELDS = {
   CosineRestarts: {
@@ -120,6 +122,7 @@ FIELDS = {
     "decay_steps": [0, 2.5],
     "decay_rate": [0, NAN],
     "staircase": ["yes"],
+    "end_lr": [-1, NAN, "low", 1e39],
   },
   InverseTime: {"decay_steps": [0], "decay_rate": [-1], "staircase": [0]},
   StepDecay: {"initial_lr": [INF], "drop": [0, -1], "drop_every": [0, 0.5]},
@@ -149,6 +152,15 @@ FIELDS = {
     "schedule": [0.1, None],
     "warmup_steps": [-1, 1.5],
     "initial_lr": [-1],
+    "shift": [1, None],
+  },
+  Product: {
+    "schedules": [
+      (),
+      Constant(0.1),
+      (Constant(0.1), 0.5),
+      (Constant(0.1, 0.9), Constant(0.5), Constant(0.2, 0.9)),
+    ],
   },
   Scaled: {"schedule": ["cosine"], "factor": [-1, NAN]},
 }

@@ -139,6 +139,92 @@ def test_compositions_add_up():
   assert warm(0).momentum == warm(5).momentum == np.float32(0.95)
 
 
+def test_a_warmup_over_a_schedule_that_runs():
+  restarts = kernels.CosineRestarts(0.3, 10, 2.0, momentum=(0.9, 0.8))
+  over = kernels.Warmup(restarts, 12, 0.1, shift=False)
+  assert over.total_steps is None and over.warmup_end == 12
+  assert over.cycle_starts(80) == [30, 70]  # 10 is under the line
+  assert rates(over, 0, 6) == f32(0.1, 0.2)
+  steps = [12, 13, 29, 30, 31, 2**40]
+  assert rates(over, *steps) == rates(restarts, *steps)
+  assert over(11).momentum == restarts(0).momentum
+  cycle = kernels.Warmup(kernels.OneCycle(0.3, 40), 5, shift=False)
+  assert cycle.total_steps == 40 and not cycle.overrun
+  assert cycle.warmup_end == kernels.OneCycle(0.3, 40).warmup_end
+  assert kernels.Warmup(kernels.Constant(0.1), 0, shift=False)(
+    0
+  ).learning_rate == np.float32(0.1)
+
+
+def test_a_product_of_schedules():
+  restarts = kernels.CosineRestarts(0.3, 10, 2.0, momentum=(0.9, 0.8))
+  drops = kernels.StepDecay(1.0, 0.5, 15)
+  both = kernels.Product([drops, restarts])
+  assert both.total_steps is None and both.overrun
+  assert rates(both, 0, 10, 30) == f32(0.3, 0.3, 0.3 * 0.25)
+  assert both(4).momentum == restarts(4).momentum
+  warm = kernels.WarmupCosine(0.3, 7, 50)
+  ended = kernels.Product(
+    [kernels.Linear(1.0, 0.5, 20), warm, kernels.Warmup(restarts, 3)]
+  )
+  assert ended.warmup_end == 7
+  assert ended.cycle_starts(40) == [13, 33]
+  assert kernels.Product([warm, kernels.Linear(1.0, 0.0, 20)]).total_steps == 50
+  strict = kernels.Product([warm, kernels.OneCycle(1.0, 30, momentum=None)])
+  assert strict.total_steps == 30 and not strict.overrun
+
+
+HUGE = (2**53 - 1, 2**53 + 1, 2**54, 2**61 + 1, 2**62 - 1)
+
+
+@pytest.mark.parametrize("total", HUGE)
+@pytest.mark.parametrize(
+  "fields",
+  [
+    *({"phase_ends": one} for one in ("last_step", "total", "whole", "halves")),
+    {"warmup_fraction": 0.0},
+    {"warmup_fraction": 1.0},
+    {"warmup_fraction": 0.5, "three_phase": True},
+    {"warmup_fraction": 0.1, "three_phase": True, "anneal": "linear"},
+  ],
+  ids=str,
+)
+def test_one_cycle_ends_at_any_length(total, fields):
+  """Where float64 can't tell a step from the next one."""
+  schedule = kernels.OneCycle(0.3, total, **fields)
+  final = 0.3 / 25 / 1e4
+  after = [2**62, 2**63 - 1]
+  assert rates(schedule, *after) == f32(final, final)
+  assert schedule(after[0]).momentum == np.float32(0.95)
+  steps = np.array([0, 1, total // 2, total - 2, total - 1, total], np.int64)
+  found, momenta = kernels.tabulate(schedule, steps)
+  assert ((found >= np.float32(final)) & (found <= np.float32(0.3))).all()
+  assert ((momenta >= np.float32(0.85)) & (momenta <= np.float32(0.95))).all()
+
+
+@pytest.mark.parametrize(
+  ("schedule", "last"),
+  [
+    (kernels.Exponential(0.1, 1, 2.0), 3.4028234663852886e38),
+    (kernels.Exponential(0.1, 1, 2.0, end_lr=1.0), 1.0),
+    (kernels.Exponential(0.1, 1, 0.5, end_lr=0.01), 0.01),
+    (kernels.Exponential(0.0, 1, 2.0), 0.0),
+    (kernels.StepDecay(0.0, 2.0, 1), 0.0),
+    (kernels.StepDecay(0.1, 2.0, 1), 3.4028234663852886e38),
+    (kernels.Scaled(kernels.Constant(1e30), 1e30), 3.4028234663852886e38),
+    (
+      kernels.Product(
+        [kernels.Exponential(0.1, 1, 2.0), kernels.Linear(1.0, 0.0, 9)]
+      ),
+      0.0,
+    ),
+  ],
+  ids=repr,
+)
+def test_what_grows_stays_finite(schedule, last):
+  assert rates(schedule, 5000, 2**40, 2**63 - 1) == f32(last, last, last)
+
+
 @pytest.mark.parametrize("warmup", [0, 5, 10])
 def test_a_decay_of_no_steps_still_ends(warmup):
   schedule = kernels.WarmupCosine(

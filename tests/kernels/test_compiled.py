@@ -19,6 +19,7 @@ FUSIONS = [
   (kernels.Polynomial(0.3, 1e-3, 40, 0.5, cycle=True), 1),
   (kernels.Exponential(0.3, 7, 0.6), 1),
   (kernels.Exponential(0.3, 7, 0.6, staircase=True), 1),
+  (kernels.Exponential(0.3, 7, 0.6, end_lr=0.01), 1),
   (kernels.InverseTime(0.3, 7, 0.6), 1),
   (kernels.StepDecay(0.3, 0.5, 9), 1),
   (kernels.PiecewiseConstant([5, 20], [0.3, 0.2, 0.1]), 1),
@@ -46,7 +47,10 @@ FUSIONS = [
   (kernels.Join([CYCLE, RESTARTS], [100]), 8),
   (kernels.Warmup(CYCLE, 9), 4),
   (kernels.Warmup(RESTARTS, 9), 6),
+  (kernels.Warmup(RESTARTS, 9, shift=False), 6),
   (kernels.Scaled(CYCLE, 0.5), 4),
+  (kernels.Product([CYCLE, kernels.StepDecay(1.0, 0.5, 9)]), 4),
+  (kernels.Product([kernels.Cosine(0.3, 40), RESTARTS]), 6),
 ]
 # Instructions of the entry computation that do no work of their own; `copy`
 # is how a constant reaches an output.

@@ -60,6 +60,16 @@ CASES = [
     4,
   ),
   (
+    kernels.Exponential(0.3, 7, 0.6, end_lr=0.01),
+    lambda t: (max(0.3 * 0.6 ** (t / 7), 0.01), None),
+    4,
+  ),
+  (
+    kernels.Exponential(0.003, 7, 1.5, staircase=True, end_lr=0.5),
+    lambda t: (min(0.003 * 1.5 ** (t // 7), 0.5), None),
+    4,
+  ),
+  (
     kernels.InverseTime(0.3, 7, 0.6),
     lambda t: (0.3 / (1 + 0.6 * t / 7), None),
     1,
@@ -197,6 +207,46 @@ CASES = [
     kernels.Warmup(RESTARTS, 9, 1e-4),
     lambda t: ref.warm_up(t, restarts_reference, 9, 1e-4),
     4,
+  ),
+  (
+    kernels.Warmup(RESTARTS, 9, 1e-4, shift=False),
+    lambda t: ref.warm_over(t, restarts_reference, 9, 1e-4),
+    4,
+  ),
+  (
+    kernels.Warmup(kernels.Cosine(0.3, 40, 1e-5), 13, shift=False),
+    lambda t: ref.warm_over(
+      t, lambda t: (ref.cosine(0.3, 1e-5, min(t / 40, 1)), None), 13, 0.0
+    ),
+    1,
+  ),
+  (
+    kernels.Product([kernels.StepDecay(1.0, 0.5, 9), RESTARTS]),
+    lambda t: (
+      restarts_reference(t)[0] * 0.5 ** (t // 9),
+      restarts_reference(t)[1],
+    ),
+    4,
+  ),
+  (
+    kernels.Product(
+      [
+        kernels.OneCycle(0.3, 100),
+        kernels.Linear(0.0, 1.0, 20),
+        kernels.Constant(0.5),
+      ]
+    ),
+    lambda t: (
+      0.5
+      * min(t / 20, 1)
+      * ref.one_cycle(t, [0.012, 0.3, 1.2e-6], None, [29.0, 99.0], ref.cosine)[
+        0
+      ],
+      ref.one_cycle(
+        t, [0.012, 0.3, 1.2e-6], [0.95, 0.85, 0.95], [29.0, 99.0], ref.cosine
+      )[1],
+    ),
+    2,
   ),
   (
     kernels.Scaled(kernels.Warmup(kernels.OneCycle(0.3, 30), 9), 0.25),

@@ -104,7 +104,17 @@ MAKE = {
   "sweep": _sweep,
   "join": _join,
   "warmup": lambda d, low, high, mid: kernels.Warmup(
-    _restarts(d, low, high, mid), d(LENGTHS), mid
+    _restarts(d, low, high, mid), d(LENGTHS), mid, d(st.booleans())
+  ),
+  "exponential": lambda d, low, high, mid: kernels.Exponential(
+    high, d(LENGTHS), d(st.floats(1e-3, 0.999)), d(st.booleans()), low
+  ),
+  "product": lambda d, low, high, mid: kernels.Product(
+    [
+      _restarts(d, low, high, mid),
+      kernels.Linear(1.0, 1.0, d(LENGTHS)),
+      kernels.Exponential(1.0, d(LENGTHS), d(st.floats(1.0, 9.0)), end_lr=1.0),
+    ]
   ),
 }
 

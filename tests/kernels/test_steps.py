@@ -42,6 +42,16 @@ def test_it_is_the_list_of_its_steps(steps):
     (kernels.Warmup(kernels.CosineRestarts(0.1, 10), 5), 10**14 - 1, None),
     (kernels.Scaled(kernels.Triangular(0.0, 0.1, 5), 0.5), 10**14 - 1, None),
     (
+      kernels.Product([kernels.Constant(1), kernels.Triangular(0.0, 0.1, 5)]),
+      10**14 - 1,
+      10**15 - 10,
+    ),
+    (
+      kernels.Warmup(kernels.CosineRestarts(0.1, 10), 15, shift=False),
+      10**14 - 2,
+      10**15 - 10,
+    ),
+    (
       kernels.Join([kernels.Constant(0.1), kernels.Triangular(0, 1, 5)], [10]),
       10**14 - 1,
       10**15 - 10,

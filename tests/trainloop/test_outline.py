@@ -50,7 +50,19 @@ CASES = [
   (kernels.Polynomial(0.3, 0.0, 234_567, 2.5), [234_567]),
   (kernels.Exponential(0.3, 10_000, 0.6), []),
   (kernels.Exponential(0.3, 9_999, 0.6, True), [9_998, 9_999, 299_970]),
+  (kernels.Exponential(0.3, 10_000, 0.6, end_lr=0.01), [66_583]),
+  (kernels.Exponential(0.1, 7_000, 1.5, True, 0.5), [27_999, 28_000]),
   (kernels.InverseTime(0.3, 999, 0.6, True), [998, 999, 299_700]),
+  (
+    kernels.Warmup(kernels.CosineRestarts(0.3, 10_007), 15_000, shift=False),
+    [14_999, 15_000, 20_013, 20_014],
+  ),
+  (
+    kernels.Product(
+      [kernels.CosineRestarts(0.3, 10_007), kernels.StepDecay(1.0, 0.5, 7_777)]
+    ),
+    [7_776, 7_777, 10_006, 10_007, 15_554],
+  ),
   (kernels.StepDecay(0.3, 0.5, 7_777), [7_776, 7_777, 15_554]),
   (
     kernels.PiecewiseConstant([5, 20, 123_456], [0.3, 0.2, 0.1, 0.0]),
