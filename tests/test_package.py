@@ -37,6 +37,7 @@ LAYERS = [
     "kept",
     "layer_states",
     "links",
+    "logged",
     "loss_scale",
     "model_metrics",
     "norms",

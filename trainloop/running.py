@@ -6,7 +6,7 @@ import functools
 import threading
 import typing
 
-from trainloop import guards, panel, planning, summary
+from trainloop import guards, logged, panel, planning, summary
 from trainloop.accord import Accord
 from trainloop.actions import Actions
 from trainloop.extras import Extras
@@ -57,6 +57,7 @@ class Running:
     begun, asked = entry["begun"], entry["asked"]
     cuts = self.extras.profile or ()
     plan = planning.plan(self.parts, begun, asked, schedule, acts, cuts)
+    part = logged.of(asked["log_every"], plan)
     step = int(self.parts.state.global_step.numpy())
     self.history = self.records.history(entry, plan, step)
     curve = functools.partial(planning.curve, self.parts, plan, schedule)
@@ -68,7 +69,12 @@ class Running:
     self.progress.introduce(
       lambda: summary.of_loop(self.parts),
       lambda: summary.of_fit(
-        self.parts, plan, schedule, source, self.records.workdir
+        self.parts,
+        plan,
+        schedule,
+        source,
+        self.records.workdir,
+        part,
       ),
     )
     if cuts and cuts[1] > plan.end:
@@ -81,7 +87,7 @@ class Running:
     shown = panel.of(self.parts, plan, asked, schedule, source, self.extras)
     self.records.begin(plan, step, curve, self.history, shown)
     self.actions.begin(self.parts.model, plan, plan.position(step)[0])
-    step = self._fit(plan, schedule, window, source, validation)
+    step = self._fit(plan, part, schedule, window, source, validation)
     reason = self.history.stop_reason
     if reason == "preempted":
       self.records.leave(step, self.history)
@@ -97,7 +103,7 @@ class Running:
     self.actions.end()
     return True
 
-  def _fit(self, plan, schedule, window, source, validation):
+  def _fit(self, plan, part, schedule, window, source, validation):
     """Runs the plan, from a checkpoint again where the guard says so."""
     parts, seen = self.parts, {}
     if self.extras.histograms_every is not None:
@@ -107,6 +113,7 @@ class Running:
     while True:
       fit = Fit(
         plan=plan,
+        logged=part,
         window=window,
         evaluate=parts.evaluate,
         metrics=parts.evaluation,
