@@ -48,6 +48,7 @@ LAYERS = [
     "probe",
     "progress",
     "randomness",
+    "sample_weights",
     "sharded",
     "shuffle",
     "signals",
