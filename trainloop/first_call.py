@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from kernels import checks
-from trainloop import distribution, layer_states, structures, targets
+from trainloop import distribution, layer_states, lookups, structures, targets
 from trainloop.objective import Compiled
 
 _ERRORS = (
@@ -137,13 +137,21 @@ class Taken:
     if self._compares:
       targets.check(source, loss, self._model, self._outputs[key])
 
+  @property
+  def output(self):
+    """The model's output for the first batch; None without a known loss."""
+    return next(iter(self._outputs.values()))
+
   def _key(self, example):
     return repr(_shapes(example[:2]))
 
   def _forward(self):
     """The output for the first batch, or a line on what is not taken."""
     try:
-      return self._objective.outputs(self.batch, training=False)
+      with lookups.checked(self._model):
+        return self._objective.outputs(self.batch, training=False)
+    except checks.ArgumentError:
+      raise
     except _ERRORS as error:
       leaves = structures.leaves(self.batch[0])
       found = [(None, *one.shape[1:]) for one in leaves]

@@ -145,6 +145,7 @@ class Fit:
     if found.halted or self.plan.until_event(step) == n:
       self._write()
     if found.halted:
+      fed[0].check(found, step)
       loss, norm = found.rows[done][2:4]
       raise NonFiniteError(step + done, loss, norm)
     return after

@@ -6,7 +6,12 @@ import keras
 import tensorflow as tf
 
 from kernels import checks
-from trainloop import model_metrics, sample_weights, structures
+from trainloop import (
+  lookups,
+  model_metrics,
+  sample_weights,
+  structures,
+)
 
 
 class Compiled:
@@ -115,7 +120,7 @@ class PerExample:
     named = []
 
     def try_it():
-      with tf.GradientTape() as tape:
+      with tf.GradientTape() as tape, lookups.checked(self._model):
         outputs = self.outputs(batch, training=False)
         loss = self.loss(batch, outputs, training=False)
       weights = self._model.trainable_variables

@@ -9,6 +9,7 @@ import typing
 from trainloop import guards, logged, panel, planning, summary
 from trainloop.accord import Accord
 from trainloop.actions import Actions
+from trainloop.bounds import ValueRangeError
 from trainloop.extras import Extras
 from trainloop.fit import Fit
 from trainloop.fit_plan import Limits
@@ -52,6 +53,7 @@ class Running:
 
     Raises:
       NonFiniteError: if an update is not finite and the guard says so.
+      ValueRangeError: if ids or labels of a batch are out of range.
       What an action raised, with everything on the disk.
     """
     begun, asked = entry["begun"], entry["asked"]
@@ -108,7 +110,7 @@ class Running:
     parts, seen = self.parts, {}
     if self.extras.histograms_every is not None:
       one, histograms = Limits(acts=(), updates=1, ends=0), parts.histograms
-      seeing = parts.window(schedule, one, see=histograms.see)
+      seeing = parts.window(schedule, one, source, see=histograms.see)
       seen = {"seeing": seeing, "histograms": histograms}
     while True:
       fit = Fit(
@@ -130,8 +132,9 @@ class Running:
       )
       try:
         return fit.run(source, validation)
-      except NonFiniteError as error:
-        if not self._may_rewind():
+      except (NonFiniteError, ValueRangeError) as error:
+        data = isinstance(error, ValueRangeError)
+        if data or not self._may_rewind():
           step = int(parts.state.global_step.numpy())
           with contextlib.suppress(NonFiniteError):
             self.records.leave(step, self.history)
