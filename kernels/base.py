@@ -7,12 +7,13 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from kernels import checks
+from kernels import callables, checks
 from kernels.steps import Steps
 
 # Steps of one call of `tabulate`: large enough to amortise a call (0.3 ms),
 # small enough that the float64 temporaries, 2 MB each, stay near the caches.
 _BLOCK = 1 << 18
+_MOST = 1 << 31  # steps of a table: 24 GB of values and steps
 
 
 class Hyperparameters(typing.NamedTuple):
@@ -62,11 +63,21 @@ class Schedule:
       ValueError: if `step` is not of an integer type.
     """
     step = _as_step(step)
-    learning_rate, momentum = self.compute(tf.maximum(step, 0))
+    learning_rate, momentum = self._computed(tf.maximum(step, 0))
     learning_rate = tf.cast(learning_rate, tf.float32)
     if momentum is not None:
       momentum = tf.cast(momentum, tf.float32)
     return Hyperparameters(learning_rate, momentum)
+
+  def _computed(self, step):
+    """What `compute` gives, or an error that says what it must give."""
+    with callables.compiled(type(self).__name__):
+      values = self.compute(step)
+    if not isinstance(values, tuple) or len(values) != 2:
+      name = f"{type(self).__name__}.compute()"
+      rule = "a pair (learning rate, momentum or None)"
+      checks.fail(name, type(values).__name__, rule)
+    return values
 
   @functools.cached_property
   def moves_momentum(self):
@@ -140,6 +151,7 @@ def from_config(config):
     raise checks.ArgumentError(f"`config` is not whole: {error}") from error
 
 
+@callables.public
 def tabulate(schedule, steps):
   """Evaluates a schedule for many steps, in graph, in blocks.
 
@@ -162,11 +174,13 @@ def tabulate(schedule, steps):
   (array([0.1  , 0.075, 0.05 , 0.025, 0.   ], dtype=float32), None)
   """
   if isinstance(steps, (int, np.integer)) and not isinstance(steps, bool):
-    count = checks.integer("steps", steps, 0)
+    count = checks.integer("steps", steps, 0, _MOST)
     steps = np.arange(count, dtype=np.int64)
   steps = np.asarray(steps)
   if not np.issubdtype(steps.dtype, np.integer):
     checks.fail("steps", steps.dtype, "an int or an array of integers")
+  if steps.dtype == np.uint64 and (steps >= 1 << 63).any():
+    checks.fail("steps", int(steps.max()), "of integers below 2^63")
   flat = steps.reshape(-1).astype(np.int64)
   graph = _graph(schedule)
   blocks = [
@@ -192,8 +206,12 @@ def _graph(schedule):
 
 def _as_step(step):
   if isinstance(step, (int, np.integer)) and not isinstance(step, bool):
-    return tf.constant(int(step), tf.int64)
-  step = tf.convert_to_tensor(step)
+    step = checks.integer("step", max(0, int(step)), 0, (1 << 63) - 1)
+    return tf.constant(step, tf.int64)
+  try:
+    step = tf.convert_to_tensor(step)
+  except (TypeError, ValueError):
+    checks.fail("step", step, "an int, or int32 or int64 numbers")
   if step.dtype not in (tf.int32, tf.int64):
     checks.fail("step", step.dtype.name, "of type int32 or int64")
   return tf.cast(step, tf.int64)

@@ -3,9 +3,12 @@
 import math
 import numbers
 
+import numpy as np
+
 # Counts of steps stay below this, so that sums of two fit an int64.
 _FAR = 1 << 62
 LARGEST = 3.4028234663852886e38  # rate: that of float32
+_LONGEST = 400  # characters of a value that an error shows
 
 
 class ArgumentError(ValueError):
@@ -14,7 +17,18 @@ class ArgumentError(ValueError):
 
 def fail(name, value, rule):
   """Raises the one-line `ArgumentError` that every bad argument ends in."""
-  raise ArgumentError(f"`{name}` must be {rule}; got {value!r}")
+  raise ArgumentError(f"`{name}` must be {rule}; got {_shown(value)}")
+
+
+def _shown(value):
+  """A value's repr in one line, its middle left out where that is long."""
+  try:
+    text = " ".join(repr(value).split())
+  except Exception:  # an int of too many digits, or a user's own `__repr__`
+    text = f"a value of type {type(value).__name__}"
+  if len(text) <= _LONGEST:
+    return text
+  return f"{text[: _LONGEST - 40]} ... {text[-20:]}"
 
 
 def integer(name, value, minimum, maximum=None):
@@ -33,18 +47,44 @@ def integer(name, value, minimum, maximum=None):
 
 def number(name, value, rule, accept):
   """Returns `value` as a finite float that `accept` takes, or raises."""
-  if isinstance(value, bool) or not isinstance(value, numbers.Real):
+  if not is_finite(value) or not accept(value):
     fail(name, value, rule)
-  if not math.isfinite(value) or not accept(value):
-    fail(name, value, rule)
+  if abs(value) > LARGEST:
+    fail(name, value, "a number that is finite in float32")
   return float(value)
+
+
+def is_finite(value):
+  """Whether a value is a number that a float can hold, and no bool."""
+  if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    return False
+  try:
+    return math.isfinite(value)
+  except OverflowError:  # an int beyond float64
+    return False
 
 
 def rate(name, value):
   """A learning rate: >= 0 and finite in float32."""
-  number(name, value, "a finite number >= 0", lambda v: v >= 0)
-  rule = "a number that is finite in float32"
-  return number(name, value, rule, lambda v: v <= LARGEST)
+  return number(name, value, "a finite number >= 0", lambda v: v >= 0)
+
+
+def boolean(name, value):
+  """Returns `value` as a bool; NumPy's own is one, 0 and "False" are not."""
+  if not isinstance(value, (bool, np.bool_)):
+    fail(name, value, "a bool: True or False")
+  return bool(value)
+
+
+def text(name, value, rule):
+  """Returns a str that is not empty and that a file can hold, or raises."""
+  if not isinstance(value, str) or not value:
+    fail(name, value, rule)
+  try:
+    value.encode()
+  except UnicodeEncodeError:
+    fail(name, value, f"{rule}, in characters that UTF-8 has")
+  return value
 
 
 def positive(name, value):
@@ -92,6 +132,6 @@ def boundaries(name, value):
 
 def choice(name, value, known):
   """One of the `known` strings, or raises with the list of them."""
-  if value not in known:
+  if not isinstance(value, str) or value not in known:
     fail(name, value, "one of " + ", ".join(known))
   return value

@@ -1,15 +1,22 @@
 """Keras' schedules as kernels, kernels in Keras, and functions of the epoch."""
 
 import dataclasses
-import inspect
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kernels import base, checks, decay, keras_formulas, piecewise
+from kernels import (
+  base,
+  callables,
+  checks,
+  decay,
+  keras_formulas,
+  piecewise,
+)
 
 _KERAS = keras.optimizers.schedules
+_MOST_EPOCHS = 10**6  # a function is asked for each of them, one by one
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,7 +47,7 @@ class KerasSchedule(base.Schedule):
     if not isinstance(given, _KERAS.LearningRateSchedule):
       kind = type(given).__name__
       checks.fail("keras_schedule", kind, "a Keras LearningRateSchedule")
-    checks.rate("keras_schedule(0)", float(given(0)))
+    _check_rates(given)
     momentum = checks.coefficient("momentum", self.momentum)
     self.set_fields(keras_schedule=given, momentum=momentum)
 
@@ -81,7 +88,8 @@ class KerasSchedule(base.Schedule):
     return (super() if found is None else found).corners(steps)
 
   def _ask_keras(self, step):
-    return tf.cast(self.keras_schedule(step), tf.float32)
+    with callables.compiled("keras_schedule"):
+      return tf.cast(self.keras_schedule(step), tf.float32)
 
 
 @keras.saving.register_keras_serializable(package="trainloop")
@@ -129,6 +137,7 @@ def as_keras(schedule):
   return KernelSchedule(schedule)
 
 
+@callables.public
 def from_keras(keras_schedule, momentum=None):
   """The kernel with a Keras schedule's values, exact where Keras rounds.
 
@@ -157,6 +166,7 @@ def from_keras(keras_schedule, momentum=None):
   return KerasSchedule(keras_schedule, momentum)
 
 
+@callables.public
 def from_function(fn, epochs, steps_per_epoch, initial_lr=None):
   """A `LearningRateScheduler` function as a table of one rate an epoch.
 
@@ -180,9 +190,8 @@ def from_function(fn, epochs, steps_per_epoch, initial_lr=None):
   >>> kernels.from_function(lambda epoch: 0.1 / 2**epoch, 3, 100)
   PiecewiseConstant(boundaries=(100, 200), values=(0.1, 0.05, 0.025))
   """
-  if not callable(fn):
-    checks.fail("fn", fn, "a function of the epoch, or of (epoch, lr)")
-  epochs = checks.integer("epochs", epochs, 1)
+  check_function(fn)
+  epochs = checks.integer("epochs", epochs, 1, _MOST_EPOCHS)
   length = checks.integer("steps_per_epoch", steps_per_epoch, 1)
   rate = initial_lr
   if rate is not None:
@@ -200,27 +209,41 @@ def from_function(fn, epochs, steps_per_epoch, initial_lr=None):
   return piecewise.PiecewiseConstant(boundaries[1:], values)
 
 
+def check_function(fn):
+  """Refuses what is no function of the epoch, or of (epoch, lr)."""
+  rule = "a function of the epoch, or of (epoch, lr)"
+  if not callable(fn) or not callables.takes(fn, 0):
+    callables.check("fn", fn, 0, 0.0, rule=rule)
+
+
 def _takes_rate(fn, initial_lr):
   """Whether fn is to be called as fn(epoch, lr)."""
-  try:
-    signature = inspect.signature(fn)
-  except ValueError:  # some built-in functions hide theirs
+  check_function(fn)
+  if callables.hides(fn):
     return initial_lr is not None
-  if initial_lr is None and _binds(signature, 0):
+  if initial_lr is None and callables.takes(fn, 0):
     return False
-  if not _binds(signature, 0, 0.0):
+  if not callables.takes(fn, 0, 0.0):
     return False
   if initial_lr is None:
     checks.fail("initial_lr", None, "given for a function of (epoch, lr)")
   return True
 
 
-def _binds(signature, *values):
-  try:
-    signature.bind(*values)
-  except TypeError:
-    return False
-  return True
+def _check_rates(given):
+  """Refuses a Keras schedule that gives no rates, or can't be compiled."""
+  name = "keras_schedule"
+  callables.check(name, given, 0, rule="a Keras schedule, called with a step")
+  with callables.compiled(name):
+    first = given(0)
+    try:
+      first = float(first)
+    except (TypeError, ValueError):
+      checks.fail(f"{name}(0)", first, "a number")
+    checks.rate(f"{name}(0)", first)
+    # Some of what only a compiled call may not do.
+    spec = tf.TensorSpec([], tf.int64)
+    tf.function(given, autograph=False).get_concrete_function(spec)
 
 
 def _translate(keras_schedule):
