@@ -2,7 +2,7 @@
 
 import keras
 
-from kernels import checks
+from kernels import callables, checks
 
 # What to use here in place of a callback that changes or steers training.
 _INSTEAD = {
@@ -15,6 +15,15 @@ _INSTEAD = {
   "TerminateOnNaN": "`on_nonfinite=`",
   "TensorBoard": "`workdir=`",
   "ProgbarLogger": "`verbose=`",
+}
+# What is called here, and by position, as Keras does, with what.
+_CALLED = {
+  "set_model": ("model",),
+  "set_params": ("params",),
+  "on_train_begin": ("logs",),
+  "on_train_end": ("logs",),
+  "on_epoch_begin": ("epoch", "logs"),
+  "on_epoch_end": ("epoch", "logs"),
 }
 # Updates run n at a time in the graph; validation is one call.
 _NEVER_CALLED = (
@@ -62,6 +71,10 @@ def _check(callback):
     if getattr(method, "__func__", method) is not own:
       rule = f"without {name}, which is never called here; see `on_window=`"
       checks.fail("callbacks", kind, rule)
+  for name, arguments in _CALLED.items():
+    rule = f"a method that takes ({', '.join(arguments)}), as Keras calls it"
+    method = getattr(callback, name)
+    callables.check(f"{kind}.{name}", method, *arguments, rule=rule)
 
 
 class Callbacks:
@@ -91,23 +104,24 @@ class Callbacks:
       epoch: from 0.
     """
     self._model, self._logs = model, {}
-    model.stop_training = False
+    for callback in self._callbacks:
+      callback.set_model(model)
     for callback in self._callbacks:
       callback.set_params(params)
-      callback.set_model(model)
-    self._call("on_train_begin")
-    self._call("on_epoch_begin", epoch)
+    model.stop_training = False
+    self._call("on_train_begin", {})
+    self._call("on_epoch_begin", epoch, {})
 
   def epoch(self, epoch, logs, goes_on):
     """on_epoch_end, and on_epoch_begin of the next one if there is one."""
-    self._logs = dict(logs)
-    self._call("on_epoch_end", epoch, self._logs)
+    self._logs = dict(sorted(logs.items()))  # in the order that Keras has
+    self._call("on_epoch_end", epoch, dict(self._logs))
     if goes_on and not self.stop_asked:
-      self._call("on_epoch_begin", epoch + 1)
+      self._call("on_epoch_begin", epoch + 1, {})
 
   def end(self):
     """on_train_end, with the logs of the last epoch."""
-    self._call("on_train_end", self._logs)
+    self._call("on_train_end", dict(self._logs))
 
   def _call(self, method, *arguments):
     """Calls each; an optimizer that was changed is an error.

@@ -74,6 +74,108 @@ def test_the_calls_are_those_of_fit(tmp_path):
     np.testing.assert_array_equal(found, history.epochs[name])
 
 
+class AsGiven(keras.callbacks.Callback):
+  """Notes every call of a hook as it comes."""
+
+  def __init__(self):
+    super().__init__()
+    self.calls = []
+
+  def set_model(self, model):
+    super().set_model(model)
+    self.calls.append(("set_model", self.params))
+
+  def __getattribute__(self, name):
+    if name not in ("on_train_begin", "on_train_end", "on_epoch_begin",
+                    "on_epoch_end"):  # fmt: skip
+      return super().__getattribute__(name)
+
+    def hook(*arguments, **options):
+      shown = [list(a) if isinstance(a, dict) else a for a in arguments]
+      self.calls.append((name, shown, options))
+
+    return hook
+
+
+def keras_fit(callbacks):
+  x, y = small.arrays()
+  net = small.model()
+  net.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+  net.fit(x, y, 8, 2, 0, callbacks=callbacks)
+
+
+def test_arguments_come_in_the_form_that_keras_has():
+  ours, theirs = AsGiven(), AsGiven()
+  small.loop(callbacks=[ours]).fit(small.data(), 2)
+  keras_fit([theirs])
+  assert ours.calls == theirs.calls
+  assert ours.params == theirs.params
+  assert ours.calls[1] == ("on_train_begin", [[]], {})
+
+
+class OtherNames(keras.callbacks.Callback):
+  """No default, other names, any number: all that Keras' way of calling has."""
+
+  seen = ()
+
+  def on_train_begin(self, what):
+    self.seen = [what]
+
+  def on_epoch_begin(self, e, /, *rest):
+    self.seen.append((e, *rest))
+
+  def on_epoch_end(self, e, l=None, *, unused=1):  # noqa: E741
+    self.seen.append((e, sorted(l)))
+
+  def on_train_end(self, *everything):
+    self.seen.append([sorted(one) for one in everything])
+
+
+def test_hooks_of_any_names_are_called():
+  def note(*arguments):
+    noted.append(arguments)
+
+  ours, theirs = OtherNames(), OtherNames()
+  for run in (
+    lambda given: small.loop(callbacks=given).fit(small.data(), 2),
+    keras_fit,
+  ):
+    noted = []
+    names = ("on_epoch_begin", "on_epoch_end")
+    lambdas = {name: lambda epoch, logs: note(epoch, list(logs))
+               for name in names}  # fmt: skip
+    names = ("on_train_begin", "on_train_end")
+    lambdas |= {name: lambda logs: note(list(logs)) for name in names}
+    run([
+      ours if run is not keras_fit else theirs,
+      keras.callbacks.LambdaCallback(**lambdas),
+    ])  # fmt: skip
+    assert noted == [
+      ([],),
+      (0, []),
+      (0, ["accuracy", "loss"]),
+      (1, []),
+      (1, ["accuracy", "loss"]),
+      (["accuracy", "loss"],),
+    ]
+  assert ours.seen == theirs.seen and len(ours.seen) == 6
+
+
+def test_what_one_puts_in_the_logs_the_next_one_sees():
+  class Adds(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs):
+      logs["mine"] = epoch
+
+  seen = []
+  last = keras.callbacks.LambdaCallback(
+    on_epoch_end=lambda epoch, logs: seen.append(logs["mine"]),
+    on_train_end=lambda logs: seen.append("mine" in logs),
+  )
+  small.loop(callbacks=[Adds(), last]).fit(small.data(), 2)
+  keras_fit([Adds(), last])
+  assert seen == [0, 1, False] * 2
+
+
 def test_a_changed_optimizer_is_told_and_nothing_is_lost(tmp_path):
   loop = small.loop(callbacks=[Halves()], workdir=tmp_path)
   text = "`callbacks` must be one that leaves the optimizer's learning_rate to"
@@ -106,6 +208,20 @@ def test_a_changed_optimizer_is_told_and_nothing_is_lost(tmp_path):
     (
       lambda: keras.callbacks.LambdaCallback(on_train_batch_begin=print),
       "without on_train_batch_begin, which is never",
+    ),
+    (
+      lambda: keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch: 0),
+      r"must be a method that takes \(epoch, logs\), as Keras calls it; got",
+    ),
+    (
+      lambda: keras.callbacks.LambdaCallback(on_train_begin=lambda: 0),
+      r"`LambdaCallback.on_train_begin` must be a method that takes \(logs\)",
+    ),
+    (
+      lambda: keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda *, epoch, logs: 0
+      ),
+      r"`LambdaCallback.on_epoch_begin` must be a method that takes \(epoch",
     ),
     (lambda: print, "must be a list of keras.callbacks.Callback; got 'buil"),
   ],
