@@ -1,6 +1,6 @@
 """What a user's own callables are told at windows' and epochs' ends."""
 
-from kernels import checks
+from kernels import callables
 from trainloop.window import COLUMNS
 
 
@@ -22,8 +22,9 @@ class Actions:
 
   def __init__(self, on_window=None, on_epoch=None, callbacks=None):
     for name, action in (("on_window", on_window), ("on_epoch", on_epoch)):
-      if action is not None and not callable(action):
-        checks.fail(name, action, "a callable on a dict, or None")
+      if action is not None:
+        rule = "a callable on a dict, or None"
+        callables.check(name, action, {}, rule=rule)
     self._on_window, self._on_epoch = on_window, on_epoch
     self._callbacks = callbacks
     self._error = None

@@ -54,8 +54,8 @@ class ArrayData:
   ):
     self.batch_size = checks.integer("batch_size", batch_size, 1)
     self.seed = checks.integer("seed", seed, 0, 2**63 - 1)
-    self.shuffle = bool(shuffle)
-    self.drop_remainder = bool(drop_remainder)
+    self.shuffle = checks.boolean("shuffle", shuffle)
+    self.drop_remainder = checks.boolean("drop_remainder", drop_remainder)
     self.arrays = (
       structures.arrays("x", x),
       structures.arrays("y", y),

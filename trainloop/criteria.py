@@ -70,6 +70,7 @@ class EarlyStopping:
   def __post_init__(self):
     checks.integer("patience", self.patience, 0)
     checks.integer("start_from_epoch", self.start_from_epoch, 0)
+    checks.boolean("restore_best_weights", self.restore_best_weights)
     _check_common(self)
     for name in ("target", "divergence", "baseline"):
       value = getattr(self, name)
@@ -133,6 +134,7 @@ class ReduceOnPlateau:
     checks.number("factor", self.factor, open_unit, lambda v: 0 < v < 1)
     half_open = "a number in (0, 1]"
     checks.number("min_scale", self.min_scale, half_open, lambda v: 0 < v <= 1)
+    checks.boolean("restore_best_first", self.restore_best_first)
 
 
 def _check_common(options):

@@ -3,11 +3,11 @@
 import copy
 import sys
 
-import numpy as np
 import tensorflow as tf
 
 from kernels import checks
-from trainloop import iterators, staging, structures
+from trainloop import counting, iterators, staging, structures
+from trainloop.fit_plan import MOST_UPDATES
 from trainloop.stream import MOST_STEPS, Stream
 
 
@@ -40,15 +40,18 @@ class DatasetData:
     spec = dataset.element_spec
     if not isinstance(spec, tuple) or len(spec) not in (2, 3):
       checks.fail("data", spec, "a dataset of (x, y[, sample_weight]) tuples")
+    _check_ranks(name, spec)
     self.endless = steps_per_epoch is not None
     if self.endless:
-      steps = checks.integer("steps_per_epoch", steps_per_epoch, 1)
+      steps = checks.integer(
+        "steps_per_epoch", steps_per_epoch, 1, MOST_UPDATES
+      )
       dataset = dataset.repeat()
     else:
-      steps = _count(name, dataset)
+      steps = counting.length(name, dataset)
     self.steps_per_epoch = steps
     self.dataset = dataset
-    self._first = self._memory = None
+    self._name, self._first, self._memory = name, None, None
     self._stretch, self._kept, self._opaque = 0, b"", False
     self._iterator = self._next = self._stream = self._steps = None
     self._origin = 0
@@ -57,7 +60,7 @@ class DatasetData:
   def example(self):
     """(x, y, sample_weight) of the first batch, as tensors."""
     if self._first is None:
-      first = next(iter(self.dataset))
+      first = counting.first(self._name, self.dataset)
       self._first = (*first, None)[:3]
     return self._first
 
@@ -192,6 +195,11 @@ class DatasetData:
     del strategy
     return iter(self.dataset), tf.constant(self.steps_per_epoch)
 
+  def batches(self, most):
+    """A fresh pass over an epoch's first batches, an iterator."""
+    count = min(most, self.steps_per_epoch)
+    return ((*batch, None)[:3] for batch in self.dataset.take(count))
+
   def again(self):
     """The same data, read from its start, which leaves this one alone."""
     other = copy.copy(self)
@@ -199,15 +207,12 @@ class DatasetData:
     return other
 
 
-def _count(name, dataset):
-  count = int(dataset.cardinality())
-  if count == tf.data.INFINITE_CARDINALITY:
-    if name == "data":
-      rule = "given, because the dataset is infinite"
-      checks.fail("steps_per_epoch", None, rule)
-    checks.fail(name, "an infinite dataset", "a dataset that ends")
-  if count == tf.data.UNKNOWN_CARDINALITY:
-    count = int(dataset.reduce(np.int64(0), lambda total, *_: total + 1))
-  if count == 0:
-    checks.fail(name, 0, "a dataset of at least one batch")
-  return count
+def _check_ranks(name, spec):
+  """Refuses tensors of unknown rank: no model can be made for them."""
+  for leaf in tf.nest.flatten(spec):
+    shape = getattr(leaf, "shape", None)
+    if isinstance(leaf, tf.TensorSpec) and shape.rank is None:
+      line = "dataset.map(lambda x, y: (tf.ensure_shape(x, [None, 3]), ...))"
+      checks.fail(name, leaf, f"of tensors of known rank, as {line} makes them")
+    if isinstance(leaf, tf.TensorSpec) and shape.rank == 0:
+      checks.fail(name, leaf, "batched, as dataset.batch(32) makes it")

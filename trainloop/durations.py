@@ -2,9 +2,12 @@
 
 import re
 
+import numpy as np
+
 from kernels import checks
 
 _RULE = 'a duration such as "3ep", "500st" or "10%"'
+_MOST = 1e30  # of any unit: far beyond every run, and times it a float yet
 _PATTERN = re.compile(r"(\d+(?:\.\d+)?)(ep|st|%)")
 
 
@@ -22,10 +25,10 @@ def parse(name, text):
   Raises:
     ValueError: if the text is no duration.
   """
-  if isinstance(text, int) and not isinstance(text, bool):
-    text = f"{text}st"
+  if isinstance(text, (int, np.integer)) and not isinstance(text, bool):
+    text = f"{text}st" if 0 <= text < _MOST else text
   match = _PATTERN.fullmatch(text) if isinstance(text, str) else None
-  if match is None:
+  if match is None or float(match[1]) > _MOST:
     checks.fail(name, text, _RULE)
   return float(match[1]), match[2]
 

@@ -33,8 +33,7 @@ def check(workdir, seed, added, histograms_every, profile, graph):
   if histograms_every is not None:
     durations.parse("histograms_every", histograms_every)
   steps = None if profile is None else profiles.parse(profile)
-  if not isinstance(graph, bool):
-    checks.fail("log_graph", graph, "a bool")
+  graph = checks.boolean("log_graph", graph)
   for name, value in (
     ("histograms_every", histograms_every),
     ("profile", profile),

@@ -6,8 +6,8 @@ import re
 import keras
 import tensorflow as tf
 
-from kernels import checks
-from trainloop import distribution, layer_states, lookups, structures, targets
+from kernels import callables, checks
+from trainloop import distribution, layer_states, structures, targets
 from trainloop.objective import Compiled
 
 _ERRORS = (
@@ -79,6 +79,7 @@ class Taken:
     self._compares = isinstance(objective, Compiled)
     self.batch = self._example = None
     self._outputs = {}  # by the shapes of the data
+    self._reached = None  # whether a gradient of the loss reaches a weight
 
   def build(self, source, loss):
     """Builds an unbuilt model and its metrics on the first batch.
@@ -94,6 +95,7 @@ class Taken:
       ValueError: if the model can't be trained on the batch.
     """
     self._example, strategy = source.example, self._strategy
+    _check_sizes(source.example)
     self.batch = share(source.example, self._parts)
     with resting(self._model, strategy):
       if not self._compares:
@@ -105,14 +107,23 @@ class Taken:
       if not self._model.trainable_variables:
         checks.fail("model", self._model.name, "a model with trainable weights")
       targets.check(source, loss, self._model, output)
-      try:
-        return self._objective.build(strategy, self.batch, outputs)
-      except checks.ArgumentError:
+      names = self._measure(outputs)
+      if not self._reached:  # it may be a loss of training alone
+        strategy.run(self._forward, args=(True,))
+      if not self._reached:
+        _refuse_loss(self._model)
+      return names
+
+  def _measure(self, outputs):
+    """Names of the metrics, or a line on why they can't be counted."""
+    try:
+      return self._objective.build(self._strategy, self.batch, outputs)
+    except _ERRORS as error:
+      if _is_told(error):
         raise
-      except _ERRORS as error:
-        rule = f"a loss and metrics that fit the data ({_reason(error)})"
-        text = f"`loss` and `metrics` must be {rule}"
-        raise checks.ArgumentError(text) from error
+      rule = f"a loss and metrics that fit the data ({_reason(error)})"
+      text = f"`loss` and `metrics` must be {rule}"
+      raise checks.ArgumentError(text) from error
 
   def check(self, name, source, loss):
     """Refuses data that the model does not take, or targets that don't fit.
@@ -137,22 +148,47 @@ class Taken:
     if self._compares:
       targets.check(source, loss, self._model, self._outputs[key])
 
-  @property
-  def output(self):
-    """The model's output for the first batch; None without a known loss."""
-    return next(iter(self._outputs.values()))
+  def refusal(self, batch):
+    """Why the model does not take a batch, tensors; "" if it does."""
+    part = share(batch, self._parts)
+
+    def call():
+      outputs = self._objective.outputs(part, training=False)
+      self._objective.loss(part, outputs, training=False)
+
+    try:
+      with resting(self._model, self._strategy):
+        self._strategy.run(call)
+    except _ERRORS as error:
+      return _reason(error)
+    return ""
 
   def _key(self, example):
     return repr(_shapes(example[:2]))
 
-  def _forward(self):
-    """The output for the first batch, or a line on what is not taken."""
+  def _forward(self, training=False):
+    """The output for the first batch; sees what the loss depends on."""
+    with tf.GradientTape(persistent=True) as tape:
+      outputs = self._called(training)
+      try:
+        loss = self._objective.loss(self.batch, outputs, training)
+      except Exception:  # whatever it is, `_measure` tells it
+        loss = None
+    # The last weights first: going back to them costs the least.
+    weights = self._model.trainable_variables
+    self._reached = loss is None or any(
+      tape.gradient(loss, weight.value) is not None
+      for weight in reversed(weights)
+    )
+    return outputs
+
+  def _called(self, training):
+    """What the model gives, or a line on what it does not take."""
     try:
-      with lookups.checked(self._model):
-        return self._objective.outputs(self.batch, training=False)
-    except checks.ArgumentError:
-      raise
+      return self._objective.outputs(self.batch, training)
     except _ERRORS as error:
+      if _is_told(error):
+        raise
       leaves = structures.leaves(self.batch[0])
       found = [(None, *one.shape[1:]) for one in leaves]
       rule = f"of shapes that the model takes ({_reason(error)})"
@@ -205,6 +241,29 @@ def check_sizes(name, source, model, evaluates):
     checks.fail(name, got, rule)
 
 
+def _check_sizes(example):
+  """Refuses a first batch without examples, or examples without numbers."""
+  for part, leaves in zip("xy", example[:2], strict=True):
+    for leaf in structures.leaves(leaves):
+      if not structures.is_composite(leaf) and 0 in leaf.shape:
+        rule = "of one example or more, each of one number or more"
+        checks.fail(part, tuple(leaf.shape), rule)
+
+
+def _is_told(error):
+  """Whether an error says already what is wrong, or is a user's own."""
+  return isinstance(error, checks.ArgumentError) or callables.is_users(error)
+
+
+def _refuse_loss(model):
+  count = len(model.trainable_variables)
+  raise checks.ArgumentError(
+    "`loss` must be one that the model's weights change; no gradient reaches "
+    f"any of the {count} trainable ones (is it a constant, or behind "
+    "tf.stop_gradient, tf.round or tf.argmax?)"
+  )
+
+
 def _refuse(name, part, found, first, more=""):
   rule = f"of shapes {_shapes(first)} in `{part}`, as the first data{more}"
   checks.fail(name, _shapes(found), rule)
@@ -230,7 +289,7 @@ def _ranks(part):
 
 def _reason(error):
   """The line of a Keras error that says something, without colours."""
-  text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+  text = re.sub(r"\x1b\[[0-9;]*m|\{\{.*?\}\} *| *\[Op:.*", "", str(error))
   lines = [line.strip() for line in text.splitlines() if line.strip()]
   told = [line for line in lines if not line.startswith("Exception enc")]
   return (told or lines or [type(error).__name__])[0]

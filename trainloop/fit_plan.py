@@ -6,7 +6,17 @@ import dataclasses
 from kernels import checks
 from kernels.steps import Steps
 
+# Updates of a fit: at 25 bytes each, its history fills 13 GB.
+MOST_UPDATES = 1 << 29
 _MOST_ENDS = 64  # of epochs in a window: each keeps a copy of the metrics
+
+
+def check_length(epochs, steps_per_epoch):
+  """Refuses a fit of more updates than `MOST_UPDATES`."""
+  most = MOST_UPDATES // steps_per_epoch
+  if epochs > most:
+    rule = f"at most {most}, as a fit has at most {MOST_UPDATES} updates and "
+    checks.fail("epochs", epochs, f"{rule}an epoch {steps_per_epoch} here")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,14 +5,15 @@ import dataclasses
 import threading
 import typing
 
-from trainloop import data as data_lib
 from trainloop import (
+  batch_errors,
   fingerprint,
   measure,
   planning,
   profiles,
   shared_records,
 )
+from trainloop import data as data_lib
 from trainloop.actions import Actions
 from trainloop.options import Options
 from trainloop.pace import Pace
@@ -47,7 +48,7 @@ class Fits:
     """One fit; see `TrainLoop.fit`, but `schedule` was checked."""
     parts = self.parts
     source = data_lib.adapt("data", data, steps_per_epoch)
-    epochs = planning.epochs(parts, schedule or self.given, epochs)
+    epochs = planning.epochs(parts, schedule or self.given, epochs, source)
     if validation is not None:
       validation = data_lib.adapt("validation", validation)
     planning.check(parts, source, validation, self.workdir)
@@ -75,7 +76,7 @@ class Fits:
       self.options.saves,
       self.actions.at_epochs,
     )
-    window = parts.window(schedule, limits, source)
+    window = parts.window(schedule, limits)
     self._open()
     finished = False
     try:
@@ -85,7 +86,9 @@ class Fits:
         begun = planning.begin(parts, asked, schedule, begins, data)
         entry = self.records.start_fit(begun, asked)
       self.schedule = schedule
-      finished = self._go(entry, window, limits.acts, source, validation)
+      read = {"data": source, "validation": validation}
+      with batch_errors.named(parts.taken, **read):
+        finished = self._go(entry, window, limits.acts, source, validation)
     finally:
       self.records.close(failed=not finished)
     return self.history

@@ -3,6 +3,8 @@
 import math
 import numbers
 
+import numpy as np
+
 from kernels import checks
 from trainloop import directions
 
@@ -25,8 +27,9 @@ def check(given):
     checks.fail("hparams", given, "a dict or None")
   found = {}
   for name, value in given.items():
-    if not isinstance(name, str) or not name:
-      checks.fail("hparams", name, "a dict whose keys are names")
+    checks.text("hparams", name, "a dict whose keys are names")
+    if isinstance(value, str) and value:
+      checks.text(f"hparams[{name!r}]", value, "a str")
     found[name] = _plain(value)
     if found[name] is None:
       rule = "a finite number, a str or a bool"
@@ -96,8 +99,10 @@ def _flat(name, value):
 
 def _plain(value):
   """A number, str or bool as plain Python; None for all else."""
+  if isinstance(value, np.bool_):
+    return bool(value)
   if isinstance(value, (bool, str)):
     return value
-  if not isinstance(value, numbers.Real) or not math.isfinite(value):
+  if not checks.is_finite(value):
     return None
   return int(value) if isinstance(value, numbers.Integral) else float(value)

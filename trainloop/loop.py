@@ -3,22 +3,23 @@
 import threading
 
 from kernels import checks
-from trainloop import data as data_lib
 from trainloop import (
+  batch_errors,
   engine,
+  entry,
   extras,
   keras_callbacks,
   make,
   options,
-  peers,
+  progress,
   staging,
 )
+from trainloop import data as data_lib
 from trainloop.actions import Actions
 from trainloop.fits import Fits
 from trainloop.numerics import Numerics
 from trainloop.pace import Pace
 from trainloop.parts import Parts
-from trainloop.progress import Progress
 
 
 class TrainLoop:
@@ -61,9 +62,8 @@ class TrainLoop:
     mixed_precision: None, "bfloat16" or "float16"; see `Numerics`. A callable
       `model` is made under that policy.
     accumulate: micro-batches that an update's batch is computed in, int >= 1.
-    log_every: TensorBoard gets each row whose step is a multiple of this, int
-      >= 1, and the last of each epoch; "auto" for 1, and in a fit of more than
-      10^6 updates for so many that at most 10^6 rows go there.
+    log_every: write each row whose step is a multiple of this, int >= 1, and
+      the last of each epoch.
     hparams: {name: number, str or bool} more for TensorBoard's HParams page.
     histograms_every: duration between histograms of weights and of the last
       update's gradients, as "1ep"; None for none.
@@ -86,7 +86,7 @@ class TrainLoop:
     ValueError: if an argument breaks its rule.
   """
 
-  @peers.guarded
+  @entry.guarded
   def __init__(
     self,
     model,
@@ -110,7 +110,7 @@ class TrainLoop:
     bias_correction="keras",
     mixed_precision=None,
     accumulate=1,
-    log_every="auto",
+    log_every=1,
     hparams=None,
     histograms_every=None,
     profile=None,
@@ -125,6 +125,7 @@ class TrainLoop:
     verbose=True,
   ):
     checks.choice("compile", compile, engine.CHOICES)
+    verbose = progress.level_of(verbose)
     chosen = options.check(
       workdir,
       existing,
@@ -155,7 +156,7 @@ class TrainLoop:
       memory=staging.Memory(resident_mb, staging_mb),
     )
     chief = self._parts.workers.is_chief
-    self._progress = Progress(verbose if chief else 0)
+    self._progress = progress.Progress(verbose if chief else 0)
     self._fits = Fits(
       self._parts, chosen, pace, self._progress, self._stop, given, actions
     )
@@ -214,7 +215,7 @@ class TrainLoop:
     """The `History` of the last fit, also of one that an error ended."""
     return self._fits.history
 
-  @peers.guarded
+  @entry.guarded
   def fit(
     self,
     data,
@@ -254,7 +255,7 @@ class TrainLoop:
     """
     self._stop.set()
 
-  @peers.guarded
+  @entry.guarded
   def restore_epoch(self, epoch):
     """Goes back to the weights and slots at the end of an epoch.
 
@@ -273,7 +274,7 @@ class TrainLoop:
       checks.fail("epoch", epoch, "asked for after a `fit`")
     self._fits.records.restore_epoch(epoch, self._parts.learnt())
 
-  @peers.guarded
+  @entry.guarded
   def evaluate(self, data):
     """The loss and metrics over all examples of some data.
 
@@ -289,7 +290,8 @@ class TrainLoop:
     source = data_lib.adapt("data", data)
     self._parts.build(source)
     self._parts.check("data", source, evaluates=True)
-    return self._parts.evaluate(source)
+    with batch_errors.named(self._parts.taken, data=source):
+      return self._parts.evaluate(source)
 
   def coming_schedule(self, source):
     """The `kernels.Schedule` that a fit on a data source would follow."""

@@ -6,10 +6,13 @@ import keras
 import tensorflow as tf
 
 import kernels
-from kernels import checks
+from kernels import callables, checks
 from trainloop import distribution, hyperparameters, model_metrics
 from trainloop.criteria import EarlyStopping, ReduceOnPlateau
 from trainloop.recipes import Recipe
+
+# What Linux takes; a path leaves room for the names of the files inside.
+_LONGEST_NAME, _LONGEST_PATH = 255, 3800
 
 
 def model(given, seed):
@@ -28,6 +31,8 @@ def model(given, seed):
   seed = checks.integer("seed", seed, 0, 2**32 - 1)
   made = given
   if callable(given) and not isinstance(given, keras.Model):
+    rule = "a keras.Model, or a callable without arguments that makes one"
+    callables.check("model", given, rule=rule)
     keras.utils.set_random_seed(seed)
     made = given()
   if not isinstance(made, keras.Model):
@@ -62,8 +67,15 @@ def workdir(given):
   rule = "a local folder's path, or None"
   if not isinstance(given, (str, os.PathLike)):
     checks.fail("workdir", given, rule)
-  path = os.fspath(given)
-  if not path or "://" in path or "\0" in path:
+  path = checks.text("workdir", os.fspath(given), rule)
+  if "://" in path or "\0" in path:
+    checks.fail("workdir", path, rule)
+  parts = os.path.abspath(path).encode().split(b"/")
+  if max(map(len, parts)) > _LONGEST_NAME:
+    rule = f"of names of at most {_LONGEST_NAME} bytes each"
+    checks.fail("workdir", path, rule)
+  if sum(map(len, parts)) + len(parts) > _LONGEST_PATH:
+    rule = f"a path of at most {_LONGEST_PATH} bytes"
     checks.fail("workdir", path, rule)
   return path
 
@@ -92,6 +104,8 @@ def optimizer(given):
     checks.choice("optimizer", given.lower(), known)
     return keras.optimizers.get(given)
   if callable(given) and not isinstance(given, keras.optimizers.Optimizer):
+    rule = "a Keras optimizer, its name, or a callable without arguments"
+    callables.check("optimizer", given, rule=rule)
     return given()
   return given
 

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from trainloop import bounds, structures
+from trainloop import structures
 from trainloop.step import Step
 
 
@@ -15,42 +15,38 @@ class MicroStep(Step):
   as a whole (BatchNormalization) they do with a micro-batch.
 
   Args:
-    model, optimizer, moving, objective, lookout: see `Step`.
+    model, optimizer, moving, objective: see `Step`.
     count: micro-batches of a full batch, int >= 2. A partial batch is cut into
       at most as many.
   """
 
   weighs = True
 
-  def __init__(self, model, optimizer, moving, objective, lookout, count):
-    super().__init__(model, optimizer, moving, objective, lookout)
+  def __init__(self, model, optimizer, moving, objective, count):
+    super().__init__(model, optimizer, moving, objective)
     self._count = count
 
   def count(self, batch, outputs):
     """Nothing: each micro-batch was counted; a refused update is put back."""
 
-  def _backward(self, batch, global_count, scale, watched):
+  def _backward(self, batch, global_count, scale):
     """As `Step._backward`, summed over the micro-batches."""
     missing = set()
 
-    def add(part, sums, total, alarms):
-      found, loss, outputs, alarm = super(MicroStep, self)._backward(
-        part, global_count, scale, watched
+    def add(part, sums, total):
+      found, loss, outputs = super(MicroStep, self)._backward(
+        part, global_count, scale
       )
       self.update_metrics(part, outputs)
       missing.update(i for i, g in enumerate(found) if g is None)
       found = [0.0 if g is None else g for g in found]
       sums = [a + g for a, g in zip(sums, found, strict=True)]
-      alarms = [bounds.first([one, alarm]) for one in alarms]
-      return sums, total + loss, alarms
+      return sums, total + loss
 
     sums = [tf.zeros_like(v.value) for v in self.variables]
-    alarms = [bounds.none()] if watched else []
-    sums, loss, alarms = _each(
-      batch, self._count, add, sums, tf.constant(0.0), alarms
-    )
+    sums, loss = _each(batch, self._count, add, sums, tf.constant(0.0))
     found = [None if i in missing else g for i, g in enumerate(sums)]
-    return found, loss, None, alarms[0] if watched else None
+    return found, loss, None
 
 
 def _each(batch, count, add, *state):

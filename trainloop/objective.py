@@ -5,13 +5,8 @@ import inspect
 import keras
 import tensorflow as tf
 
-from kernels import checks
-from trainloop import (
-  lookups,
-  model_metrics,
-  sample_weights,
-  structures,
-)
+from kernels import callables, checks
+from trainloop import model_metrics, structures
 
 
 class Compiled:
@@ -26,10 +21,6 @@ class Compiled:
     # A model may override compute_loss without the `training` argument.
     signature = inspect.signature(model.compute_loss)
     self._says_training = "training" in signature.parameters
-    own = model_metrics.overridden(model, "compute_loss")
-    # A loss of the user's may give one number an example of any shape.
-    self._places = 9 if sample_weights.of_keras(model.loss) else 2
-    self._places = 0 if own else self._places
 
   @property
   def metrics(self):
@@ -60,15 +51,16 @@ class Compiled:
 
   def outputs(self, batch, training):
     """What `loss` and `count` need of a forward pass over (x, y, weight)."""
-    return self._model(batch[0], training=training)
+    with callables.compiled("model"):
+      return self._model(batch[0], training=training)
 
   def loss(self, batch, outputs, training):
     """This replica's mean over the number of replicas, a scalar."""
     x, y, sample_weight = batch
     extra = {"training": training} if self._says_training else {}
-    sample_weight = sample_weights.spread(sample_weight, outputs, self._places)
     examples = structures.examples(batch)
-    with model_metrics.by_examples(self._model, examples):
+    by_examples = model_metrics.by_examples(self._model, examples)
+    with callables.compiled("loss"), by_examples:
       return self._model.compute_loss(
         x=x, y=y, y_pred=outputs, sample_weight=sample_weight, **extra
       )
@@ -76,7 +68,8 @@ class Compiled:
   def count(self, batch, outputs):
     """Counts outputs in the metrics."""
     x, y, sample_weight = batch
-    self._measured.count(x, y, outputs, sample_weight)
+    with callables.compiled("metrics"):
+      self._measured.count(x, y, outputs, sample_weight)
 
   def reset(self):
     """Starts the metrics again from zero."""
@@ -120,7 +113,7 @@ class PerExample:
     named = []
 
     def try_it():
-      with tf.GradientTape() as tape, lookups.checked(self._model):
+      with tf.GradientTape() as tape:
         outputs = self.outputs(batch, training=False)
         loss = self.loss(batch, outputs, training=False)
       weights = self._model.trainable_variables
@@ -136,7 +129,8 @@ class PerExample:
   def outputs(self, batch, training):
     """{name: a value an example}; see `Compiled.outputs`."""
     x, y, _ = batch
-    found = self._step(self._model, x, y, training)
+    with callables.compiled("step"):
+      found = self._step(self._model, x, y, training)
     found = found if isinstance(found, dict) else {"loss": found}
     _check(found, structures.leaves(x)[0])
     return {name: tf.cast(v, tf.float32) for name, v in found.items()}
@@ -177,15 +171,27 @@ def of(model, step):
 
 
 def check(step, loss, metrics, loss_weights):
-  """Refuses what would not be looked at beside a `step`.
+  """Refuses functions of other arguments, and what a `step` would ignore.
 
   Raises:
     ValueError: in one line.
   """
+  if metrics is not None and not isinstance(metrics, (list, tuple, dict)):
+    shown = f"[{metrics!r}]" if isinstance(metrics, str) else "[...]"
+    checks.fail("metrics", metrics, f"a list, as metrics={shown}")
+  for name, value in (("loss", loss), ("metrics", metrics)):
+    for one in tf.nest.flatten(value):
+      if inspect.isroutine(one):
+        rule = "a function of (y_true, y_pred)"
+        callables.check(name, one, None, None, rule=rule)
+  for one in tf.nest.flatten(loss_weights):
+    if one is not None and not checks.is_finite(one):
+      rule = "a finite number, or a list or dict of them"
+      checks.fail("loss_weights", loss_weights, rule)
   if step is None:
     return
-  if not callable(step):
-    checks.fail("step", step, "a function of (model, x, y, training), or None")
+  rule = "a function of (model, x, y, training), or None"
+  callables.check("step", step, None, None, None, False, rule=rule)
   beside = {"loss": loss, "metrics": metrics, "loss_weights": loss_weights}
   for name, value in beside.items():
     if value is not None:

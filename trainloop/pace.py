@@ -1,5 +1,7 @@
 """How many updates go into the next window."""
 
+import numbers
+
 from kernels import checks
 
 # Long enough that a call's overhead vanishes, short enough for a live line.
@@ -20,12 +22,10 @@ class Pace:
   def __init__(self, steps_per_loop):
     self._auto = steps_per_loop == "auto"
     if not self._auto:
-      rule = "'auto' or an integer >= 1"
-      if isinstance(steps_per_loop, bool) or not isinstance(
-        steps_per_loop, int
-      ):
+      if not isinstance(steps_per_loop, numbers.Integral):
+        rule = "'auto' or an integer >= 1"
         checks.fail("steps_per_loop", steps_per_loop, rule)
-      checks.integer("steps_per_loop", steps_per_loop, 1)
+      steps_per_loop = checks.integer("steps_per_loop", steps_per_loop, 1)
     self.steps = _FIRST if self._auto else steps_per_loop
     self.most = _MOST if self._auto else steps_per_loop
     self._warm = False

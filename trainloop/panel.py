@@ -113,8 +113,7 @@ def schedule_text(engine, plan, schedule, starts):
 
 def _listed(steps):
   shown = ", ".join(map(str, steps[:20]))
-  more = f" ... ({len(steps)})" if len(steps) > 20 else ""
-  return f"steps {shown}{more}"
+  return f"steps {shown} ... ({len(steps)})" if steps[20:] else f"steps {shown}"
 
 
 def command():

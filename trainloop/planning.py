@@ -3,7 +3,7 @@
 import numpy as np
 
 from kernels import checks
-from trainloop import make, outline, preflight
+from trainloop import fit_plan, make, outline, preflight
 from trainloop.fit_plan import FitPlan, window_limits, with_cycles
 from trainloop.recipes import Recipe
 
@@ -27,21 +27,26 @@ def check(parts, source, validation, workdir):
     preflight.check_workdir(workdir)
 
 
-def epochs(parts, schedule, asked):
+def epochs(parts, schedule, asked, source):
   """The epochs of the fit that comes.
 
   Args:
     parts: the loop's `Parts`, which judge as a recipe says if nothing `asked`.
     schedule: what was given: a `kernels.Schedule`, a `Recipe` or None.
     asked: the epochs that were given, or None for a recipe's.
+    source: data source of training.
 
   Raises:
-    ValueError: if there are none, or the recipe's judge comes too late.
+    ValueError: if there are none or too many, or the recipe's judge comes too
+      late.
   """
   if asked is not None or not isinstance(schedule, Recipe):
-    return checks.integer("epochs", asked, 1)
-  parts.adopt(schedule)
-  return schedule.epochs_of()
+    count = checks.integer("epochs", asked, 1)
+  else:
+    parts.adopt(schedule)
+    count = schedule.epochs_of()
+  fit_plan.check_length(count, max(1, source.steps_per_epoch))
+  return count
 
 
 def resolve(parts, schedule, source, epochs):

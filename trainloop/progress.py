@@ -21,6 +21,12 @@ def duration(seconds):
   return f"{minutes}:{seconds:02d}" if minutes else f"{seconds}s"
 
 
+def level_of(verbose):
+  """`verbose` as 0, 1 or 2, or an error; see `Progress`."""
+  level = int(verbose) if isinstance(verbose, bool) else verbose
+  return checks.integer("verbose", level, SILENT, DETAILED)
+
+
 class Progress:
   """Shows epoch, step, loss, rate, momentum, speed and time left.
 
@@ -40,8 +46,7 @@ class Progress:
   """
 
   def __init__(self, verbose=True, stream=None, clock=time.monotonic):
-    level = int(verbose) if isinstance(verbose, bool) else verbose
-    self._level = level = checks.integer("verbose", level, SILENT, DETAILED)
+    self._level = level = level_of(verbose)
     self._stream = sys.stdout if stream is None else stream
     self._clock = clock
     self._live = self._stream.isatty() and level > SILENT

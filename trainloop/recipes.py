@@ -11,7 +11,7 @@ import dataclasses
 import typing
 
 import kernels
-from kernels import checks
+from kernels import checks, interop
 from trainloop import durations
 from trainloop.criteria import EarlyStopping, ReduceOnPlateau
 
@@ -286,8 +286,7 @@ def function(fn, initial_lr=None):
   Raises:
     ValueError: if an argument breaks its rule.
   """
-  if not callable(fn):
-    checks.fail("fn", fn, "a function of the epoch, or of (epoch, lr)")
+  interop.check_function(fn)
 
   def make(steps, epochs):
     return kernels.from_function(fn, epochs, steps, initial_lr)

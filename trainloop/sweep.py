@@ -5,14 +5,15 @@ Afterwards everything is as before, bit for bit, whatever ended the sweep.
 
 import dataclasses
 import functools
+import numbers
 
 import numpy as np
 
 import kernels
 from kernels import checks
 from trainloop import data as data_lib
-from trainloop import durations, peers, suggestions, sweep_output
-from trainloop.fit_plan import Limits
+from trainloop import durations, entry, suggestions, sweep_output
+from trainloop.fit_plan import MOST_UPDATES, Limits
 from trainloop.snapshot import Snapshot
 
 _ON = ("train", "validation")
@@ -91,7 +92,7 @@ class Sweep:
     sweep_output.save(folder, {self.name: self})
 
 
-@peers.guarded
+@entry.guarded
 def sweep_learning_rate(
   loop,
   data,
@@ -139,8 +140,9 @@ def sweep_learning_rate(
   """
   source = data_lib.adapt("data", data, steps_per_epoch).again()
   per_epoch = source.steps_per_epoch
-  if not isinstance(steps, int):
+  if not isinstance(steps, numbers.Integral):
     steps = durations.to_steps("steps", steps, per_epoch, per_epoch, 2)
+  steps = checks.integer("steps", steps, 1, MOST_UPDATES)
   schedule = kernels.RangeSweep(min_lr, max_lr, steps, spacing)
   rule = "a number in [0, 1)"
   checks.number("smoothing", smoothing, rule, lambda v: 0 <= v < 1)
@@ -218,7 +220,7 @@ def _run(parts, schedule, source, watch):
   most = min(_MOST, total, source.steps_per_epoch, source.most_steps)
   source.stage(most)
   source.begin(0, epochs=-(-total // source.steps_per_epoch))
-  window = parts.new_window(schedule, Limits((), most, 0), source, False, watch)
+  window = parts.new_window(schedule, Limits((), most, 0), False, watch)
   blocks, done, ended = [], 0, False
   while done < total and not ended:
     epoch, inside = divmod(done, source.steps_per_epoch)
@@ -226,7 +228,6 @@ def _run(parts, schedule, source, watch):
     n = min(most, left, total - done, source.cut(inside))
     fed = source.training(parts.strategy, epoch, inside, n)
     found = window(*fed)
-    window.check(found, done)
     blocks.append(found.rows.numpy()[: int(found.done)])
     done, ended = done + len(blocks[-1]), bool(found.halted)
   return np.concatenate(blocks), ended

@@ -1,0 +1,53 @@
+"""Which batch of a dataset it was that a compiled call could not take.
+
+TensorFlow names an op and not the batch. So the data is read again from its
+start until the model refuses a batch whose shapes were not seen before.
+"""
+
+import contextlib
+
+import tensorflow as tf
+
+from kernels import checks
+from trainloop.dataset_data import DatasetData
+
+_MOST = 10_000  # batches that are read again
+
+
+@contextlib.contextmanager
+def named(taken, **sources):
+  """Around compiled calls that read data.
+
+  Args:
+    taken: the model's `first_call.Taken`.
+    **sources: {argument's name: data source, or None}.
+
+  Raises:
+    ValueError: in place of an error of TensorFlow's, if a batch is found that
+      the model does not take; with its number, from 0, and its shapes.
+  """
+  try:
+    yield
+  except tf.errors.InvalidArgumentError as error:
+    for name, source in sources.items():
+      if isinstance(source, DatasetData):
+        _look(taken, name, source, error)
+    raise
+
+
+def _look(taken, name, source, error):
+  """Raises for the first batch of a dataset that the model refuses."""
+  known = set()
+  try:
+    for number, batch in enumerate(source.batches(_MOST)):
+      shapes = repr([leaf.shape for leaf in tf.nest.flatten(batch[:2])])
+      why = "" if shapes in known else taken.refusal(batch)
+      known.add(shapes)
+      if why:
+        found = [tuple(leaf.shape) for leaf in tf.nest.flatten(batch[:2])]
+        rule = f"of shapes that the model takes, each batch; batch {number} is"
+        raise checks.ArgumentError(
+          f"`{name}` must be {rule} not ({why}); got {found}"
+        ) from error
+  except tf.errors.OpError:  # of another pass, which may be another one
+    return

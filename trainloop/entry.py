@@ -1,0 +1,14 @@
+"""What stands around each call that a user makes."""
+
+from kernels import callables
+from trainloop import data_errors, peers
+
+
+def guarded(method):
+  """A function for users, which may run their code or wait for workers.
+
+  Raises:
+    What their code raised, without this project's frames; a lost worker's
+    `PeerError` in place of what it caused.
+  """
+  return callables.public(data_errors.translated(peers.guarded(method)))
