@@ -222,7 +222,7 @@ class ArrayData:
     return index.astype(np.int32).reshape(count, -1)
 
   def evaluation(self, strategy):
-    """What an evaluation pass takes, see `Window.evaluate`.
+    """What an evaluation pass takes, see `evaluation.Evaluation`.
 
     Returns:
       (tensors of the whole data, indices (n, batch), indices (1, rest)), all

@@ -1,4 +1,4 @@
-"""Binds (learning_rate, momentum) tensors to any Keras optimizer."""
+"""Binds (learning_rate, momentum) tensors to a Keras optimizer."""
 
 import contextlib
 import math
