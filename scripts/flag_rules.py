@@ -52,6 +52,24 @@ def integer(name, default, text, minimum, maximum=None):
   )
 
 
+def auto_or_integer(name, text):
+  """Defines a flag that is "auto", its default, or an integer >= 1."""
+  flags.DEFINE_string(name, "auto", text)
+
+  def accept(value):
+    if value == "auto" or (value.isdecimal() and int(value) >= 1):
+      return True
+    rule = "auto or an integer >= 1"
+    raise flags.ValidationError(f"must be {rule}; got {value!r}")
+
+  flags.register_validator(name, accept)
+
+
+def read_auto(value):
+  """What such a flag means: "auto" or an int."""
+  return value if value == "auto" else int(value)
+
+
 def number(name, default, text, low=0.0, high=math.inf, open_low=False):
   """Defines a finite float flag in [low, high], or (low, high]."""
   flags.DEFINE_float(name, default, text)

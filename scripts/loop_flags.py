@@ -37,9 +37,8 @@ def define():
 
 def _define_engine():
   flag_rules.integer("epochs", 20, "passes over the training data [epochs]", 1)
-  flags.DEFINE_string(
+  flag_rules.auto_or_integer(
     "steps_per_loop",
-    "auto",
     "updates of one compiled call [steps]; auto: about 0.1 s of them",
   )
   engines = ("auto", "measure", "xla", "graph")
@@ -61,14 +60,6 @@ def _define_engine():
     "parts that --batch_size is computed in, one after another [micro-batches]",
     1,
   )
-
-  def accept(value):
-    if value == "auto" or (value.isdecimal() and int(value) >= 1):
-      return True
-    rule = "auto or an integer >= 1"
-    raise flags.ValidationError(f"must be {rule}; got {value!r}")
-
-  flags.register_validator("steps_per_loop", accept)
 
 
 def _define_guards():
@@ -113,11 +104,10 @@ def _define_workdir():
   flag_rules.number(
     "grace", 10.0, "time to save in after SIGTERM or SIGINT [s]", open_low=True
   )
-  flag_rules.integer(
+  flag_rules.auto_or_integer(
     "log_every",
-    1,
-    "time between logged rows, an epoch's last always [steps]",
-    1,
+    "between rows that TensorBoard gets, an epoch's last always [steps]; auto:"
+    " 1, beyond a million so many that a million rows are written",
   )
   flag_rules.duration(
     "histograms_every",
@@ -159,10 +149,10 @@ def check():
 
 def make():
   """{argument of `TrainLoop`: value} of the flags."""
-  pace, precision = FLAGS.steps_per_loop, FLAGS.mixed_precision
+  precision = FLAGS.mixed_precision
   return {
     "workdir": FLAGS.workdir,
-    "steps_per_loop": pace if pace == "auto" else int(pace),
+    "steps_per_loop": flag_rules.read_auto(FLAGS.steps_per_loop),
     "compile": FLAGS.compile,
     "validate_every": FLAGS.validate_every,
     "checkpoint_every": FLAGS.checkpoint_every,
@@ -171,7 +161,7 @@ def make():
     "on_nonfinite": _guard(),
     "mixed_precision": None if precision == "none" else precision,
     "accumulate": FLAGS.accumulate,
-    "log_every": FLAGS.log_every,
+    "log_every": flag_rules.read_auto(FLAGS.log_every),
     "hparams": flag_rules.values(_ABOUT_FILES),
     "histograms_every": FLAGS.histograms_every,
     "profile": FLAGS.profile,

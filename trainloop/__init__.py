@@ -16,6 +16,7 @@ compiled graph; n updates run in one call, and each leaves a row.
 """
 
 from trainloop import recipes
+from trainloop.bounds import ValueRangeError
 from trainloop.cluster import Cluster
 from trainloop.criteria import EarlyStopping, ReduceOnPlateau
 from trainloop.data import ArrayData
@@ -48,6 +49,7 @@ __all__ = [
   "StopOnSignals",
   "Sweep",
   "TrainLoop",
+  "ValueRangeError",
   "compare_learning_rates",
   "recipes",
   "strategy_for",

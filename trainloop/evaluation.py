@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from trainloop import distribution, feed, model_metrics
+from trainloop import bounds, distribution, feed, model_metrics
 
 
 class Evaluation:
@@ -20,16 +20,26 @@ class Evaluation:
     self._step = step
     self._feed = feed.Feed(strategy, jit)
 
-  def __call__(self, source, *where):
+  def __call__(self, source, *where, watched=False):
     """Evaluates a data source; the training metrics stay as they are.
 
     Args:
       source, *where: see `Feed`; several blocks of indices count as one pass.
+      watched: whether to look whether ids and labels are in range.
 
     Returns:
       {metric name: float64 scalar tensor}, "loss" among them.
+
+    Raises:
+      ValueRangeError: for the first batch with values out of range.
     """
-    return self._feed.call(self._pass, source, *where)
+    if not watched:
+      return self._feed.call(self._pass, source, *where)
+    found, read, alarm = self._feed.call(self._watched, source, *where)
+    broken = self._step.lookout.broken(alarm.numpy())
+    if broken:
+      raise bounds.ValueRangeError(*broken, batch=int(read) - 1)
+    return found
 
   @tf.function(autograph=False)
   def training_metrics(self, loss):
@@ -70,39 +80,63 @@ class Evaluation:
     self._strategy.run(self._step.objective.reset)
 
   def _pass(self, fetch, *where):
+    return self._whole(fetch, where, None)[0]
+
+  def _watched(self, fetch, *where):
+    return self._whole(fetch, where, bounds.none())
+
+  def _whole(self, fetch, where, alarm):
+    """One pass: (results, batches read, alarm).
+
+    Args:
+      fetch, where: see `Feed`.
+      alarm: that of no batch; None if it does not look.
+    """
     step, run = self._step, self._strategy.run
     kept = run(step.read, args=(step.metric_state,))
     run(step.objective.reset)
-    totals = [self._block(fetch, block) for block in where]
+    totals, read = [], 0
+    for block in where:
+      *total, batches, alarm = self._block(fetch, block, alarm)
+      totals, read = [*totals, total], read + batches
     loss_sum, examples = (sum(column) for column in zip(*totals, strict=True))
     results = self._results(loss_sum / tf.cast(examples, tf.float64))
     run(step.write, args=(step.metric_state, kept))
-    return results
+    return results, read, alarm
 
-  def _block(self, fetch, where):
-    """Evaluates batches into the metrics.
+  def _block(self, fetch, where, alarm):
+    """Evaluates batches into the metrics, up to one that gives an alarm.
 
     Returns:
-      (loss_sum, examples): the sum of the examples' losses, float64, and how
-      many there were, int64.
+      (loss_sum, examples, batches, alarm): the sum of the examples' losses,
+      float64, how many there were, int64, in how many batches.
     """
+    watched = alarm is not None
 
-    def body(i, loss_sum, examples):
+    def body(i, loss_sum, examples, alarms):
       batch, count = fetch(where, i)
-      loss = self._strategy.run(self._step.evaluate, args=(batch, count))
+      args = (batch, count, watched)
+      loss, alarm = self._strategy.run(self._step.evaluate, args=args)
       loss = distribution.first(self._strategy, loss)
+      alarms = [distribution.first(self._strategy, alarm) for _ in alarms]
       # The mean of an empty batch is NaN and counts nothing.
       weighted = tf.math.multiply_no_nan(
         tf.cast(loss, tf.float64), tf.cast(count, tf.float64)
       )
-      return i + 1, loss_sum + weighted, examples + tf.cast(count, tf.int64)
+      examples += tf.cast(count, tf.int64)
+      return i + 1, loss_sum + weighted, examples, alarms
+
+    def goes_on(i, loss_sum, examples, alarms):
+      del loss_sum, examples
+      return (i < n) & (alarms[0][0] == 0) if watched else i < n
 
     n = where if where.shape.rank == 0 else tf.shape(where)[0]
-    start = (tf.constant(0), tf.zeros([], tf.float64), tf.zeros([], tf.int64))
-    _, loss_sum, examples = tf.while_loop(
-      lambda i, *_: i < n, body, start, parallel_iterations=1
+    sums = (tf.zeros([], tf.float64), tf.zeros([], tf.int64))
+    start = (tf.constant(0), *sums, [alarm] if watched else [])
+    i, loss_sum, examples, alarms = tf.while_loop(
+      goes_on, body, start, parallel_iterations=1
     )
-    return loss_sum, examples
+    return loss_sum, examples, i, alarms[0] if watched else None
 
   def _results(self, loss):
     """The model's metrics now, with our mean loss for Keras' tracker."""

@@ -1,5 +1,6 @@
 """Reads back the scalars of a run's event files, without TensorBoard."""
 
+import array
 import glob
 import os
 
@@ -27,7 +28,9 @@ def scalars(workdir):
     for event in _events(path):
       for value in event.summary.value:
         if value.HasField("simple_value"):
-          points = tags.setdefault(value.tag, ([], []))
+          points = tags.setdefault(
+            value.tag, (array.array("q"), array.array("f"))
+          )
           points[0].append(event.step)
           points[1].append(value.simple_value)
   return {

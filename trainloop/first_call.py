@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from kernels import callables, checks
-from trainloop import distribution, layer_states, structures, targets
+from trainloop import distribution, layer_states, lookups, structures, targets
 from trainloop.objective import Compiled
 
 _ERRORS = (
@@ -148,6 +148,11 @@ class Taken:
     if self._compares:
       targets.check(source, loss, self._model, self._outputs[key])
 
+  @property
+  def output(self):
+    """The model's output for the first batch; None without a known loss."""
+    return next(iter(self._outputs.values()))
+
   def refusal(self, batch):
     """Why the model does not take a batch, tensors; "" if it does."""
     part = share(batch, self._parts)
@@ -185,7 +190,8 @@ class Taken:
   def _called(self, training):
     """What the model gives, or a line on what it does not take."""
     try:
-      return self._objective.outputs(self.batch, training)
+      with lookups.checked(self._model):
+        return self._objective.outputs(self.batch, training)
     except _ERRORS as error:
       if _is_told(error):
         raise

@@ -15,6 +15,7 @@ from trainloop.evaluation import Evaluation
 from trainloop.fit_plan import FitPlan
 from trainloop.histograms import Histograms
 from trainloop.history import History, NonFiniteError
+from trainloop.logged import Logged
 from trainloop.pace import Pace
 from trainloop.profiles import Profile
 from trainloop.progress import Progress
@@ -34,6 +35,7 @@ class Fit:
   """
 
   plan: FitPlan
+  logged: Logged
   window: Window
   evaluate: typing.Callable
   metrics: Evaluation
@@ -143,6 +145,7 @@ class Fit:
     if found.halted or self.plan.until_event(step) == n:
       self._write()
     if found.halted:
+      fed[0].check(found, step)
       loss, norm = found.rows[done][2:4]
       raise NonFiniteError(step + done, loss, norm)
     return after
@@ -239,7 +242,7 @@ class Fit:
       found = self.evaluate(validation)
       # Where the loss of run `train` is a mean over many updates, as this is.
       means = {tensorboard.EPOCH_LOSS: found["loss"]}
-      self.records.scalars("validation", step - 1, {**found, **means})
+      self._show_validation("validation", step, {**found, **means})
       bad = [name for name, value in found.items() if not np.isfinite(value)]
       if bad:
         text = f"warning: validation after update {step - 1}: not finite"
@@ -260,9 +263,14 @@ class Fit:
       self._show_scale(step, used, stop)
     return stop
 
+  def _show_validation(self, run, step, values):
+    """Scalars of the validation after `step` updates."""
+    if self.logged.validation(self.plan, step):
+      self.records.scalars(run, step - 1, values)
+
   def _show_scale(self, step, used, stop):
     """The plateau scale's own series: where it was used, where it changes."""
-    self.records.scalars("train", step - 1, {tensorboard.SCALE: used})
+    self._show_validation("train", step, {tensorboard.SCALE: used})
     now = float(self.state.judge.scale.numpy())
     if now != used and step < self.plan.end and not stop:
       self.records.scalars("train", step, {tensorboard.SCALE: now})
@@ -289,7 +297,8 @@ class Fit:
     tags = {name if k == "loss" else k: v for k, v in train.items()}
     if scale is not None:
       tags[tensorboard.LOSS_SCALE] = float(scale)
-    self.records.scalars("train", step - 1, tags)
+    if self.logged.epoch(self.plan, step):
+      self.records.scalars("train", step - 1, tags)
     values, self.history.validated = {**train, **self.history.validated}, {}
     self.history.add_epoch({"epoch": self._epoch(step), **values})
     self.progress.epoch(self._epoch(step), step, values)

@@ -76,7 +76,7 @@ class Fits:
       self.options.saves,
       self.actions.at_epochs,
     )
-    window = parts.window(schedule, limits)
+    window = parts.window(schedule, limits, source)
     self._open()
     finished = False
     try:

@@ -10,13 +10,14 @@ from kernels import checks
 from trainloop import bias_correction as exact
 
 # The attribute that holds the momentum coefficient. SGD and RMSprop ask
-# `momentum != 0` or `> 0` in Python; the others only compute with beta_1.
+# `momentum != 0` or `> 0` in Python; the others only compute with theirs.
 _VELOCITY = ("SGD", "RMSprop")
 _BETA = ("Adam", "AdamW", "Nadam", "Adamax", "Lion", "Lamb")
+_ABLE = (*_VELOCITY, "Muon", *_BETA)
 # Their learning rate is not one number that a schedule could drive.
 REFUSED = ("LossScaleOptimizer", "MultiOptimizer", "ScheduleFreeAdamW")
 _MOMENTUM_ATTRIBUTE = {
-  **dict.fromkeys(_VELOCITY, "momentum"),
+  **dict.fromkeys((*_VELOCITY, "Muon"), "momentum"),
   **dict.fromkeys(_BETA, "beta_1"),
 }
 
@@ -71,7 +72,9 @@ class Binding:
     self.optimizer = optimizer
     kinds = [kind.__name__ for kind in type(optimizer).__mro__]
     names = [_MOMENTUM_ATTRIBUTE[k] for k in kinds if k in _MOMENTUM_ATTRIBUTE]
-    self._attribute = names[0] if names else None
+    self._moves = bool(names)  # whether a schedule can move it
+    self._asks = any(kind in _VELOCITY for kind in kinds)
+    self._attribute = names[0] if names else _constant(optimizer)
     self.exact = exact.asked(bias_correction, optimizer)
 
   @property
@@ -93,11 +96,11 @@ class Binding:
       ValueError: if the schedule moves a momentum the optimizer hasn't got.
     """
     kind = type(self.optimizer).__name__
-    if scheduled_momentum is not None and self._attribute is None:
-      able = ", ".join(_VELOCITY + _BETA)
+    if scheduled_momentum is not None and not self._moves:
+      able = ", ".join(_ABLE)
       rule = f"an optimizer with momentum ({able}) for this schedule"
       checks.fail("optimizer", kind, rule)
-    lacks_slots = self._attribute == "momentum" and not self.momentum
+    lacks_slots = self._asks and not self.momentum
     if scheduled_momentum is not None and lacks_slots:
       if self.optimizer.built:
         rule = "built with a momentum > 0, to have slots for a scheduled one"
@@ -147,8 +150,7 @@ class Binding:
     vars(optimizer)["_learning_rate"] = lambda: learning_rate
     if momentum is not None:
       kept[self._attribute] = getattr(optimizer, self._attribute)
-      stand_in = self._attribute == "momentum"
-      value = _TensorNumber(momentum) if stand_in else momentum
+      value = _TensorNumber(momentum) if self._asks else momentum
       setattr(optimizer, self._attribute, value)
     if strategy.num_replicas_in_sync > 1:
       # Keras would sum over the replicas again, after clipping each one's
@@ -164,6 +166,15 @@ class Binding:
         vars(optimizer).pop(name, None)
       for name, value in kept.items():
         setattr(optimizer, name, value)
+
+
+def _constant(optimizer):
+  """The attribute of another optimizer that holds its momentum; None if none
+  does."""
+  for name in ("momentum", "beta_1"):
+    if isinstance(getattr(optimizer, name, None), (int, float)):
+      return name
+  return None
 
 
 def own_rate(optimizer):

@@ -62,8 +62,9 @@ class TrainLoop:
     mixed_precision: None, "bfloat16" or "float16"; see `Numerics`. A callable
       `model` is made under that policy.
     accumulate: micro-batches that an update's batch is computed in, int >= 1.
-    log_every: write each row whose step is a multiple of this, int >= 1, and
-      the last of each epoch.
+    log_every: TensorBoard gets each row whose step is a multiple of this, int
+      >= 1, and the last of each epoch; "auto" for 1, and in a fit of more than
+      10^6 updates for so many that at most 10^6 rows go there.
     hparams: {name: number, str or bool} more for TensorBoard's HParams page.
     histograms_every: duration between histograms of weights and of the last
       update's gradients, as "1ep"; None for none.
@@ -110,7 +111,7 @@ class TrainLoop:
     bias_correction="keras",
     mixed_precision=None,
     accumulate=1,
-    log_every=1,
+    log_every="auto",
     hparams=None,
     histograms_every=None,
     profile=None,

@@ -36,10 +36,17 @@ class LossScale(tf.Module):
     """
     return ~finite & tf.math.is_finite(loss) & (self.value > LEAST)
 
-  def record(self, finite, overflowed):
-    """Remembers an update: x 2 after 2000 good ones, / 2 after an overflow."""
+  def record(self, finite, overflowed, counts=True):
+    """Remembers an update: x 2 after 2000 good ones, / 2 after an overflow.
+
+    Args:
+      finite, overflowed: bool scalars, see `overflowed`.
+      counts: bool scalar; an update whose data was refused does not.
+    """
     good = tf.where(finite, self.good + 1, 0)
     grows = good >= GROWTH_STEPS
     grown = tf.where(grows, tf.minimum(self.value * 2.0, MOST), self.value)
-    self.value.assign(tf.where(overflowed, self.value / 2.0, grown))
-    self.good.assign(tf.where(grows, tf.zeros_like(good), good))
+    value = tf.where(overflowed, self.value / 2.0, grown)
+    good = tf.where(grows, tf.zeros_like(good), good)
+    self.value.assign(tf.where(counts, value, self.value))
+    self.good.assign(tf.where(counts, good, self.good))

@@ -99,7 +99,7 @@ class _Trial:
     self._source.stage(self._most)
     self._source.begin(0, epochs=1)
     limits = Limits((), self._most, 0)
-    self._window = parts.new_window(schedule, limits, skips=True)
+    self._window = parts.new_window(schedule, limits, source, skips=True)
     self._time(1)  # compiles
     self.first = self.seconds = self._time(1)
 

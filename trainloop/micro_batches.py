@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from trainloop import structures
+from trainloop import bounds, structures
 from trainloop.step import Step
 
 
@@ -15,38 +15,42 @@ class MicroStep(Step):
   as a whole (BatchNormalization) they do with a micro-batch.
 
   Args:
-    model, optimizer, moving, objective: see `Step`.
+    model, optimizer, moving, objective, lookout: see `Step`.
     count: micro-batches of a full batch, int >= 2. A partial batch is cut into
       at most as many.
   """
 
   weighs = True
 
-  def __init__(self, model, optimizer, moving, objective, count):
-    super().__init__(model, optimizer, moving, objective)
+  def __init__(self, model, optimizer, moving, objective, lookout, count):
+    super().__init__(model, optimizer, moving, objective, lookout)
     self._count = count
 
   def count(self, batch, outputs):
     """Nothing: each micro-batch was counted; a refused update is put back."""
 
-  def _backward(self, batch, global_count, scale):
+  def _backward(self, batch, global_count, scale, watched):
     """As `Step._backward`, summed over the micro-batches."""
     missing = set()
 
-    def add(part, sums, total):
-      found, loss, outputs = super(MicroStep, self)._backward(
-        part, global_count, scale
+    def add(part, sums, total, alarms):
+      found, loss, outputs, alarm = super(MicroStep, self)._backward(
+        part, global_count, scale, watched
       )
       self.update_metrics(part, outputs)
       missing.update(i for i, g in enumerate(found) if g is None)
       found = [0.0 if g is None else g for g in found]
       sums = [a + g for a, g in zip(sums, found, strict=True)]
-      return sums, total + loss
+      alarms = [bounds.first([one, alarm]) for one in alarms]
+      return sums, total + loss, alarms
 
     sums = [tf.zeros_like(v.value) for v in self.variables]
-    sums, loss = _each(batch, self._count, add, sums, tf.constant(0.0))
+    alarms = [bounds.none()] if watched else []
+    sums, loss, alarms = _each(
+      batch, self._count, add, sums, tf.constant(0.0), alarms
+    )
     found = [None if i in missing else g for i, g in enumerate(sums)]
-    return found, loss, None
+    return found, loss, None, alarms[0] if watched else None
 
 
 def _each(batch, count, add, *state):

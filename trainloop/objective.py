@@ -6,7 +6,12 @@ import keras
 import tensorflow as tf
 
 from kernels import callables, checks
-from trainloop import model_metrics, structures
+from trainloop import (
+  lookups,
+  model_metrics,
+  sample_weights,
+  structures,
+)
 
 
 class Compiled:
@@ -21,6 +26,10 @@ class Compiled:
     # A model may override compute_loss without the `training` argument.
     signature = inspect.signature(model.compute_loss)
     self._says_training = "training" in signature.parameters
+    own = model_metrics.overridden(model, "compute_loss")
+    # A loss of the user's may give one number an example of any shape.
+    self._places = 9 if sample_weights.of_keras(model.loss) else 2
+    self._places = 0 if own else self._places
 
   @property
   def metrics(self):
@@ -58,6 +67,7 @@ class Compiled:
     """This replica's mean over the number of replicas, a scalar."""
     x, y, sample_weight = batch
     extra = {"training": training} if self._says_training else {}
+    sample_weight = sample_weights.spread(sample_weight, outputs, self._places)
     examples = structures.examples(batch)
     by_examples = model_metrics.by_examples(self._model, examples)
     with callables.compiled("loss"), by_examples:
@@ -113,7 +123,7 @@ class PerExample:
     named = []
 
     def try_it():
-      with tf.GradientTape() as tape:
+      with tf.GradientTape() as tape, lookups.checked(self._model):
         outputs = self.outputs(batch, training=False)
         loss = self.loss(batch, outputs, training=False)
       weights = self._model.trainable_variables

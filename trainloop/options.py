@@ -4,7 +4,7 @@ import dataclasses
 import typing
 
 from kernels import checks
-from trainloop import agreement, durations, guards, make
+from trainloop import agreement, durations, guards, logged, make
 from trainloop.extras import Extras
 
 
@@ -26,7 +26,7 @@ class Options:
   every: dict
   keep: int
   guard: typing.Any
-  log_every: int
+  log_every: int | str
   extras: Extras
 
   @property
@@ -73,6 +73,6 @@ def check(
     every=every,
     keep=checks.integer("keep", keep, 1),
     guard=guards.resolve(on_nonfinite, workdir),
-    log_every=checks.integer("log_every", log_every, 1),
+    log_every=logged.check(log_every),
     extras=extras,
   )

@@ -113,7 +113,8 @@ def schedule_text(engine, plan, schedule, starts):
 
 def _listed(steps):
   shown = ", ".join(map(str, steps[:20]))
-  return f"steps {shown} ... ({len(steps)})" if steps[20:] else f"steps {shown}"
+  more = f" ... ({len(steps)})" if len(steps) > 20 else ""
+  return f"steps {shown}{more}"
 
 
 def command():

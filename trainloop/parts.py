@@ -20,6 +20,7 @@ from trainloop.loss_scale import LossScale
 from trainloop.micro_batches import MicroStep
 from trainloop.moving import Moving
 from trainloop.per_replica import PerReplica
+from trainloop.ranges import Ranges
 from trainloop.state import TrainState
 from trainloop.step import Step
 from trainloop.update import Update
@@ -37,17 +38,14 @@ class Parts:
     wanted: (loss, metrics, loss_weights, step), as there.
     judging: (EarlyStopping or None, ReduceOnPlateau or None).
     bias_correction: see `Binding`.
-    numerics: a `Numerics`.
-    skips: whether refused updates are passed over; see `Update`.
+    numerics: a `Numerics`;  skips: see `Update`.
     memory: a `staging.Memory`; None for the default.
 
   Attributes:
     loss, judging, numerics: as they were given.
-    binding: the optimizer's `Binding`.
-    measures: whether the engine is to be measured.
-    engine: the `Engine`; None until `build`, like the next four.
-    evaluation, state, metric_names: what they say.
-    taken: what data the model takes, a `first_call.Taken`.
+    binding: the optimizer's `Binding`;  measures: whether to time engines.
+    engine: the `Engine`; None until `build`, like the next five.
+    evaluation, state, metric_names, ranges, taken: what they say.
     workers: the `Workers` of the strategy.
     per_replica: the metrics' `PerReplica`; None with one worker.
   """
@@ -145,10 +143,11 @@ class Parts:
   def _make_step(self):
     numerics, replicas = self.numerics, self.strategy.num_replicas_in_sync
     numerics.check_parts(self.model, self.loss, replicas)
-    moving = Moving(
-      self.strategy, self.model, self._objective, self.taken.batch
-    )
-    common = (self.model, self.binding.optimizer, moving, self._objective)
+    model, found, taken = self.model, self._objective, self.taken
+    moving = Moving(self.strategy, model, found, taken.batch)
+    self.ranges = Ranges(found, model, self.loss, taken.output)
+    own = (moving, found, self.ranges.lookout)
+    common = (model, self.binding.optimizer, *own)
     if numerics.accumulate == 1:
       return Step(*common)
     return MicroStep(*common, numerics.accumulate)
@@ -173,13 +172,13 @@ class Parts:
     self.numerics.check_batches(source, replicas)
 
   def check(self, name, source, evaluates=False):
-    """Refuses data that does not fit the first, or the model; `evaluates`
-    says whether it is to be evaluated."""
+    """Refuses data that does not fit; `evaluates` says what it is for."""
     if evaluates and self._custom is None:
       make.check_evaluation(self.model)
     first_call.check_sizes(name, source, self.model, evaluates)
     if source is not self._first:
       self.taken.check(name, source, self.loss)
+    self.ranges.check(name, source)
 
   def place(self, source):
     """Has a data source decide where its batches stand; see `Memory`."""
@@ -188,27 +187,27 @@ class Parts:
   def evaluate(self, source):
     """{metric name: float} over all examples of a data source."""
     self.place(source)
-    values = self.evaluation(*source.evaluation(self.strategy))
+    watched = self.ranges.watched(source)
+    values = self.evaluation(*source.evaluation(self.strategy), watched=watched)
     return {name: float(value) for name, value in values.items()}
 
-  def window(self, schedule, limits, see=None):
-    """The compiled window of a schedule; a known one traces nothing.
+  def window(self, schedule, limits, source, see=None):
+    """The compiled `Window` of a schedule; a known one traces nothing.
 
     Args:
       schedule: a `kernels.Schedule`.
       limits: a `fit_plan.Limits`.
+      source: the data source that it will read.
       see: see `Update`.
-
-    Returns:
-      A `Window`.
 
     Raises:
       ValueError: if the optimizer can't follow the schedule.
     """
     self.prepare(schedule)
-    key = (schedule, limits.updates, limits.ends, see)
+    watched = self.ranges.watched(source)
+    key = (schedule, limits.updates, limits.ends, watched, see)
     if key not in self._windows:
-      made = self.new_window(schedule, limits, self._skips, see=see)
+      made = self.new_window(schedule, limits, source, self._skips, see=see)
       self._windows[key] = made
     return self._windows[key]
 
@@ -240,7 +239,7 @@ class Parts:
     if chosen is not self.engine:
       self.use(chosen)
 
-  def new_window(self, schedule, limits, skips, watch=None, see=None):
+  def new_window(self, schedule, limits, source, skips, watch=None, see=None):
     """A `Window` of its own; see there, and `window`."""
     jit = self.engine.name == "xla"
     update = Update(
@@ -251,6 +250,7 @@ class Parts:
       schedule,
       jit=jit,
       skips=skips,
+      watched=self.ranges.watched(source),
       see=see,
     )
     return Window(self.strategy, update, self.state, limits, jit, watch)

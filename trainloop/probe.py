@@ -51,11 +51,11 @@ def of_update(strategy, step, source):
 
   def body(*flat):
     batch, count = structures.pack(example, flat), tf.constant(size)
-    gradients, loss, norm, outputs = strategy.run(
+    gradients, loss, norm, outputs, _ = strategy.run(
       step.gradients, args=(batch, count)
     )
     strategy.run(step.count, args=(batch, outputs))
-    evaluated = strategy.run(step.evaluate, args=(batch, count))
+    evaluated, _ = strategy.run(step.evaluate, args=(batch, count))
     results = step.objective.results()
     strategy.run(step.objective.reset)
     return gradients, loss, norm, evaluated, results

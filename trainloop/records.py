@@ -3,7 +3,7 @@
 import time
 
 from kernels import checks
-from trainloop import agreement, checkpoints
+from trainloop import agreement, checkpoints, logged
 from trainloop.event_writer import EventWriter
 from trainloop.history import History
 from trainloop.notes import Notes
@@ -101,7 +101,7 @@ class Records(NoRecords):
   Args:
     workdir: the run's folder.
     groups: {name: tf.Variables} that a checkpoint holds.
-    log_every: see `EventWriter`.
+    log_every: see `logged.of`.
     keep: how many checkpoints stay.
     existing: what to do with a run that is there; see `TrainLoop`.
     tell: called with a line when something went wrong that is not fatal.
@@ -225,7 +225,8 @@ class Records(NoRecords):
       self._save_for_good(step, history, tries=1)
 
   def _open_writer(self):
-    self._writer = EventWriter(self.workdir, self._log_every, self._tell)
+    self._logged = logged.of(self._log_every, self._plan)
+    self._writer = EventWriter(self.workdir, self._logged.rows, self._tell)
     entry = self._store.log["fits"][self._index]
     self._notes = Notes(self._writer, self._shown, entry)
 
@@ -252,7 +253,8 @@ class Records(NoRecords):
   def rows(self, began, first_step, rows):
     self._store.add_rows(rows)
     ends = self._plan.ends_inside(first_step, len(rows) + 1)
-    self._writer.rows(began, first_step, rows, ends)
+    shown = [n for n in ends if self._logged.epoch(self._plan, first_step + n)]
+    self._writer.rows(began, first_step, rows, shown)
     self._notes.rows(first_step, rows)
 
   def scalars(self, run, step, values):

@@ -6,9 +6,10 @@ import functools
 import threading
 import typing
 
-from trainloop import guards, panel, planning, summary
+from trainloop import guards, logged, panel, planning, summary
 from trainloop.accord import Accord
 from trainloop.actions import Actions
+from trainloop.bounds import ValueRangeError
 from trainloop.extras import Extras
 from trainloop.fit import Fit
 from trainloop.fit_plan import Limits
@@ -52,11 +53,13 @@ class Running:
 
     Raises:
       NonFiniteError: if an update is not finite and the guard says so.
+      ValueRangeError: if ids or labels of a batch are out of range.
       What an action raised, with everything on the disk.
     """
     begun, asked = entry["begun"], entry["asked"]
     cuts = self.extras.profile or ()
     plan = planning.plan(self.parts, begun, asked, schedule, acts, cuts)
+    part = logged.of(asked["log_every"], plan)
     step = int(self.parts.state.global_step.numpy())
     self.history = self.records.history(entry, plan, step)
     curve = functools.partial(planning.curve, self.parts, plan, schedule)
@@ -68,7 +71,12 @@ class Running:
     self.progress.introduce(
       lambda: summary.of_loop(self.parts),
       lambda: summary.of_fit(
-        self.parts, plan, schedule, source, self.records.workdir
+        self.parts,
+        plan,
+        schedule,
+        source,
+        self.records.workdir,
+        part,
       ),
     )
     if cuts and cuts[1] > plan.end:
@@ -81,7 +89,7 @@ class Running:
     shown = panel.of(self.parts, plan, asked, schedule, source, self.extras)
     self.records.begin(plan, step, curve, self.history, shown)
     self.actions.begin(self.parts.model, plan, plan.position(step)[0])
-    step = self._fit(plan, schedule, window, source, validation)
+    step = self._fit(plan, part, schedule, window, source, validation)
     reason = self.history.stop_reason
     if reason == "preempted":
       self.records.leave(step, self.history)
@@ -97,16 +105,17 @@ class Running:
     self.actions.end()
     return True
 
-  def _fit(self, plan, schedule, window, source, validation):
+  def _fit(self, plan, part, schedule, window, source, validation):
     """Runs the plan, from a checkpoint again where the guard says so."""
     parts, seen = self.parts, {}
     if self.extras.histograms_every is not None:
       one, histograms = Limits(acts=(), updates=1, ends=0), parts.histograms
-      seeing = parts.window(schedule, one, see=histograms.see)
+      seeing = parts.window(schedule, one, source, see=histograms.see)
       seen = {"seeing": seeing, "histograms": histograms}
     while True:
       fit = Fit(
         plan=plan,
+        logged=part,
         window=window,
         evaluate=parts.evaluate,
         metrics=parts.evaluation,
@@ -123,8 +132,9 @@ class Running:
       )
       try:
         return fit.run(source, validation)
-      except NonFiniteError as error:
-        if not self._may_rewind():
+      except (NonFiniteError, ValueRangeError) as error:
+        data = isinstance(error, ValueRangeError)
+        if data or not self._may_rewind():
           step = int(parts.state.global_step.numpy())
           with contextlib.suppress(NonFiniteError):
             self.records.leave(step, self.history)

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from trainloop import layer_states, norms, structures
+from trainloop import bounds, layer_states, norms, structures
 
 
 class Step:
@@ -13,6 +13,7 @@ class Step:
     optimizer: its Keras optimizer, for the loss scale that it undoes.
     moving: the model's `Moving` statistics.
     objective: its loss and metrics, see `objective`.
+    lookout: the `Lookout` over its batches.
 
   Attributes:
     weighs: whether a loss counts by its batch's share of the global one.
@@ -25,9 +26,9 @@ class Step:
 
   weighs = False
 
-  def __init__(self, model, optimizer, moving, objective):
+  def __init__(self, model, optimizer, moving, objective, lookout):
     self.model, self.moving = model, moving
-    self.objective = objective
+    self.objective, self.lookout = objective, lookout
     self.folds = False
     self.variables = model.trainable_variables
     self._optimizer = optimizer
@@ -43,7 +44,7 @@ class Step:
       *self.carried,
     ]
 
-  def gradients(self, batch, global_count, scale=None):
+  def gradients(self, batch, global_count, scale=None, watched=False):
     """Forward and backward over this replica's share of the batch.
 
     Args:
@@ -51,13 +52,16 @@ class Step:
       global_count: int32 scalar, examples of the global batch.
       scale: what the loss is multiplied by on the way back, float32 scalar;
         None for 1.
+      watched: whether to look whether ids and labels are in range.
 
     Returns:
-      (gradients, loss, norm, outputs): gradients and loss summed over all
-      replicas, the norm of the unscaled gradients, float32 scalars; and what
-      `count` counts.
+      (gradients, loss, norm, outputs, alarm): gradients and loss summed over
+      all replicas, the norm of the unscaled gradients, float32 scalars; what
+      `count` counts; and see `bounds`, None unless `watched`.
     """
-    found, loss, outputs = self._backward(batch, global_count, scale)
+    found, loss, outputs, alarm = self._backward(
+      batch, global_count, scale, watched
+    )
     dense = [g for g in found if g is not None]
     context = tf.distribute.get_replica_context()
     *dense, loss = context.all_reduce("sum", [*dense, loss])
@@ -68,31 +72,39 @@ class Step:
       norm = norm / self._optimizer.loss_scale_factor
     rest = iter(dense)
     gradients = [None if g is None else next(rest) for g in found]
-    return gradients, loss, norm, outputs
+    alarm = bounds.of_all(alarm, context) if watched else None
+    return gradients, loss, norm, outputs, alarm
 
-  def _backward(self, batch, global_count, scale):
-    """(scaled gradients or Nones, loss, outputs) of this replica alone."""
+  def _backward(self, batch, global_count, scale, watched):
+    """(scaled gradients or Nones, loss, outputs, alarm) of this replica."""
     with tf.GradientTape() as tape:
-      outputs, loss = self._forward(batch, global_count, training=True)
+      _, outputs, loss, alarm = self._forward(
+        batch, global_count, True, watched
+      )
       scaled = self._optimizer.scale_loss(loss)
       if scale is not None:
         scaled = scaled * scale
     found = tape.gradient(scaled, self.variables)
     # Dense: an IndexedSlices' norm would count a repeated row wrongly.
     dense = [g if g is None else tf.convert_to_tensor(g) for g in found]
-    return dense, loss, outputs
+    return dense, loss, outputs, alarm
 
-  def evaluate(self, batch, global_count):
+  def evaluate(self, batch, global_count, watched=False):
     """One evaluation batch: updates the metrics.
 
     Args, as in `gradients`.
 
     Returns:
-      The loss of the global batch, float32 scalar.
+      (loss, alarm): the loss of the global batch, float32 scalar; and see
+      `bounds`, None unless `watched`.
     """
-    outputs, loss = self._forward(batch, global_count, training=False)
+    batch, outputs, loss, alarm = self._forward(
+      batch, global_count, False, watched
+    )
     self.update_metrics(batch, outputs)
-    return tf.distribute.get_replica_context().all_reduce("sum", loss)
+    context = tf.distribute.get_replica_context()
+    alarm = bounds.of_all(alarm, context) if watched else None
+    return context.all_reduce("sum", loss), alarm
 
   def count(self, batch, outputs):
     """Counts a finished update in the metrics; see `gradients`."""
@@ -102,8 +114,12 @@ class Step:
     """Counts this replica's outputs in the model's metrics."""
     self.objective.count(batch, outputs)
 
-  def _forward(self, batch, global_count, training):
-    outputs = self.objective.outputs(batch, training)
+  def _forward(self, batch, global_count, training, watched):
+    """(batch with its labels in range, outputs, loss, alarm)."""
+    with self.lookout.over(watched) as watch:
+      outputs = self.objective.outputs(batch, training)
+    if watched:
+      batch = self.lookout.labels(watch, batch, outputs)
     loss = self.objective.loss(batch, outputs, training)
     loss = tf.cast(loss, tf.float32)
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
@@ -112,7 +128,7 @@ class Step:
       # it by the replica's share, so that every example counts the same.
       share = structures.examples(batch) * replicas / global_count
       loss = tf.math.multiply_no_nan(loss, tf.cast(share, tf.float32))
-    return outputs, loss
+    return batch, outputs, loss, watch.alarm if watched else None
 
   def read(self, variables):
     """This replica's values of some tf.Variables."""

@@ -28,7 +28,7 @@ def of_loop(parts):
   ]
 
 
-def of_fit(parts, plan, schedule, source, workdir):
+def of_fit(parts, plan, schedule, source, workdir, shown):
   """What one fit is going to do, and where it can be seen.
 
   Args:
@@ -37,6 +37,7 @@ def of_fit(parts, plan, schedule, source, workdir):
     schedule: its `kernels.Schedule`.
     source: the data source of training.
     workdir: the run's folder, or None.
+    shown: the fit's `Logged`.
 
   Returns:
     Lines of text.
@@ -50,7 +51,10 @@ def of_fit(parts, plan, schedule, source, workdir):
   logs = "none, for there is no workdir"
   if workdir is not None:
     folder = shlex.quote(os.fspath(workdir))
-    logs = f"{folder}; to see them: tensorboard --logdir={folder}"
+    part = "every update" if shown.rows == 1 else f"1 update in {shown.rows}"
+    size = _size(shown.size(plan))
+    logs = f"{folder} ({part}, at most {size} MB); to see them: "
+    logs += f"tensorboard --logdir={folder}"
   judge = parts.state.judge
   basis = judge.basis.text if judge.monitors else ""
   return [
@@ -177,8 +181,13 @@ def _kind(parts):
 
 
 def _megabytes(variables):
-  """Their size, with two significant digits, as text."""
+  """The size of variables, as text."""
   size = sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in variables)
+  return _size(size)
+
+
+def _size(size):
+  """Bytes as MB, with two significant digits, as text."""
   return f"{size / 1e6:.2g}" if size < 1e8 else f"{size / 1e6:,.0f}"
 
 

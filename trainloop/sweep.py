@@ -220,7 +220,7 @@ def _run(parts, schedule, source, watch):
   most = min(_MOST, total, source.steps_per_epoch, source.most_steps)
   source.stage(most)
   source.begin(0, epochs=-(-total // source.steps_per_epoch))
-  window = parts.new_window(schedule, Limits((), most, 0), False, watch)
+  window = parts.new_window(schedule, Limits((), most, 0), source, False, watch)
   blocks, done, ended = [], 0, False
   while done < total and not ended:
     epoch, inside = divmod(done, source.steps_per_epoch)
@@ -228,6 +228,7 @@ def _run(parts, schedule, source, watch):
     n = min(most, left, total - done, source.cut(inside))
     fed = source.training(parts.strategy, epoch, inside, n)
     found = window(*fed)
+    window.check(found, done)
     blocks.append(found.rows.numpy()[: int(found.done)])
     done, ended = done + len(blocks[-1]), bool(found.halted)
   return np.concatenate(blocks), ended

@@ -1,15 +1,18 @@
 """Targets beside the outputs and losses that they are for."""
 
+import re
+import typing
+
 import keras
 import numpy as np
 
 from kernels import checks
+from trainloop.bounds import Bound
 
 _SPARSE = "sparse_categorical_crossentropy"
-_BINARY = "binary_crossentropy"
+_BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
 _ONE_TO_ONE = (
-  _BINARY,
-  "binary_focal_crossentropy",
+  *_BINARY,
   "categorical_crossentropy",
   "categorical_focal_crossentropy",
   "categorical_hinge",
@@ -23,6 +26,10 @@ _ONE_TO_ONE = (
   "hinge",
   "squared_hinge",
 )
+
+
+# Where a word of a class' name ends, as in KLDivergence.
+_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def check(source, loss, model, output):
@@ -42,29 +49,100 @@ def check(source, loss, model, output):
     if loss is not None:
       checks.fail("y", None, "given, because there is a `loss`")
     return
-  for where, one_loss, target, one_output in _pairs(loss, y, model, output):
-    _check_pair(where, one_loss, np.asarray(target), one_output.shape)
+  for pair in pairs(loss, y, model, output):
+    _check_pair(pair)
 
 
-def _pairs(loss, y, model, output):
-  """[(name of the target, loss, target, output)], as Keras pairs them."""
+def bounded(loss, y, model, output, see):
+  """Targets of a batch in the ranges that their losses need; in graph.
+
+  Args:
+    loss, model, output: see `check`.
+    y: the batch's targets.
+    see: see `bounds.Watch`.
+
+  Returns:
+    The targets, those out of range clipped into it.
+  """
+  clipped = {}
+  for pair in [] if y is None else pairs(loss, y, model, output):
+    bound = _bound(pair)
+    if bound is not None:
+      ignored = getattr(pair.loss, "ignore_class", None)
+      clipped[pair.key] = see(bound, pair.target, ignored)
+  if None in clipped:
+    return clipped[None]
+  if isinstance(y, dict):
+    return {**y, **clipped}
+  if isinstance(y, (list, tuple)):
+    return type(y)(clipped.get(i, one) for i, one in enumerate(y))
+  return y
+
+
+def are_bounded(loss, y, model, output):
+  """Whether there are targets that `bounded` would look at."""
+  there = [] if y is None else pairs(loss, y, model, output)
+  return any(_bound(pair) is not None for pair in there)
+
+
+class Pair(typing.NamedTuple):
+  """A target beside the output and the loss that it is for.
+
+  Attributes:
+    key: of the target among several: a name or a position; None for the one.
+    loss: a Keras loss, its name or another callable.
+    target: array or tensor.
+    output: what the model gives for a batch.
+  """
+
+  key: typing.Any
+  loss: typing.Any
+  target: typing.Any
+  output: typing.Any
+
+  @property
+  def where(self):
+    """What the target is called in an error."""
+    return "y" if self.key is None else f"y[{self.key!r}]"
+
+
+def pairs(loss, y, model, output):
+  """The `Pair`s of targets, as Keras makes them; those without a loss stay
+  out.
+
+  Raises:
+    ValueError: if an output that has a loss has no target.
+  """
   if hasattr(output, "shape"):
     single = not isinstance(loss, (dict, list, tuple)) and hasattr(y, "shape")
-    return [("y", loss, y, output)] if single else []
+    return [Pair(None, loss, y, output)] if single else []
   names = list(output) if isinstance(output, dict) else None
   names = names or getattr(model, "output_names", None)
   outputs = list(output.values()) if isinstance(output, dict) else output
-  if not isinstance(y, dict) or not names or len(names) != len(outputs):
-    return []  # paired by position: left to Keras
+  if not names or len(names) != len(outputs):
+    return []
+  if isinstance(y, (list, tuple)) and len(y) == len(outputs):
+    losses = [_loss_at(loss, i, name) for i, name in enumerate(names)]
+    rows = zip(range(len(y)), losses, y, outputs, strict=True)
+    return [Pair(*row) for row in rows if row[1] is not None]
+  if not isinstance(y, dict):
+    return []
   lost = [name for name in names if name not in y]
   if lost and _loss_of(loss, lost[0]) is not None:
     rule = f"a dict with a target for the output {lost[0]!r}"
     checks.fail("y", sorted(y), rule)
   return [
-    (f"y[{name!r}]", _loss_of(loss, name), y[name], one)
+    Pair(name, _loss_of(loss, name), y[name], one)
     for name, one in zip(names, outputs, strict=True)
     if name in y and _loss_of(loss, name) is not None
   ]
+
+
+def _loss_at(loss, i, name):
+  """The loss of the i-th output."""
+  if isinstance(loss, (list, tuple)):
+    return loss[i] if i < len(loss) else None
+  return _loss_of(loss, name)
 
 
 def _loss_of(loss, name):
@@ -73,7 +151,7 @@ def _loss_of(loss, name):
   return None if isinstance(loss, (list, tuple)) else loss
 
 
-def _name(loss):
+def name_of(loss):
   """The snake-case name of a Keras loss; "" for other callables."""
   if isinstance(loss, str):
     try:
@@ -82,26 +160,42 @@ def _name(loss):
       return ""
   function = loss if callable(loss) and hasattr(loss, "__name__") else None
   name = function.__name__ if function else type(loss).__name__
-  snake = "".join("_" + c.lower() if c.isupper() else c for c in name)
-  return snake.lstrip("_")
+  return _WORDS.sub("_", name).lower()
 
 
-def _check_pair(where, loss, y, shape):
-  """Checks one target against one output; `where` names it."""
-  ignored = getattr(loss, "ignore_class", None)
-  loss, shape = _name(loss), tuple(shape)
+def _bound(pair):
+  """The `Bound` of a target's values; None without."""
+  loss = name_of(pair.loss)
+  if loss == _SPARSE:
+    classes = pair.output.shape[-1]
+    where = f"{classes} outputs{_which(pair)}"
+    return None if classes is None else Bound("labels", where, 0, classes - 1)
+  if loss in _BINARY:
+    return Bound("labels", f"{loss}{_which(pair)}", 0, 1)
+  return None
+
+
+def _which(pair):
+  return "" if pair.key is None else f" ({pair.where})"
+
+
+def _check_pair(pair):
+  """Checks one target against one output."""
+  ignored = getattr(pair.loss, "ignore_class", None)
+  where, loss = pair.where, name_of(pair.loss)
+  y, shape = np.asarray(pair.target), tuple(pair.output.shape)
   if y.dtype.kind in "OSU" and loss in (_SPARSE, *_ONE_TO_ONE):
     rule = f"of numbers for {loss}; text by keras.layers.StringLookup"
     checks.fail(where, "text", rule)
   if loss == _SPARSE:
     _check_sparse(where, y, shape, ignored)
     return
-  pair = (y.shape[1:], shape[1:])
+  sizes = (y.shape[1:], shape[1:])
   # An unknown loss would broadcast (B,) against (B, 1) without a word.
-  broadcasts = pair in (((), (1,)), ((1,), ()))
-  if broadcasts or (loss in _ONE_TO_ONE and pair[0] != pair[1]):
+  broadcasts = sizes in (((), (1,)), ((1,), ()))
+  if broadcasts or (loss in _ONE_TO_ONE and sizes[0] != sizes[1]):
     _refuse_shapes(where, y, shape, shape[1:])
-  if loss == _BINARY:
+  if loss in _BINARY:
     _check_range(where, y, 0, 1, f"labels in [0, 1] for {loss}")
 
 

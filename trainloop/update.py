@@ -19,6 +19,8 @@ class Update:
     skips: whether a refused update is passed over: the step advances and its
       row says skipped. Otherwise it ends the window, unless it was only the
       loss scale that was too large.
+    watched: whether ids and labels out of their range refuse an update, too;
+      that always ends the window.
     see: called with each update's gradients while it is traced, or None.
   """
 
@@ -31,6 +33,7 @@ class Update:
     schedule,
     jit=False,
     skips=False,
+    watched=False,
     see=None,
   ):
     self._strategy = strategy
@@ -39,9 +42,14 @@ class Update:
     self._state = state
     self._schedule = schedule
     self._jit = jit
-    self._skips = skips
+    self._skips, self.watched = skips, watched
     self._see = see
     self._scale = state.loss_scale
+
+  @property
+  def lookout(self):
+    """The `Lookout` that knows what an alarm is of."""
+    return self._step.lookout
 
   def plan(self, n):
     """The next n steps' learning rates and momenta, float32 (n,), in graph.
@@ -68,9 +76,9 @@ class Update:
       plan: what `plan` gave.
 
     Returns:
-      (row, halts, counted): float32 (5,) of `window.COLUMNS`; whether the
-      update was refused and ends the window, bool scalar; and what it adds to
-      `TrainState.totals`.
+      (row, halts, counted, alarm): float32 (5,) of `window.COLUMNS`; whether
+      the update was refused and ends the window, bool scalar; what it adds to
+      `TrainState.totals`; and see `bounds`, None unless `watched`.
     """
     step, run = self._step, self._strategy.run
     learning_rate, momentum = plan[0][i], plan[1][i]
@@ -80,37 +88,42 @@ class Update:
     moving = step.moving
     statistics = run(moving.read) if moving.variables else None
     scale = None if self._scale is None else self._scale.value.read_value()
-    gradients, loss, norm, outputs = run(
-      step.gradients, args=(batch, count, scale)
+    gradients, loss, norm, outputs, alarm = run(
+      step.gradients, args=(batch, count, scale, self.watched)
     )
     if self._see is not None:
       self._see(gradients)
     if moving.variables:
       run(moving.average, args=(statistics, batch, count))
     loss, norm = distribution.first(self._strategy, (loss, norm))
-    finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
+    good = finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
+    if self.watched:
+      alarm = distribution.first(self._strategy, alarm)
+      good = finite & (alarm[0] == 0)
 
     def apply():
       self._apply(gradients, learning_rate, momentum)
       run(step.count, args=(batch, outputs))
 
-    guard(finite, apply, moved, before)
-    halts = self._halts(finite, loss)
-    skipped = tf.cast(~finite, tf.float32)
+    guard(good, apply, moved, before)
+    halts = self._halts(finite, loss, alarm)
+    skipped = tf.cast(~good, tf.float32)
     row = tf.stack([learning_rate, momentum, loss, norm, skipped])
     weight = tf.cast(count, tf.float64)
     counted = tf.stack([tf.cast(loss, tf.float64) * weight, weight])
     # An update that was refused puts NaN into neither sum.
-    return row, halts, tf.where(finite, counted, tf.zeros_like(counted))
+    counted = tf.where(good, counted, tf.zeros_like(counted))
+    return row, halts, counted, alarm
 
-  def _halts(self, finite, loss):
+  def _halts(self, finite, loss, alarm):
     """Whether a refused update ends the window; moves the loss scale."""
     refused = ~finite
+    rings = tf.constant(False) if alarm is None else alarm[0] > 0
     if self._scale is not None:
       overflowed = self._scale.overflowed(finite, loss)
-      self._scale.record(finite, overflowed)
+      self._scale.record(finite, overflowed, ~rings)
       refused = refused & ~overflowed
-    return tf.constant(False) if self._skips else refused
+    return rings if self._skips else refused | rings
 
   def finish(self, plan, done):
     """Leaves the last of the `done` learning rates in the optimizer."""

@@ -64,5 +64,5 @@ class Watch(tf.Module):
     turn = self._turn % len(self._blocks)
     self._turn.assign_add(1)
     batch, count = self._feed.fetch(self._data)(self._blocks, turn)
-    loss = self._strategy.run(self._step.evaluate, args=(batch, count))
+    loss, _ = self._strategy.run(self._step.evaluate, args=(batch, count))
     return distribution.first(self._strategy, loss)

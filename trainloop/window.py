@@ -6,7 +6,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from trainloop import feed
+from trainloop import bounds, feed
 
 # Columns of a row; the step itself is the window's first step plus the index.
 COLUMNS = ("learning_rate", "momentum", "loss", "grad_norm", "skipped")
@@ -23,6 +23,8 @@ class Result:
       the window; its row then stands at index `done`.
     losses: float64 (>= ends, ), mean losses of the epochs that ended inside.
     metrics: what `Update.metrics` gave at each of these ends, stacked.
+    alarm: why the update at `done` was refused, see `bounds`; None in a
+      window that does not look.
   """
 
   rows: typing.Any
@@ -30,6 +32,7 @@ class Result:
   halted: typing.Any
   losses: typing.Any
   metrics: typing.Any
+  alarm: typing.Any
 
 
 class Window:
@@ -87,6 +90,22 @@ class Window:
     )
     return Result(*found)
 
+  def check(self, result, step):
+    """Refuses data that ended a window as out of its range.
+
+    Args:
+      result: the `Result`.
+      step: global step that the window began with.
+
+    Raises:
+      ValueRangeError: for the update that was not applied.
+    """
+    if result.alarm is None:
+      return
+    broken = self._update.lookout.broken(np.asarray(result.alarm))
+    if broken:
+      raise bounds.ValueRangeError(*broken, step=step + int(result.done))
+
   @property
   def traces(self):
     """How often the window was traced."""
@@ -99,14 +118,15 @@ class Window:
       size = tf.constant(self._capacity)
     plan = self._update.plan(size)
 
-    def body(i, halted, totals, rows):
-      row, halted, counted = self._update(*fetch(indices, i), i, plan)
+    def body(i, halted, totals, rows, _):
+      row, halted, counted, alarm = self._update(*fetch(indices, i), i, plan)
+      alarm = [alarm] if self._update.watched else []
       totals = totals + counted
       done = i + tf.cast(~halted, tf.int32)
       if self._watch is not None:
         row, ended = self._watch(row)
         halted = halted | ended
-      return done, halted, totals, rows.write(i, row)
+      return done, halted, totals, rows.write(i, row), alarm
 
     def until(end, *loop):
       return tf.while_loop(
@@ -117,18 +137,19 @@ class Window:
       )
 
     rows = tf.TensorArray(tf.float32, size, element_shape=[len(COLUMNS)])
-    loop = (tf.constant(0), tf.constant(False), state.totals(), rows)
+    alarm = [bounds.none()] if self._update.watched else []
+    loop = (tf.constant(0), tf.constant(False), state.totals(), rows, alarm)
     if self.limits.ends:
       loop, epochs, kept = self._epochs(until, loop, n, ends)
     else:
       loop, epochs, kept = until(n, *loop), tf.constant(0), None
-    done, halted, totals, rows = loop
+    done, halted, totals, rows, alarm = loop
     rows = rows.stack()
     skipped = tf.math.count_nonzero(rows[:done, -1], dtype=tf.int32)
     self._update.finish(plan, done)
     state.count(done, skipped, epochs, totals)
     losses, metrics = kept or (tf.zeros([0], tf.float64), [])
-    return rows, done, halted, losses, metrics
+    return rows, done, halted, losses, metrics, alarm[0] if alarm else None
 
   def _epochs(self, until, loop, n, ends):
     """Runs `until` each end; an epoch that ends leaves its sums and metrics.
@@ -149,13 +170,13 @@ class Window:
       return k + 1, tf.zeros_like(totals), kept
 
     def body(k, kept, *loop):
-      i, halted, totals, rows = until(ends[k], *loop)
+      i, halted, totals, *rest = until(ends[k], *loop)
       k, totals, kept = tf.cond(
         (i < n) & ~halted,
         lambda: close(k, totals, kept),
         lambda: (k, totals, kept),
       )
-      return k, kept, i, halted, totals, rows
+      return k, kept, i, halted, totals, *rest
 
     k, kept, *loop = tf.while_loop(
       lambda k, kept, i, halted, *_: (i < n) & ~halted,

@@ -18,6 +18,7 @@ WITH_MOMENTUM = {
   "Adamax": {},
   "Lion": {},
   "Lamb": {},
+  "Muon": {"momentum": 0.9},
 }
 WITHOUT = ("Adagrad", "Adadelta", "Adafactor", "Ftrl")
 STEPS = 24
@@ -100,9 +101,43 @@ def test_a_scheduled_momentum_changes_the_weights(name):
   assert (still.history.rows["momentum"] == np.float32(0.9)).all()
 
 
+@pytest.mark.parametrize("compile", ["xla", "graph"])
+def test_momentum_moves_muon_as_keras_own_update_says(compile):
+  schedule = kernels.Triangular(0.01, 0.05, 6, momentum=(0.95, 0.7))
+  loop, x, y = regression(make("Muon"), schedule, compile=compile)
+  muon, w = make("Muon"), keras.Variable(np.ones((4, 1), "float32"))
+  muon.build([w])
+  for t, (rate, momentum) in enumerate(zip(*kernels.tabulate(schedule, STEPS),
+                                           strict=True)):  # fmt: skip
+    muon.learning_rate, muon.momentum = float(rate), float(momentum)
+    gradient = 2 * x[t : t + 1].T @ (x[t : t + 1] @ w.numpy() - y[t : t + 1])
+    muon.apply([keras.ops.convert_to_tensor(gradient, "float32")], [w])
+  np.testing.assert_allclose(loop.model.get_weights()[0], w, rtol=1e-4)
+
+
+def test_the_momentum_of_an_own_optimizer_is_logged():
+  class HeavyBall(keras.optimizers.Optimizer):
+    momentum = 0.8
+
+    def build(self, variables):
+      if not self.built:
+        super().build(variables)
+        self.add_optimizer_variables(variables, "velocity")
+
+    def update_step(self, gradient, variable, learning_rate):
+      self.assign_sub(variable, learning_rate * gradient)
+
+  loop, _, _ = regression(HeavyBall(0.01), kernels.Constant(0.01))
+  assert (loop.history.rows["momentum"] == np.float32(0.8)).all()
+  with pytest.raises(ValueError, match="with momentum"):
+    regression(HeavyBall(0.01), kernels.OneCycle(0.01, STEPS))
+
+
 @pytest.mark.parametrize("name", WITHOUT)
 def test_momentum_without_momentum_is_refused(name):
-  with pytest.raises(ValueError, match=r"with momentum \(SGD, RMSprop, Adam"):
+  with pytest.raises(
+    ValueError, match=r"with momentum \(SGD, RMSprop, Muon, Adam"
+  ):
     regression(make(name), kernels.OneCycle(0.01, STEPS))
 
 

@@ -9,6 +9,7 @@ import kernels
 import small
 import test_composite_tensors as composite
 import test_histograms
+import trainloop
 
 OPTIMIZERS = {
   "sgd": lambda: keras.optimizers.SGD(nesterov=True),
@@ -191,3 +192,26 @@ def test_replicas_take_shares_of_ragged_and_sparse_tensors(strategy, name):
     shared.model.weights, alone.model.weights, strict=True
   ):
     np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-5)
+
+
+def test_an_id_out_of_range_in_one_replica_stops_all(strategy):
+  def model():
+    layers = [
+      keras.layers.Input((3,), dtype="int32"),
+      keras.layers.Embedding(20, 2),
+      keras.layers.Flatten(),
+      keras.layers.Dense(3, activation="softmax"),
+    ]
+    return keras.Sequential(layers)
+
+  x = np.random.default_rng(0).integers(0, 20, (32, 3))
+  x[22, 1] = 21  # the second replica's share of the third batch
+  y = np.arange(32) % 3
+  loop = small.loop(model, OPTIMIZERS["sgd"], strategy=strategy)
+  data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+  with pytest.raises(trainloop.ValueRangeError) as caught:
+    loop.fit(data, 1)
+  assert (caught.value.step, caught.value.value) == (2, 21)
+  with pytest.raises(trainloop.ValueRangeError) as caught:
+    loop.evaluate(data)
+  assert (caught.value.batch, caught.value.value) == (2, 21)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tracemalloc
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ import tensorflow as tf
 import kernels
 import small
 import test_tensorboard
+import trainloop
 from trainloop import dry_run, outline
 
 N = 300_000
@@ -215,6 +217,36 @@ def test_the_memory_of_a_plan_does_not_grow_with_the_run():
     [sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True
   )
   assert json.loads(done.stdout) < 200e6
+
+
+@pytest.mark.parametrize(
+  ("schedule", "judge"),
+  [
+    (kernels.CosineRestarts(0.1, 30, momentum=PAIR), "cycle"),
+    (trainloop.recipes.one_cycle(0.1), "epoch"),
+    (None, "epoch"),
+  ],
+)
+def test_a_fit_of_a_hundred_million_updates_begins(tmp_path, schedule, judge):
+  stopping = trainloop.EarlyStopping("val_loss", patience=3, unit=judge)
+  loop = small.loop(
+    workdir=tmp_path,
+    schedule=schedule,
+    early_stopping=stopping,
+    on_window=lambda _: loop.stop(),
+    compile="graph",
+    steps_per_loop=1,
+  )
+  tracemalloc.start()
+  try:
+    history = loop.fit(small.data(), 10**7, validation=small.data(32, 16))
+    _, peak = tracemalloc.get_traced_memory()
+  finally:
+    tracemalloc.stop()
+  assert history.stop_reason == "preempted"
+  assert peak < 100e6
+  sizes = [path.stat().st_size for path in (tmp_path / "plan").iterdir()]
+  assert 1e6 < sum(sizes) < 12e6
 
 
 # What happened at the points of a plan; they are few, so that a small run has

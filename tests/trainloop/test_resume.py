@@ -200,7 +200,7 @@ def test_the_second_of_two_fits_goes_on(monkeypatch, tmp_path):
       "`optimizer` must be {'nesterov': False}",
     ),
     ({"early_stopping": None}, '`early_stopping` must be "EarlyStopping'),
-    ({"log_every": 5}, "`log_every` must be 1"),
+    ({"log_every": 5}, "`log_every` must be 'auto'"),
     ({"net": small.model()}, "`model` must be that of the run's checkpoint"),
   ],
   ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

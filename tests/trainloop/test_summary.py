@@ -67,6 +67,7 @@ def test_a_run_tells_what_it_is_and_what_came_of_it(tmp_path, capsys):
   assert loop.engine.reason in said[2]
   assert "val_loss after 1 validation not better" in said[3]
   assert f"tensorboard --logdir='{workdir}'" in said[6]
+  assert "(every update, at most 0.00" in said[6]
   assert labels[7:] == [
     "epoch",
     "epoch",
@@ -82,4 +83,5 @@ def test_a_run_tells_what_it_is_and_what_came_of_it(tmp_path, capsys):
   assert f"{best['value']:.4g}, after step {best['step'] + 1}" in said[-2]
   loop.fit(small.data(), epochs=1, validation=small.data())
   again = capsys.readouterr().out.splitlines()
-  assert [line.split()[0] for line in again[:4]] == [*start[4:], "epoch"]
+  labels = [line.split()[0] for line in again[:5]]
+  assert labels == ["run", "schedule", "judging", "logs", "epoch"]

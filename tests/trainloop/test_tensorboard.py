@@ -1,14 +1,18 @@
 """Event files, read back with TensorBoard's own reader."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
 
 import kernels
 import small
-from trainloop import event_writer, speed, tensorboard
+from trainloop import event_writer, logged, speed, tensorboard
 from trainloop.fit import Fit
+from trainloop.fit_plan import FitPlan
 
 STEPS = 36
 
@@ -115,6 +119,76 @@ def test_log_every_keeps_each_points_own_values(tmp_path):
   ends = [11, 23, 35]  # of epochs: always
   assert steps == sorted({*range(0, STEPS, 5), *ends})
   assert values.tobytes() == rows["loss"][steps].tobytes()
+
+
+@pytest.fixture
+def long(monkeypatch):
+  """A limit that 36 updates in three epochs are beyond."""
+  monkeypatch.setattr(logged, "MOST", 10)
+  monkeypatch.setattr(logged, "_MOST_METRICS", 2)
+
+
+def test_a_long_fit_logs_so_many_rows_and_keeps_all(long, tmp_path, capsys):
+  valid = small.data(32, 16)
+  options = {"schedule": kernels.OneCycle(0.1, STEPS), "steps_per_loop": 7}
+  loop = small.loop(workdir=tmp_path / "whole", verbose=1, **options)
+  rows = loop.fit(small.data(), 3, validation=valid).rows
+  found = read(tmp_path / "whole" / "train")
+  steps, values = found["loss"]
+  # Each fourth; of epochs, and of validations, each second and the last.
+  assert steps == sorted({*range(0, STEPS, 4), 23, 35})
+  assert values.tobytes() == rows["loss"][steps].tobytes()
+  for run, tag in (("train", "epoch_loss"), ("validation", "loss")):
+    assert read(tmp_path / "whole" / run)[tag][0] == [23, 35]
+  assert rows["step"].tolist() == list(range(STEPS))
+  assert (tmp_path / "whole" / "rows.f32").stat().st_size == STEPS * 20
+  said = re.search(
+    r"\(1 update in 4, at most (\S+) MB\)", capsys.readouterr().out
+  )
+  assert 0.5 * float(said[1]) < size_of_rows(tmp_path) / 1e6 < float(said[1])
+  # Cut off and gone on with, the same points are there.
+  cut = small.loop(workdir=tmp_path / "cut", on_window=lambda _: cut.stop(),
+                   **options)  # fmt: skip
+  assert cut.fit(small.data(), 3, validation=valid).stop_reason == "preempted"
+  again = small.loop(workdir=tmp_path / "cut", **options)
+  assert again.fit(small.data(), 3, validation=valid).rows["step"].size == STEPS
+  assert again.resumed_from == [cut.global_step]
+  for run in ("train", "validation"):
+    assert str(read(tmp_path / "cut" / run)) == str(
+      read(tmp_path / "whole" / run)
+    )
+  # The next fit is shorter, and decides by itself.
+  again.fit(small.data(), 1, schedule=kernels.Constant(0.1))
+  steps, _ = read(tmp_path / "cut" / "train")["loss"]
+  assert steps[-8:] == [35, 36, 38, 40, 42, 44, 46, 47]
+
+
+def size_of_rows(tmp_path):
+  """Bytes of the records that hold rows of updates."""
+  (path,) = (tmp_path / "whole" / "train").glob("events.out.*")
+  records = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+  return sum(len(r) + 16 for r in records if b"grad_norm\x15" in r)
+
+
+@pytest.mark.parametrize(
+  ("epochs", "size", "log_every", "want"),
+  [
+    (10, 100_000, "auto", (1, 1, 1)),
+    (10**6, 1, "auto", (1, 1, 1)),
+    (10, 100_001, "auto", (2, 1, 1)),
+    (22, 100_000, "auto", (3, 1, 1)),
+    (10**6, 100, "auto", (100, 10, 10)),
+    (10**8, 1, "auto", (100, 1000, 1000)),
+    (10**6, 100, 7, (7, 1, 1)),
+    (10**6, 100, 1, (1, 1, 1)),
+  ],
+)
+def test_how_much_is_logged(epochs, size, log_every, want):
+  plan = FitPlan(5, 0, 0, epochs, size, size, size)
+  found = logged.of(log_every, plan)
+  assert found == want
+  # Of rows, and of the ends of epochs where each is an update; 160 bytes.
+  assert log_every != "auto" or found.size(plan) < 2 * 10**6 * 160
 
 
 def test_a_second_fit_goes_on_in_the_same_run(tmp_path):
