@@ -15,7 +15,7 @@ SILENT = 8.0  # seconds without one
 _HEARING = 5.0  # seconds that a caller has to say who it is
 _CALLERS = 64  # at once that have not said it; the oldest makes room
 _PAUSE = 0.02  # seconds until a failed `accept` is tried again
-_NOTE = 10.0  # seconds until a line says who is waited for
+NOTE = 10.0  # seconds until a line says who is waited for
 
 
 class _Caller:
@@ -93,11 +93,11 @@ class Gathering:
       except BlockingIOError:
         return
       except OSError:  # gone again, or no descriptor is left
-        self._drop(next(iter(self._callers), None))
+        self._drop_oldest()
         time.sleep(_PAUSE)
         return
       if len(self._callers) >= _CALLERS:
-        self._drop(next(iter(self._callers)))
+        self._drop_oldest()
       link = Link(connection)
       self._callers[link] = _Caller(link)
       self._selector.register(link.socket, selectors.EVENT_READ, link)
@@ -162,7 +162,7 @@ class Gathering:
       link.send({"alive": True})
       if now - self._heard[index] > SILENT:
         self._lose(index, f"no sign of life for {SILENT:g} s")
-    if not self._noted and now - self._start > _NOTE:
+    if not self._noted and now - self._start > NOTE:
       self._noted = True
       who = ", ".join(map(self._cluster.name, self._absent()))
       note(f"waiting for {who}, {self._timeout:g} s at most")
@@ -174,7 +174,15 @@ class Gathering:
     self._selector.unregister(link.socket)
     link.close()
 
+  def _drop_oldest(self):
+    """Makes room; those that have said something right are the last to go."""
+    oldest = sorted(
+      self._callers.values(), key=lambda one: one.hello is not None
+    )
+    if oldest:
+      self._drop(oldest[0].link)
+
   def _drop(self, link):
-    if link is not None and self._callers.pop(link, None):
+    if self._callers.pop(link, None):
       self._selector.unregister(link.socket)
       link.close()

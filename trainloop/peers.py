@@ -75,7 +75,7 @@ class Peers(NoPeers):
     timeout: seconds that the others have to start TensorFlow.
   """
 
-  def __init__(self, cluster, links, timeout):
+  def __init__(self, cluster, links, timeout=120.0):
     self._cluster, self._links, self._timeout = cluster, links, timeout
     self._silent = dict.fromkeys(links, 0)
     self._start = math.ceil(timeout / _TICK)  # ticks left; None: over

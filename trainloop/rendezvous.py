@@ -9,6 +9,7 @@ import contextlib
 import errno
 import socket
 import string
+import threading
 import time
 
 from trainloop import cluster as cluster_lib
@@ -97,16 +98,29 @@ def _own_address(host):
     return "", f"{host!r} is not known here"
   # IPv4 first, as TensorFlow listens.
   places.sort(key=lambda place: place[0] != socket.AF_INET)
-  address = places[0][4][0]
-  if address.startswith("127.") and host.strip(string.digits + "."):
-    # As 127.0.1.1 in /etc/hosts: others know the name by another address.
-    return "", f"{host!r} is {address} here"
-  with socket.socket(places[0][0], socket.SOCK_STREAM) as probe:
+  for family, *_, (address, *_) in places:
+    if _is_own(family, address) and not _is_alias(host, address):
+      return address, None
+  why = (
+    "which others do not reach" if _is_alias(host, address) else "none of them"
+  )
+  return "", f"{host!r} is {address} here, {why}"
+
+
+def _is_own(family, address):
+  """Whether this machine has an address."""
+  with socket.socket(family, socket.SOCK_STREAM) as probe:
     try:
       probe.bind((address, 0))
     except OSError:
-      return "", f"{host!r} is {address}, none of them"
-  return address, None
+      return False
+  return True
+
+
+def _is_alias(host, address):
+  """Whether a name is a loopback address here alone, as Debian's 127.0.1.1."""
+  name = host.strip(string.digits + ".:") != ""
+  return name and (address.startswith("127.") or address == "::1")
 
 
 class _Call:
@@ -114,7 +128,7 @@ class _Call:
 
   def __init__(self, cluster, timeout, secret):
     self._cluster, self._timeout, self._secret = cluster, timeout, secret
-    self._reason = None
+    self._reason, self._met = None, False
 
   def until_go(self):
     """The Link to the chief.
@@ -122,6 +136,19 @@ class _Call:
     Raises:
       MissingPeerError: if the chief does not come, or who else did not.
     """
+    timer = threading.Timer(gathering.NOTE, self._note)
+    timer.daemon = True
+    timer.start()
+    try:
+      return self._until_go()
+    finally:
+      timer.cancel()
+
+  def _note(self):
+    who = "the other workers" if self._met else self._cluster.name(0)
+    note(f"waiting for {who}, {self._timeout:g} s at most")
+
+  def _until_go(self):
     until = time.monotonic() + self._timeout
     address = cluster_lib.split(self._cluster.workers[0])
     while (left := until - time.monotonic()) > 0:
@@ -132,8 +159,10 @@ class _Call:
         continue
       link = Link(connection)
       # The chief's own limit, which may have begun later, decides from there.
-      if self._introduce(link, until) and self._wait(link):
+      self._met = self._introduce(link, until)
+      if self._met and self._wait(link):
         return link
+      self._met = False
       link.close()
       time.sleep(_RETRY)
     reasons = {0: self._reason} if self._reason else {}

@@ -162,6 +162,33 @@ def test_a_flood_keeps_nobody_out():
     one.close()
 
 
+def test_a_flood_that_does_not_end():
+  """New callers all the time, two by two, while the worker comes."""
+  chief, worker = clusters()
+  meeting, over = Meeting(chief), threading.Event()
+
+  def flood():
+    mine = []
+    while not over.is_set():
+      with contextlib.suppress(OSError):
+        mine.append(socket.create_connection(place(chief), timeout=1))
+      if len(mine) > 100:
+        mine.pop(0).close()
+    for one in mine:
+      one.close()
+
+  threads = [threading.Thread(target=flood) for _ in range(2)]
+  for thread in threads:
+    thread.start()
+  try:
+    assert list(Meeting(worker).end()) == [0]
+    assert list(meeting.end()) == [1]
+  finally:
+    over.set()
+    for thread in threads:
+      thread.join()
+
+
 def test_a_slow_sender_has_its_time_and_no_more(monkeypatch):
   monkeypatch.setattr(gathering, "_HEARING", 0.3)
   chief, worker = clusters()
@@ -293,11 +320,15 @@ def test_a_frozen_chief_is_named(monkeypatch, answers):
 
 
 def test_who_waits_says_so(monkeypatch, capsys):
-  monkeypatch.setattr(gathering, "_NOTE", 0.1)
+  monkeypatch.setattr(gathering, "NOTE", 0.1)
   monkeypatch.setattr(gathering, "_TICK", 0.1)
   chief, worker = clusters()
   Meeting(chief, 0.8).end()
   want = f"waiting for worker 1 at {worker.workers[1]}, 0.8 s at most\n"
+  assert capsys.readouterr().err == want
+  with socket.create_server(place(chief)):  # frozen: it never answers
+    Meeting(worker, 0.8).end()
+  want = f"waiting for worker 0 at {chief.workers[0]}, 0.8 s at most\n"
   assert capsys.readouterr().err == want
 
 
@@ -317,8 +348,8 @@ def test_the_chief_listens_on_its_own_address_alone():
 @pytest.mark.parametrize(
   ("address", "said"),
   [
-    ("127.0.1.1", "'node0' is 127.0.1.1 here"),
-    ("192.0.2.1", "'node0' is 192.0.2.1, none of them"),
+    ("127.0.1.1", "'node0' is 127.0.1.1 here, which others do not reach"),
+    ("192.0.2.1", "'node0' is 192.0.2.1 here, none of them"),
     (None, "'node0' is not known here"),
   ],
 )
