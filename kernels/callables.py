@@ -18,6 +18,7 @@ from kernels import checks
 # Frames of these are not a user's.
 _OURS = ("trainloop", "kernels")
 _LIBRARIES = (*_OURS, "keras", "tensorflow", "numpy", "absl", "optree", "tree")
+_AROUND = re.compile(r"\x1b\[[0-9;]*m|\{\{.*?\}\} *| *\[Op:.*")
 _ALONE = "without_frames"  # an error's attribute
 # What TensorFlow and NumPy say of a tensor that has no value yet.
 _NO_VALUE = re.compile(
@@ -105,7 +106,29 @@ def alone(error):
 def is_users(error):
   """Whether an error was raised in a line of a user's own code."""
   entries = _entries(error.__traceback__)
-  return bool(entries) and _is_users(entries[-1])
+  return hasattr(error, _ALONE) or (bool(entries) and _is_users(entries[-1]))
+
+
+def told(error):
+  """A user's error in one line: its kind, its message, and where it is."""
+  text = f"{type(error).__name__}: {reason(error)}"
+  entries = _entries(error.__traceback__)
+  if hasattr(error, _ALONE) or not entries:  # its text says where
+    return text
+  path, number = entries[-1].tb_frame.f_code.co_filename, entries[-1].tb_lineno
+  return f"{text} (line {number} of {path})"
+
+
+def reason(error):
+  """The line of an error that says something: without Keras' preamble,
+  TensorFlow's names of nodes, and colours."""
+  # A KeyError's text is the repr of what it was made with.
+  plain = isinstance(error, KeyError) and error.args
+  text = _AROUND.sub("", str(error.args[0]) if plain else str(error))
+  text = text.rpartition("Error encountered:")[2]
+  lines = [line.strip() for line in text.splitlines() if line.strip()]
+  said = [line for line in lines if not line.startswith("Exception enc")]
+  return (said or lines or [type(error).__name__])[0]
 
 
 @contextlib.contextmanager

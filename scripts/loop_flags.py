@@ -6,6 +6,7 @@ import flag_rules
 import quiet
 
 FLAGS = flags.FLAGS
+_MOST_EPOCHS = 1 << 29  # a fit has no more updates: `fit_plan.MOST_UPDATES`
 _IN_WORKDIR = (
   "fresh",
   "replan",
@@ -36,7 +37,9 @@ def define():
 
 
 def _define_engine():
-  flag_rules.integer("epochs", 20, "passes over the training data [epochs]", 1)
+  flag_rules.integer(
+    "epochs", 20, "passes over the training data [epochs]", 1, _MOST_EPOCHS
+  )
   flag_rules.auto_or_integer(
     "steps_per_loop",
     "updates of one compiled call [steps]; auto: about 0.1 s of them",

@@ -7,6 +7,7 @@ import sys
 import keras
 
 import datasets
+from kernels import callables
 
 NAMES = ("mlp", "cnn", "embedding_bag")
 
@@ -113,7 +114,7 @@ def _own(name, shape, outputs):
     make = getattr(importlib.import_module(module), function)
     made = make(shape, outputs)
   except Exception as error:  # whatever a user's module may raise
-    reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    reason = f"{type(error).__name__}: {callables.reason(error)}"
     text = f"--model={name} cannot be made ({reason})"
     raise datasets.DataError(text) from error
   if not isinstance(made, keras.Model):

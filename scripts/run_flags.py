@@ -31,7 +31,9 @@ checkpoint on SIGTERM, and `--help` without TensorFlow. `scripts/examples/` are
 five such scripts.
 """
 
+import os
 import signal
+import traceback
 
 from absl import flags
 
@@ -74,7 +76,8 @@ def run(work, dry=False):
   """Starts TensorFlow, calls `work(strategy)`, and words what goes wrong.
 
   Exit codes: 2 if a flag or the data does not fit, 1 if the run fails, 130
-  after an interrupt that came before the run's own handling of it.
+  after an interrupt that came before the run's own handling of it. What a
+  user's own code raises is one line, too; --verbosity=1 shows its traceback.
 
   Args:
     work: a function of the `tf.distribute.Strategy` that the flags describe.
@@ -84,7 +87,7 @@ def run(work, dry=False):
   try:
     with quiet.startup():
       import trainloop
-      from kernels import checks
+      from kernels import callables, checks
   except KeyboardInterrupt:
     flag_rules.stop("interrupted", code=130)
 
@@ -98,9 +101,23 @@ def run(work, dry=False):
     flag_rules.stop(error)
   except (trainloop.PeerError, trainloop.NonFiniteError, OSError) as error:
     flag_rules.stop(error, code=1)
+  except Exception as error:
+    if quiet.level() == 2 or not _is_users(error):
+      raise
+    flag_rules.stop(callables.told(error), code=1)
   except KeyboardInterrupt:
     again = "; the same command goes on" if FLAGS.workdir else ""
     flag_rules.stop(f"interrupted{again}", code=130)
+
+
+def _is_users(error):
+  """Whether it was raised in code that is not the scripts' own."""
+  from kernels import callables
+
+  here, inside = os.path.dirname(os.path.abspath(__file__)), ""
+  for frame, _ in traceback.walk_tb(error.__traceback__):
+    inside = os.path.dirname(os.path.abspath(frame.f_code.co_filename))
+  return callables.is_users(error) and inside != here
 
 
 # Where a flag has another name than the library's argument.

@@ -51,7 +51,6 @@ LAYERS = [
     "progress",
     "randomness",
     "sample_weights",
-    "sharded",
     "shuffle",
     "signals",
     "snapshot",
@@ -70,7 +69,7 @@ LAYERS = [
   {"staging"},
   {"stream"},
   {"counting"},
-  {"dataset_data"},
+  {"dataset_data", "sharded"},
   {"array_data", "distribution", "hyperparameters", "judge", "recipes"},
   {
     "data",

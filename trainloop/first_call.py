@@ -1,7 +1,6 @@
 """A model's first call, and what other shapes of data it takes after it."""
 
 import contextlib
-import re
 
 import keras
 import tensorflow as tf
@@ -121,7 +120,7 @@ class Taken:
     except _ERRORS as error:
       if _is_told(error):
         raise
-      rule = f"a loss and metrics that fit the data ({_reason(error)})"
+      rule = f"a loss and metrics that fit the data ({callables.reason(error)})"
       text = f"`loss` and `metrics` must be {rule}"
       raise checks.ArgumentError(text) from error
 
@@ -165,7 +164,7 @@ class Taken:
       with resting(self._model, self._strategy):
         self._strategy.run(call)
     except _ERRORS as error:
-      return _reason(error)
+      return callables.reason(error)
     return ""
 
   def _key(self, example):
@@ -197,7 +196,7 @@ class Taken:
         raise
       leaves = structures.leaves(self.batch[0])
       found = [(None, *one.shape[1:]) for one in leaves]
-      rule = f"of shapes that the model takes ({_reason(error)})"
+      rule = f"of shapes that the model takes ({callables.reason(error)})"
       raise checks.ArgumentError(f"`x` must be {rule}; got {found}") from error
 
   def _trace(self, name, example):
@@ -215,7 +214,13 @@ class Taken:
     try:
       traced.get_concrete_function(*specs)
     except _ERRORS as error:
-      _refuse(name, "x", x, first_x, f", or others it takes ({_reason(error)})")
+      _refuse(
+        name,
+        "x",
+        x,
+        first_x,
+        f", or others it takes ({callables.reason(error)})",
+      )
     first = next(iter(self._outputs.values()))
     if not self._compares:
       return None
@@ -291,11 +296,3 @@ def _ranks(part):
   if isinstance(part, (list, tuple)):
     return [_ranks(one) for one in part]
   return None if part is None else len(part.shape)
-
-
-def _reason(error):
-  """The line of a Keras error that says something, without colours."""
-  text = re.sub(r"\x1b\[[0-9;]*m|\{\{.*?\}\} *| *\[Op:.*", "", str(error))
-  lines = [line.strip() for line in text.splitlines() if line.strip()]
-  told = [line for line in lines if not line.startswith("Exception enc")]
-  return (told or lines or [type(error).__name__])[0]

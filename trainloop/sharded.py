@@ -17,8 +17,9 @@ import sys
 
 import tensorflow as tf
 
-from kernels import checks
-from trainloop import structures
+from kernels import callables, checks
+from trainloop import counting, entry, structures
+from trainloop.fit_plan import MOST_UPDATES
 
 
 class ShardedData:
@@ -47,19 +48,23 @@ class ShardedData:
   most_steps = sys.maxsize
   crosses = True  # a window may cross an epoch's end
 
+  @entry.guarded
   def __init__(self, read, steps_per_epoch):
-    if not callable(read):
-      checks.fail("read", read, "a function of a tf.distribute.InputContext")
+    context = tf.distribute.InputContext()
+    rule = "a function of a tf.distribute.InputContext"
+    callables.check("read", read, context, rule=rule)
     self._read = read
-    self.steps_per_epoch = checks.integer("steps_per_epoch", steps_per_epoch, 1)
-    dataset = read(tf.distribute.InputContext())
+    self.steps_per_epoch = checks.integer(
+      "steps_per_epoch", steps_per_epoch, 1, MOST_UPDATES
+    )
+    dataset = read(context)
     spec = getattr(dataset, "element_spec", None)
     if not isinstance(spec, tuple) or len(spec) not in (2, 3):
       rule = "a function that gives a dataset of (x, y[, sample_weight])"
       checks.fail("read", spec, rule)
     self.identity = {"num_examples": None, "sharded": True}
     # The same on all workers, and so are the checks on it.
-    self.example = (*next(iter(dataset)), None)[:3]
+    self.example = (*counting.first("read", dataset), None)[:3]
     self._iterator = self._next = None
 
   @property

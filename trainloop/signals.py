@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 
-from kernels import checks
+from kernels import callables, checks
 
 
 class StopOnSignals:
@@ -35,6 +35,7 @@ class StopOnSignals:
   """
 
   def __init__(self, stop, grace=10.0, numbers=(signal.SIGTERM, signal.SIGINT)):
+    callables.check("stop", stop, rule="a callable without arguments")
     self._stop = stop
     self._grace = checks.positive("grace", grace)
     self._numbers = tuple(numbers)

@@ -14,6 +14,7 @@ from kernels import checks
 from trainloop import data as data_lib
 from trainloop import durations, entry, suggestions, sweep_output
 from trainloop.fit_plan import MOST_UPDATES, Limits
+from trainloop.loop import TrainLoop
 from trainloop.snapshot import Snapshot
 
 _ON = ("train", "validation")
@@ -138,6 +139,8 @@ def sweep_learning_rate(
 
   Smith 2017, "Cyclical Learning Rates for Training Neural Networks", 3.3.
   """
+  if not isinstance(loop, TrainLoop):
+    checks.fail("loop", type(loop).__name__, "a TrainLoop")
   source = data_lib.adapt("data", data, steps_per_epoch).again()
   per_epoch = source.steps_per_epoch
   if not isinstance(steps, numbers.Integral):

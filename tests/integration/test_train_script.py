@@ -153,6 +153,7 @@ BAD_FLAGS = [
   (["--accumulate=3"], "--batch_size must be a multiple of --accumulate=3"),
   (["--mixed_precision=half"], "--mixed_precision"),
   (["--lr=1"], "'lr'"),
+  (["--epochs=1000000000"], "epochs=1000000000"),
   (["extra"], "unexpected argument 'extra'"),
   (["--keep=0"], "keep=0"),
   (["--grace=0"], "grace=0"),
@@ -225,6 +226,23 @@ def test_what_needs_the_data_is_refused_before_step_1(tmp_path, flags, names):
   assert names in line and "Traceback" not in done.stderr
   after = test_resume.files(tmp_path)
   assert {k: v for k, v in after.items() if "__pycache__" not in k} == before
+
+
+def test_what_a_users_model_raises_is_one_line(tmp_path):
+  (tmp_path / "own.py").write_text(
+    "import keras\n"
+    "class Late(keras.Model):\n"
+    "  def __init__(self, shape, outputs):\n"
+    "    super().__init__()\n"
+    "  def call(self, x):\n"
+    "    raise ValueError('mine')\n"
+  )
+  done = scripts_run.train("--model=own:Late", "--workdir=run", cwd=tmp_path)
+  assert done.returncode == 1, done.stderr[-2000:]
+  (line,) = scripts_run.error_lines(done)
+  place = f"(line 6 of {tmp_path / 'own.py'})"
+  assert line == f"error: ValueError: mine {place}"
+  assert "Traceback" not in done.stderr and not (tmp_path / "run").exists()
 
 
 def test_a_model_that_can_not_be_described_keeps_its_weights(tmp_path):

@@ -167,3 +167,29 @@ def test_what_cannot_be_is_one_line_that_ends_in_theirs(call, told, line):
     last = traceback.extract_tb(caught.value.__traceback__)[-1]
     assert last.line.startswith(line) and repr(last.line) in text
     assert set(modules(caught.value)) == {__name__}
+
+
+@pytest.mark.parametrize(
+  ("text", "reason"),
+  [
+    ("mine", "mine"),
+    ("", "RuntimeError"),
+    ("Exception encountered when calling A.call().\n\n\x1b[1mmine\x1b[0m",
+     "mine"),
+    ("{{function_node __wrapped__Cast}} Cast failed [Op:Cast] name: ",
+     "Cast failed"),
+  ],
+)  # fmt: skip
+def test_the_line_of_an_error_that_says_something(text, reason):
+  assert callables.reason(RuntimeError(text)) == reason
+
+
+def test_keras_own_words_around_a_layer_are_left_out():
+  class Odd(keras.layers.Layer):
+    def call(self, x):
+      broken()
+
+  with pytest.raises(Exception, match="mine") as caught:
+    keras.Sequential([keras.Input((2,)), Odd()])
+  assert "mine" in callables.reason(caught.value)
+  assert len(callables.reason(caught.value)) < 20

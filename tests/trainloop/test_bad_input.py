@@ -437,3 +437,23 @@ def test_what_cannot_be_compiled_is_named(options, name, engine):
   text = refused(lambda: loop.fit(small.data(), 1), name)
   assert _OPS in text and "of test_bad_input.py)" in text
   assert loop.global_step == 0
+
+
+@pytest.mark.parametrize(
+  ("call", "name"),
+  [
+    (lambda: trainloop.ShardedData(lambda: None, 3), "read"),
+    (lambda: trainloop.ShardedData("files", 3), "read"),
+    (lambda: trainloop.ShardedData(lambda context: None, 3), "read"),
+    (lambda: trainloop.ShardedData(lambda context: _DATASET, 2**61),
+     "steps_per_epoch"),
+    (lambda: trainloop.StopOnSignals(lambda signal: None), "stop"),
+    (lambda: trainloop.StopOnSignals(None), "stop"),
+    (lambda: trainloop.sweep_learning_rate(small.model(), _DATASET), "loop"),
+    (lambda: trainloop.compare_learning_rates({"a": 1}, _DATASET), "loop"),
+    (lambda: trainloop.sweep_learning_rate(small.loop(), _DATASET, steps=2**40),
+     "steps"),
+  ],
+)  # fmt: skip
+def test_other_calls(call, name):
+  refused(call, name)
