@@ -143,6 +143,9 @@ def check():
     for flag in used if FLAGS[name].value is None else ():
       if FLAGS[flag].present:
         flag_rules.stop(f"--{flag} needs --{name}")
+  if FLAGS.min_delta_mode == "relative" and FLAGS.min_delta >= 1:
+    rule = "a fraction below 1 with --min_delta_mode=relative"
+    flag_rules.stop(f"--min_delta must be {rule}; got {FLAGS.min_delta:g}")
   if FLAGS.early_stopping is None and FLAGS.reduce_on_plateau is None:
     for flag in _BOTH:
       if FLAGS[flag].present:
