@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LAYERS = [
   {
     "agreement",
+    "average",
     "basis",
     "bias_correction",
     "bounds",

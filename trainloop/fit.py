@@ -104,10 +104,9 @@ class Fit:
   def _handle(self, step, source, validation):
     """What is due after `step` updates; returns why to stop, or None."""
     plan, stop = self.plan, None
-    if plan.ends_cycle(step):
-      self.state.judge.end_cycle(tf.constant(step - 1, tf.int64))
-    if plan.validates(step):
-      stop = self._validate(step, validation)
+    if plan.ends_cycle(step) or plan.validates(step):
+      with self.state.average.shown(step):
+        stop = self._look(step, validation)
     if plan.ends_epoch(step) or stop:
       self._end_epoch(step, stop)
     self.history.handled = step
@@ -118,6 +117,14 @@ class Fit:
       self.records.save(step, self.history)
       self.progress.detail(f"checkpoint of step {step}")
     return stop
+
+  def _look(self, step, validation):
+    """What is kept and judged of the weights; returns why to stop, or None."""
+    if self.plan.ends_cycle(step):
+      self.state.judge.end_cycle(tf.constant(step - 1, tf.int64))
+    if self.plan.validates(step):
+      return self._validate(step, validation)
+    return None
 
   def _window(self, step, source):
     """One window from `step`; returns the step after it.
@@ -285,7 +292,8 @@ class Fit:
     values = self._record_epoch(step, self._training(), scale)
     if self.actions.at_epochs:
       goes_on = step < self.plan.end and not stop
-      self.actions.epoch(self._epoch(step), step, values, goes_on)
+      with self.state.average.shown(step):
+        self.actions.epoch(self._epoch(step), step, values, goes_on)
     self.metrics.reset()
     self.state.end_epoch()
 

@@ -6,7 +6,7 @@ import numbers
 import numpy as np
 
 from kernels import checks
-from trainloop import directions
+from trainloop.directions import direction
 
 # Choices that say nothing beside the others.
 _LEFT_OUT = ("data_crc32", "validation")
@@ -54,11 +54,12 @@ def of(asked, added):
   return {**found, **added}
 
 
-def results(epochs):
+def results(epochs, directions):
   """Final and best metrics of a fit.
 
   Args:
     epochs: {metric name: array of its value in each epoch, or NaN}.
+    directions: what `directions.of_metrics` gave.
 
   Returns:
     {"final/name": its last value, "best/name": its best one}; the latter
@@ -70,15 +71,15 @@ def results(epochs):
     if name == "epoch" or not values:
       continue
     found[f"final/{name}"] = values[-1]
-    sign = _direction(name)
+    sign = _direction(name, directions)
     if sign is not None:
       found[f"best/{name}"] = sign * max(sign * v for v in values)
   return found
 
 
-def _direction(name):
+def _direction(name, known):
   try:
-    return directions.direction(name, "auto")
+    return direction(name, "auto", known)
   except checks.ArgumentError:
     return None
 

@@ -75,7 +75,8 @@ class TrainLoop:
     on_window: called after each window with {"epoch", "step", "steps", the
       last row's "learning_rate", "momentum", "loss", "grad_norm", "skipped"}.
     on_epoch: called after each epoch with {"epoch", "step", "loss", "val_loss"
-      and the other metrics}; for both see `Actions`.
+      and the other metrics}, while the model holds what was judged; for both
+      see `Actions`.
     callbacks: Keras callbacks that only read, a list; see `keras_callbacks`.
     step: a function (model, x, y, training) of a batch, in graph, for losses
       that are not loss(y, f(x)): gives each example's loss, a float tensor of
@@ -274,6 +275,7 @@ class TrainLoop:
     if self._fits.records is None:
       checks.fail("epoch", epoch, "asked for after a `fit`")
     self._fits.records.restore_epoch(epoch, self._parts.learnt())
+    self._parts.state.show()
 
   @entry.guarded
   def evaluate(self, data):

@@ -53,7 +53,7 @@ class Notes:
     """The fit's results, and the end of its session."""
     self.event(step, "stop", f"{history.stop_reason} after {step} steps")
     if "session" in self._entry:
-      found = hparams.results(history.epochs)
+      found = hparams.results(history.epochs, self._shown.directions)
       self._writer.scalars(self._entry["session"], step - 1, found)
     self.end_session(step, "success")
 

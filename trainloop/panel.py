@@ -20,6 +20,7 @@ class Panel:
 
   Attributes:
     hparams: {name: number, str or bool}; see `hparams.of`.
+    directions: see `directions.of_metrics`.
     layout: see `summaries.layout`.
     schedule: the resolved schedule, Markdown.
     restarts: ascending global steps at which a cycle starts, the first
@@ -28,6 +29,7 @@ class Panel:
   """
 
   hparams: dict
+  directions: dict
   layout: dict
   schedule: str
   restarts: tuple = ()
@@ -51,6 +53,7 @@ def of(parts, plan, asked, schedule, source, extras):
   moves = schedule.moves_momentum or parts.binding.momentum is not None
   return Panel(
     hparams=hparams.of(asked, extras.hparams),
+    directions=parts.directions,
     layout=layout(parts.metric_names, moves),
     schedule=schedule_text(parts.engine, plan, schedule, starts),
     restarts=tuple(starts[:_MOST_RESTARTS]),

@@ -2,6 +2,7 @@
 
 from kernels import checks
 from trainloop import (
+  average,
   bias_correction,
   directions,
   distribution,
@@ -46,6 +47,7 @@ class Parts:
     binding: the optimizer's `Binding`;  measures: whether to time engines.
     engine: the `Engine`; None until `build`, like the next five.
     evaluation, state, metric_names, ranges, taken: what they say.
+    directions: of the metrics that say theirs; see `directions.of_metrics`.
     workers: the `Workers` of the strategy.
     per_replica: the metrics' `PerReplica`; None with one worker.
   """
@@ -73,6 +75,7 @@ class Parts:
     self.loss, metrics, loss_weights, self._custom = wanted
     objective.check(self._custom, self.loss, metrics, loss_weights)
     self._windows, self._histograms, self.taken = {}, None, None
+    self.directions = {}
     self.engine = self.state = self.evaluation = self.metric_names = None
     with strategy.scope():
       with numerics.scope():
@@ -124,8 +127,10 @@ class Parts:
       preflight.check_monitors(monitors, self.metric_names)
       self._step = self._make_step()
       self.use(engine.choose(self._compile, self.strategy, source, self._step))
-      known = directions.of_metrics(self.metric_names, self._objective.metrics)
-      judge = Judge(model.weights, *self.judging, known)
+      self.directions = directions.of_metrics(
+        self.metric_names, self._objective.metrics
+      )
+      judge = Judge(model.weights, *self.judging, self.directions)
       scale = LossScale() if self.numerics.scales_loss else None
       self.state = TrainState(judge, self._first_product(), scale)
       if self.workers.count > 1:
@@ -231,7 +236,11 @@ class Parts:
         self.model.trainable_variables,
         None if momentum is None else float(momentum),
       )
-      self.state.judge.prepare(self._slots)
+      if self.state.average is None:
+        replicas = self.strategy.num_replicas_in_sync
+        found = average.of(self.binding.optimizer, self.model, replicas)
+        self.state.average = found
+        self.state.judge.prepare(self._slots, lambda: found.copies)
     optimizer = (self.binding, self._step.variables)
     chosen = engine.with_optimizer(
       self._compile, self.engine, self.strategy, *optimizer
@@ -277,21 +286,8 @@ class Parts:
 
   def learnt(self):
     """The tf.Variables of weights and optimizer; counters stay out."""
-    return [*(v.value for v in self.model.variables), *self._slots()]
-
-  def finish(self):
-    """What a finished fit leaves in the model: averages, or best weights.
-
-    Returns:
-      What that is, in words; "" for the weights as they are.
-    """
-    optimizer, judge = self.binding.optimizer, self.state.judge
-    if optimizer.use_ema:
-      optimizer.finalize_variable_values(self.model.trainable_variables)
-    if judge.has_best:
-      judge.restore_best()
-      return f"those after step {int(judge.kept.step.numpy()) + 1}"
-    return "the moving averages" if optimizer.use_ema else ""
+    weights = [v.value for v in self.model.variables]
+    return [*weights, *self._slots(), *self.state.average.variables]
 
   @property
   def identity(self):

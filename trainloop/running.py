@@ -86,6 +86,7 @@ class Running:
       )
     if self.records.goes_on:
       self.progress.line(f"goes on at step {step} of {plan.end}")
+    self.parts.state.average.go_on()
     shown = panel.of(self.parts, plan, asked, schedule, source, self.extras)
     self.records.begin(plan, step, curve, self.history, shown)
     self.actions.begin(self.parts.model, plan, plan.position(step)[0])
@@ -93,11 +94,12 @@ class Running:
     reason = self.history.stop_reason
     if reason == "preempted":
       self.records.leave(step, self.history)
+      self.parts.state.show()
       self.progress.finish(step, reason)
       self.stop.clear()
       self.actions.end()
       return False
-    restored = self.parts.finish()
+    restored = self.parts.state.finish()
     self.records.finish(step, self.history)
     judge = self.parts.state.judge
     lines = summary.result(self.history, judge.best, restored)

@@ -25,11 +25,12 @@ class TrainState(tf.Module):
     momentum_product: product of all updates' momenta, float64; None where
       nothing asks for it.
     loss_sum, examples: of the current epoch, for its mean loss.
+    average: the `Average` of the weights; None until the optimizer is built.
   """
 
   def __init__(self, judge, momentum_product=None, loss_scale=None):
     super().__init__(name="state")
-    self.judge = judge
+    self.judge, self.average = judge, None
     self.loss_scale = loss_scale
     self.global_step = _counter()
     self.skipped = _counter()
@@ -93,3 +94,21 @@ class TrainState(tf.Module):
     self.schedule_start.assign(schedule_start)
     anew = schedule_start == int(self.global_step.numpy())
     self.judge.begin(anew, data, int(self.epoch.numpy()))
+
+  def show(self):
+    """Has the model hold what is judged: averages, where there are some."""
+    self.average.show(int(self.global_step.numpy()))
+
+  def finish(self):
+    """What a finished fit leaves in the model: averages, or best weights.
+
+    Returns:
+      What that is, in words; "" for the weights as they are.
+    """
+    self.show()
+    what = "the averages" if self.average else "those"
+    if not self.judge.has_best:
+      return what if self.average else ""
+    self.judge.restore_best()
+    self.average.settle()
+    return f"{what} after step {int(self.judge.kept.step.numpy()) + 1}"

@@ -19,11 +19,12 @@ def of_loop(parts):
   Returns:
     Lines of text.
   """
-  judging = _judging(*parts.judging)
+  judging, average = _judging(*parts.judging), _average(parts)
   return [
     _labelled("model", _model(parts)),
     _labelled("devices", _devices(parts)),
     _labelled("engine", f"{parts.engine.name}, {parts.engine.reason}"),
+    *([_labelled("average", average)] if average else []),
     *([_labelled("judging", judging)] if judging else []),
   ]
 
@@ -205,6 +206,14 @@ def _devices(parts):
   text = f"{_cut(names, 40)} ({kind}, {count} replica{'s' * (count > 1)})"
   workers = parts.workers.count
   return f"{text}, {workers} workers" if workers > 1 else text
+
+
+def _average(parts):
+  """Which averages are looked at in the place of weights; "" without."""
+  if not parts.state.average:
+    return ""
+  decay = parts.binding.optimizer.ema_momentum
+  return f"of weights, decay {decay:g}: validated, judged and left at the end"
 
 
 def _judging(stopping, plateau):

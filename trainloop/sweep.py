@@ -216,6 +216,7 @@ def _prepare(loop, source, validation):
 def _run(parts, schedule, source, watch):
   """(rows float32 (n, columns), whether it ended early)."""
   state, total = parts.state, schedule.total_steps
+  state.average.go_on()
   state.schedule_start.assign(state.global_step)
   state.judge.scale.assign(1.0)
   state.rate_scale.assign(1.0)

@@ -140,7 +140,9 @@ def test_results_are_the_last_and_the_best():
       "val_accuracy": np.array([0.5, 0.7, np.nan]),
       "oddness": np.array([1.0, 2.0, 3.0]),
       "val_loss": np.full(3, np.nan),
-    }
+      "val_gap": np.array([2.0, 1.0, 3.0]),
+    },
+    {"gap": -1},
   )
   assert found == {
     "final/loss": 2.0,
@@ -148,6 +150,8 @@ def test_results_are_the_last_and_the_best():
     "final/val_accuracy": 0.7,
     "best/val_accuracy": 0.7,
     "final/oddness": 3.0,
+    "final/val_gap": 3.0,
+    "best/val_gap": 1.0,
   }
 
 

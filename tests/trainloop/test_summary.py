@@ -85,3 +85,4 @@ def test_a_run_tells_what_it_is_and_what_came_of_it(tmp_path, capsys):
   again = capsys.readouterr().out.splitlines()
   labels = [line.split()[0] for line in again[:5]]
   assert labels == ["run", "schedule", "judging", "logs", "epoch"]
+  assert again[2].endswith("goes on from fit 1")
