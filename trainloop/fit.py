@@ -122,9 +122,8 @@ class Fit:
     """What is kept and judged of the weights; returns why to stop, or None."""
     if self.plan.ends_cycle(step):
       self.state.judge.end_cycle(tf.constant(step - 1, tf.int64))
-    if self.plan.validates(step):
-      return self._validate(step, validation)
-    return None
+    due = self.plan.validates(step)
+    return self._validate(step, validation) if due else None
 
   def _window(self, step, source):
     """One window from `step`; returns the step after it.
@@ -244,9 +243,8 @@ class Fit:
     """Evaluates and judges after `step` updates; returns why to stop."""
     if validation is None and not self.state.judge.monitors:
       return None
-    found = {}
-    if validation is not None:
-      found = self.evaluate(validation)
+    found = {} if validation is None else self.evaluate(validation)
+    if found:
       # Where the loss of run `train` is a mean over many updates, as this is.
       means = {tensorboard.EPOCH_LOSS: found["loss"]}
       self._show_validation("validation", step, {**found, **means})

@@ -132,10 +132,9 @@ def test_data_is_told_apart_by_what_is_in_it(make):
     return data_lib.adapt("data", given).checksum()
 
   one = make()
-  assert checksum(one) == checksum(one) > 0
+  for _ in range(8):  # TensorFlow's own is not the same twice of a generator
+    assert checksum(one) == checksum(one) == checksum(make()) > 0
   assert checksum(one) != checksum(make(0.25))
-  if make is not generated:  # of which nothing can be known but the object
-    assert checksum(one) == checksum(make())
   if make is arrays:
     assert checksum(one) == checksum(make(batch_size=8))
     x, y = one.arrays[:2]
