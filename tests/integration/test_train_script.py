@@ -123,6 +123,10 @@ BAD_FLAGS = [
   (["--steps_per_loop=some"], "steps_per_loop=some"),
   (["--compile=fast"], "compile=fast"),
   (["--strategy=both"], "strategy=both"),
+  (
+    ["--strategy=mirrored", "--cluster_secret_file=secret"],
+    "--cluster_secret_file has no effect with --strategy=mirrored",
+  ),
   (["--early_stopping=-1"], "early_stopping=-1"),
   (["--reduce_on_plateau=0"], "reduce_on_plateau=0"),
   (["--monitor=val_loss"], "--monitor needs"),

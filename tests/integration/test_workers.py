@@ -198,7 +198,7 @@ try:
 except trainloop.PeerError as error:
   print("peer:", error, flush=True)
   sys.exit(1)
-except tf.errors.OpError as error:
+except OSError as error:
   print("own:", "disk on fire" in str(error), flush=True)
   sys.exit(1)
 """
