@@ -29,3 +29,10 @@ def data_file():
     return str(path)
 
   return find
+
+
+@pytest.fixture(scope="session")
+def two_replicas():
+  """One MirroredStrategy a process: a second one fails."""
+  devices = [d.name for d in tf.config.list_logical_devices("CPU")[:2]]
+  return tf.distribute.MirroredStrategy(devices)

@@ -1,6 +1,7 @@
 """Strategies by name, and the arithmetic of global and per-replica batches."""
 
 import contextlib
+import typing
 
 import tensorflow as tf
 
@@ -139,22 +140,46 @@ def _place(device):
   return spec.device_type, spec.device_index
 
 
-def share(indices, replica, replicas):
+class Count(typing.NamedTuple):
+  """Examples of a global batch, int32 scalars.
+
+  Attributes:
+    examples: how many there are.
+    copied: the same, but for a batch of fewer examples than replicas, which
+      each of them gets whole: then times the replicas.
+  """
+
+  examples: typing.Any
+  copied: typing.Any
+
+
+def counted(examples, replicas):
+  """The `Count` of a global batch that `share` divides."""
+  if replicas == 1:
+    return Count(examples, examples)
+  whole = examples < replicas
+  return Count(examples, tf.where(whole, examples * replicas, examples))
+
+
+def share(examples, replicas):
   """A replica's part of a global batch: contiguous, sizes differ by one.
 
+  No part is empty: of a batch smaller than the replicas each gets all of it,
+  and `Count.copied` says so.
+
   Args:
-    indices: int32 vector, the examples of a global batch.
-    replica: index of the replica, int or int32 scalar tensor.
+    examples: int32 scalar tensor, those of the global batch.
     replicas: how many there are.
 
   Returns:
-    int32 vector, possibly empty.
+    (start, stop): int32 scalar tensors.
   """
-  if replicas == 1:
-    return indices
-  count = tf.shape(indices)[0]
-  start = replica * count // replicas
-  return indices[start : (replica + 1) * count // replicas]
+  context = tf.distribute.get_replica_context()
+  replica = context.replica_id_in_sync_group
+  whole = examples < replicas
+  start = tf.where(whole, 0, replica * examples // replicas)
+  stop = tf.where(whole, examples, (replica + 1) * examples // replicas)
+  return start, stop
 
 
 def first(strategy, value):

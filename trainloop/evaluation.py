@@ -117,7 +117,7 @@ class Evaluation:
       batch, count = fetch(where, i)
       args = (batch, count, watched)
       loss, alarm = self._strategy.run(self._step.evaluate, args=args)
-      loss = distribution.first(self._strategy, loss)
+      loss, count = distribution.first(self._strategy, loss), count.examples
       alarms = [distribution.first(self._strategy, alarm) for _ in alarms]
       # The mean of an empty batch is NaN and counts nothing.
       weighted = tf.math.multiply_no_nan(

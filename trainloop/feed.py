@@ -34,7 +34,7 @@ class Feed:
 
     Args:
       body: traced with `fetch(indices, i)`, which gives the i-th batch as
-        (per-replica batch, examples of the global batch as int32 scalar).
+        (per-replica batch, its `distribution.Count`).
       source: see the class.
       *where: int32 index tensors (n, batch), and scalars.
 
@@ -108,13 +108,14 @@ class Feed:
     def gather():
       if self._replicas == 1 and indices.shape.rank == 1:
         return arrays
-      context = tf.distribute.get_replica_context()
-      mine = distribution.share(
-        row, context.replica_id_in_sync_group, self._replicas
-      )
+      mine = row
+      if self._replicas > 1:
+        start, stop = distribution.share(tf.shape(row)[0], self._replicas)
+        mine = row[start:stop]
       return structures.map_leaves(lambda array: tf.gather(array, mine), arrays)
 
-    return self._strategy.run(gather), tf.convert_to_tensor(size)
+    count = distribution.counted(tf.convert_to_tensor(size), self._replicas)
+    return self._strategy.run(gather), count
 
   def _next(self, iterator, indices, i):
     del indices, i
@@ -122,19 +123,18 @@ class Feed:
     if isinstance(iterator, tf.data.Iterator):
       return self._split(batch)
     sizes = self._strategy.run(structures.examples, args=(batch,))
-    return batch, self._strategy.reduce("sum", sizes, axis=None)
+    count = self._strategy.reduce("sum", sizes, axis=None)
+    return batch, distribution.Count(count, count)
 
   def _split(self, batch):
-    """A global batch as each replica's contiguous share, and its examples."""
-    count = structures.examples(batch)
+    """A global batch as each replica's contiguous share, and its `Count`."""
+    size = structures.examples(batch)
+    count = distribution.counted(size, self._replicas)
     if self._replicas == 1:
       return batch, count
 
     def take():
-      context = tf.distribute.get_replica_context()
-      replica = context.replica_id_in_sync_group
-      start = replica * count // self._replicas
-      stop = (replica + 1) * count // self._replicas
+      start, stop = distribution.share(size, self._replicas)
       return structures.part(batch, start, stop)
 
     return self._strategy.run(take), count

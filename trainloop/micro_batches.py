@@ -1,8 +1,11 @@
 """Gradient accumulation: one update from several micro-batches."""
 
+import functools
+
 import tensorflow as tf
 
-from trainloop import bounds, structures
+from trainloop import bounds, reductions, structures
+from trainloop.moving import Moving
 from trainloop.step import Step
 
 
@@ -10,32 +13,34 @@ class MicroStep(Step):
   """A `Step` that goes through its share in micro-batches, one after another.
 
   gradient = sum over the micro-batches of their share of the examples times
-  the gradient of their mean loss; so it is that of the whole batch, while
-  memory holds the activations of one micro-batch. What layers do with a batch
-  as a whole (BatchNormalization) they do with a micro-batch.
+  the gradient of their mean loss (`reductions` has what is no such mean); so it
+  is that of the whole batch, while memory holds the activations of one
+  micro-batch. What layers do with a batch as a whole (BatchNormalization) they
+  do with a micro-batch.
 
   Args:
-    model, optimizer, moving, objective, lookout: see `Step`.
+    model, optimizer, moving, objective, lookout, known: see `Step`.
     count: micro-batches of a full batch, int >= 2. A partial batch is cut into
       at most as many.
   """
 
-  weighs = True
-
-  def __init__(self, model, optimizer, moving, objective, lookout, count):
-    super().__init__(model, optimizer, moving, objective, lookout)
+  def __init__(
+    self, model, optimizer, moving, objective, lookout, known, count
+  ):
+    super().__init__(model, optimizer, moving, objective, lookout, known)
     self._count = count
 
-  def count(self, batch, outputs):
+  def count(self, batch, count, outputs):
     """Nothing: each micro-batch was counted; a refused update is put back."""
 
-  def _backward(self, batch, global_count, scale, watched):
+  def _backward(self, batch, count, scale, watched, loss_of=None):
     """As `Step._backward`, summed over the micro-batches."""
-    missing = set()
+    missing, over = set(), self._denominators(batch)
+    loss_of = functools.partial(self._loss_of_part, over=over)
 
     def add(part, sums, total, alarms):
       found, loss, outputs, alarm = super(MicroStep, self)._backward(
-        part, global_count, scale, watched
+        part, count, scale, watched, loss_of
       )
       self.update_metrics(part, outputs)
       missing.update(i for i, g in enumerate(found) if g is None)
@@ -51,6 +56,51 @@ class MicroStep(Step):
     )
     found = [None if i in missing else g for i, g in enumerate(sums)]
     return found, loss, None, alarms[0] if watched else None
+
+  def _denominators(self, batch):
+    """What each loss averages over in the global batch; None for examples.
+
+    A forward pass of its own, of which most is left out where masks come from
+    the inputs: they are all that is looked at.
+    """
+    if not self._reductions.counts:
+      return None
+
+    def add(part, total):
+      with self.objective.untouched():
+        outputs = self.objective.outputs(part, training=False)
+      found = self._reductions.denominators(self.objective, part, outputs)
+      return [total + found]
+
+    zeros = tf.zeros([self._reductions.losses])
+    (found,) = _each(batch, self._count, add, zeros)
+    return tf.distribute.get_replica_context().all_reduce("sum", found)
+
+
+def step_for(strategy, parts, numerics, batch, example):
+  """The `Step` of a model, in micro-batches if `numerics` says so.
+
+  Args:
+    strategy: the `tf.distribute.Strategy`.
+    parts: (model, its optimizer, its objective, the `Lookout`).
+    numerics: a `Numerics`.
+    batch: (x, y, sample_weight) tensors as the model is called with.
+    example: those of a whole batch.
+
+  Raises:
+    ValueError: if parts of a batch can't give the model's loss.
+  """
+  model, optimizer, objective, lookout = parts
+  replicas = strategy.num_replicas_in_sync
+  numerics.check_parts(model, replicas)
+  moving = Moving(strategy, model, objective, batch)
+  known = reductions.Reductions()
+  if objective.reduces and replicas * numerics.accumulate > 1:
+    known = reductions.of(strategy, objective, batch, example)
+  common = (model, optimizer, moving, objective, lookout, known)
+  if numerics.accumulate == 1:
+    return Step(*common)
+  return MicroStep(*common, numerics.accumulate)
 
 
 def _each(batch, count, add, *state):

@@ -31,7 +31,7 @@ class Moving:
     """This replica's values."""
     return [v.value.read_value() for v in self.variables]
 
-  def average(self, before, batch, global_count):
+  def average(self, before, batch, count):
     """Makes the replicas equal after a forward pass; as one replica sees it.
 
     value = before + sum over replicas of share * (value - before)
@@ -39,9 +39,9 @@ class Moving:
     Args:
       before: what `read` gave before the pass, the same on all replicas.
       batch: (x, y, sample_weight) of this replica.
-      global_count: int32 scalar, examples of the global batch.
+      count: the `distribution.Count` of the global batch.
     """
-    share = structures.examples(batch) / global_count
+    share = structures.examples(batch) / count.copied
     moved = []
     for variable, old in zip(self.variables, before, strict=True):
       weight = tf.cast(share, old.dtype)

@@ -8,8 +8,6 @@ import keras
 from kernels import checks
 
 _LOW = ("bfloat16", "float16")
-# Reductions whose mean over micro-batches is not that of the whole batch.
-_NO_MEAN = ("sum", "none", None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,23 +98,15 @@ class Numerics:
         parts = f"{parts} times {replicas} replicas"
       checks.fail("batch_size", size, f"a multiple of {parts}")
 
-  def check_parts(self, model, loss, replicas):
+  def check_parts(self, model, replicas):
     """Refuses what comes out otherwise in micro-batches, without a warning.
 
     Args:
       model: a built keras.Model.
-      loss: the loss as the user gave it: one, or one an output.
       replicas: int.
     """
     if self.accumulate == 1:
       return
-    several = loss.values() if isinstance(loss, dict) else loss
-    several = several if isinstance(loss, (dict, list, tuple)) else [loss]
-    for one in several:
-      reduction = getattr(one, "reduction", "mean")
-      if reduction in _NO_MEAN:
-        rule = f"a mean over the examples with `accumulate` = {self.accumulate}"
-        checks.fail("loss.reduction", reduction, rule)
     for layer in _layers(model):
       if replicas > 1 and getattr(layer, "synchronized", False):
         rule = "False where several replicas accumulate micro-batches"

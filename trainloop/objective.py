@@ -9,6 +9,7 @@ from kernels import callables, checks
 from trainloop import (
   lookups,
   model_metrics,
+  reductions,
   sample_weights,
   structures,
 )
@@ -19,17 +20,33 @@ class Compiled:
 
   Args:
     model: a compiled keras.Model.
+
+  Attributes:
+    reduces: whether Keras reduces examples' losses to the batch's.
+    own_loss: whether the model has a `compute_loss` of its own.
   """
+
+  reduces = True
 
   def __init__(self, model):
     self._model, self._measured = model, model_metrics.Measured(model)
     # A model may override compute_loss without the `training` argument.
     signature = inspect.signature(model.compute_loss)
     self._says_training = "training" in signature.parameters
-    own = model_metrics.overridden(model, "compute_loss")
+    own = self.own_loss = model_metrics.overridden(model, "compute_loss")
     # A loss of the user's may give one number an example of any shape.
     self._places = 9 if sample_weights.of_keras(model.loss) else 2
     self._places = 0 if own else self._places
+
+  @property
+  def given(self):
+    """The loss as the user gave it: one, or one an output."""
+    return self._model.loss
+
+  def untouched(self):
+    """A context in which neither weights nor metrics move."""
+    known = [(v, v.value) for v in self._model.trainable_variables]
+    return keras.StatelessScope(state_mapping=known)
 
   @property
   def metrics(self):
@@ -49,10 +66,15 @@ class Compiled:
     """
 
     def update(outputs):
-      self.loss(batch, outputs, training=True)
+      value = self.loss(batch, outputs, training=True)
+      reductions.check_reduced(self.given, value)
       self.count(batch, outputs)
 
-    strategy.run(update, args=(outputs,))
+    try:
+      strategy.run(update, args=(outputs,))
+    except Exception:  # a sum with regularisers fails without a reduction
+      reductions.check_reduced(self.given)
+      raise
     self._measured.settle()
     strategy.run(self.reset)
     names = list(model_metrics.expand(self.results()))
@@ -101,6 +123,8 @@ class PerExample:
     model: a keras.Model.
     step: see `TrainLoop`.
   """
+
+  reduces = False
 
   def __init__(self, model, step):
     self._model, self._step = model, step

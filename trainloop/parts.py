@@ -9,6 +9,7 @@ from trainloop import (
   engine,
   first_call,
   make,
+  micro_batches,
   objective,
   preflight,
   staging,
@@ -18,12 +19,9 @@ from trainloop.histograms import Histograms
 from trainloop.hyperparameters import Binding
 from trainloop.judge import Judge
 from trainloop.loss_scale import LossScale
-from trainloop.micro_batches import MicroStep
-from trainloop.moving import Moving
 from trainloop.per_replica import PerReplica
 from trainloop.ranges import Ranges
 from trainloop.state import TrainState
-from trainloop.step import Step
 from trainloop.update import Update
 from trainloop.watch import Watch
 from trainloop.window import Window
@@ -125,7 +123,7 @@ class Parts:
       make.check_scope(self.strategy, model, optimizer)
       monitors = [one.monitor for one in self.judging if one is not None]
       preflight.check_monitors(monitors, self.metric_names)
-      self._step = self._make_step()
+      self._step = self._make_step(source)
       self.use(engine.choose(self._compile, self.strategy, source, self._step))
       self.directions = directions.of_metrics(
         self.metric_names, self._objective.metrics
@@ -145,17 +143,12 @@ class Parts:
     self.taken = first_call.Taken(self.model, strategy, found, parts)
     self.metric_names = self.taken.build(source, self.loss)
 
-  def _make_step(self):
-    numerics, replicas = self.numerics, self.strategy.num_replicas_in_sync
-    numerics.check_parts(self.model, self.loss, replicas)
-    model, found, taken = self.model, self._objective, self.taken
-    moving = Moving(self.strategy, model, found, taken.batch)
-    self.ranges = Ranges(found, model, self.loss, taken.output)
-    own = (moving, found, self.ranges.lookout)
-    common = (model, self.binding.optimizer, *own)
-    if numerics.accumulate == 1:
-      return Step(*common)
-    return MicroStep(*common, numerics.accumulate)
+  def _make_step(self, source):
+    found, taken = self._objective, self.taken
+    self.ranges = Ranges(found, self.model, self.loss, taken.output)
+    own = (self.model, self.binding.optimizer, found, self.ranges.lookout)
+    batches = (taken.batch, source.example)
+    return micro_batches.step_for(self.strategy, own, self.numerics, *batches)
 
   def use(self, chosen):
     """Makes an `Engine` that which compiles from now on."""

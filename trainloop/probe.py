@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from trainloop import structures
+from trainloop import distribution, structures
 
 # Assertions stand alone, or in the else branch of a condition.
 _ASSERTING = ("Assert", "If", "StatelessIf")
@@ -50,11 +50,12 @@ def of_update(strategy, step, source):
   example, size = source.example, source.batch_size
 
   def body(*flat):
-    batch, count = structures.pack(example, flat), tf.constant(size)
+    batch = structures.pack(example, flat)
+    count = distribution.counted(tf.constant(size), replicas=1)
     gradients, loss, norm, outputs, _ = strategy.run(
       step.gradients, args=(batch, count)
     )
-    strategy.run(step.count, args=(batch, outputs))
+    strategy.run(step.count, args=(batch, count, outputs))
     evaluated, _ = strategy.run(step.evaluate, args=(batch, count))
     results = step.objective.results()
     strategy.run(step.objective.reset)

@@ -1,8 +1,10 @@
 """One update, and one evaluation batch, as ONE replica sees it."""
 
+import contextlib
+
 import tensorflow as tf
 
-from trainloop import bounds, layer_states, norms, structures
+from trainloop import bounds, layer_states, norms, reductions, structures
 
 
 class Step:
@@ -14,9 +16,9 @@ class Step:
     moving: the model's `Moving` statistics.
     objective: its loss and metrics, see `objective`.
     lookout: the `Lookout` over its batches.
+    known: the `Reductions` of its losses, for parts of a batch.
 
   Attributes:
-    weighs: whether a loss counts by its batch's share of the global one.
     folds: whether the gradients' norm is summed for XLA on a CPU; see `norms`.
     metric_variables: Keras variables of the metrics.
     metric_state: their tf.Variables.
@@ -24,11 +26,10 @@ class Step:
     touched: tf.Variables that a forward pass may change.
   """
 
-  weighs = False
-
-  def __init__(self, model, optimizer, moving, objective, lookout):
+  def __init__(self, model, optimizer, moving, objective, lookout, known):
     self.model, self.moving = model, moving
     self.objective, self.lookout = objective, lookout
+    self._reductions = known
     self.folds = False
     self.variables = model.trainable_variables
     self._optimizer = optimizer
@@ -44,12 +45,12 @@ class Step:
       *self.carried,
     ]
 
-  def gradients(self, batch, global_count, scale=None, watched=False):
+  def gradients(self, batch, count, scale=None, watched=False):
     """Forward and backward over this replica's share of the batch.
 
     Args:
       batch: (x, y, sample_weight) of this replica.
-      global_count: int32 scalar, examples of the global batch.
+      count: the `distribution.Count` of the global batch.
       scale: what the loss is multiplied by on the way back, float32 scalar;
         None for 1.
       watched: whether to look whether ids and labels are in range.
@@ -59,9 +60,8 @@ class Step:
       all replicas, the norm of the unscaled gradients, float32 scalars; what
       `count` counts; and see `bounds`, None unless `watched`.
     """
-    found, loss, outputs, alarm = self._backward(
-      batch, global_count, scale, watched
-    )
+    with self._once(count):
+      found, loss, outputs, alarm = self._backward(batch, count, scale, watched)
     dense = [g for g in found if g is not None]
     context = tf.distribute.get_replica_context()
     *dense, loss = context.all_reduce("sum", [*dense, loss])
@@ -75,12 +75,12 @@ class Step:
     alarm = bounds.of_all(alarm, context) if watched else None
     return gradients, loss, norm, outputs, alarm
 
-  def _backward(self, batch, global_count, scale, watched):
+  def _backward(self, batch, count, scale, watched, loss_of=None):
     """(scaled gradients or Nones, loss, outputs, alarm) of this replica."""
+    loss_of = loss_of or self._loss
     with tf.GradientTape() as tape:
-      _, outputs, loss, alarm = self._forward(
-        batch, global_count, True, watched
-      )
+      batch, outputs, alarm = self._forward(batch, True, watched)
+      loss = loss_of(batch, count, outputs, training=True)
       scaled = self._optimizer.scale_loss(loss)
       if scale is not None:
         scaled = scaled * scale
@@ -89,7 +89,7 @@ class Step:
     dense = [g if g is None else tf.convert_to_tensor(g) for g in found]
     return dense, loss, outputs, alarm
 
-  def evaluate(self, batch, global_count, watched=False):
+  def evaluate(self, batch, count, watched=False):
     """One evaluation batch: updates the metrics.
 
     Args, as in `gradients`.
@@ -98,37 +98,74 @@ class Step:
       (loss, alarm): the loss of the global batch, float32 scalar; and see
       `bounds`, None unless `watched`.
     """
-    batch, outputs, loss, alarm = self._forward(
-      batch, global_count, False, watched
-    )
-    self.update_metrics(batch, outputs)
+    batch, outputs, alarm = self._forward(batch, False, watched)
+    with self._once(count):
+      loss = self._loss(batch, count, outputs, training=False)
+      self.update_metrics(batch, outputs)
     context = tf.distribute.get_replica_context()
     alarm = bounds.of_all(alarm, context) if watched else None
     return context.all_reduce("sum", loss), alarm
 
-  def count(self, batch, outputs):
+  def count(self, batch, count, outputs):
     """Counts a finished update in the metrics; see `gradients`."""
-    self.update_metrics(batch, outputs)
+    with self._once(count):
+      self.update_metrics(batch, outputs)
 
   def update_metrics(self, batch, outputs):
     """Counts this replica's outputs in the model's metrics."""
     self.objective.count(batch, outputs)
 
-  def _forward(self, batch, global_count, training, watched):
-    """(batch with its labels in range, outputs, loss, alarm)."""
+  def _forward(self, batch, training, watched):
+    """(batch with its labels in range, outputs, alarm)."""
     with self.lookout.over(watched) as watch:
       outputs = self.objective.outputs(batch, training)
     if watched:
       batch = self.lookout.labels(watch, batch, outputs)
-    loss = self.objective.loss(batch, outputs, training)
-    loss = tf.cast(loss, tf.float32)
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    if replicas > 1 or self.weighs:
-      # The loss is this replica's mean over the number of replicas; weigh
-      # it by the replica's share, so that every example counts the same.
-      share = structures.examples(batch) * replicas / global_count
-      loss = tf.math.multiply_no_nan(loss, tf.cast(share, tf.float32))
-    return batch, outputs, loss, watch.alarm if watched else None
+    return batch, outputs, watch.alarm if watched else None
+
+  def _loss(self, batch, count, outputs, training):
+    """What this replica's share adds to the loss of the global batch."""
+    if _replicas() == 1:
+      loss = self.objective.loss(batch, outputs, training)
+      return tf.cast(loss, tf.float32)
+    over = None
+    if self._reductions.counts:
+      found = self._reductions.denominators(self.objective, batch, outputs)
+      over = tf.distribute.get_replica_context().all_reduce("sum", found)
+    return self._loss_of_part(batch, count, outputs, training, over)
+
+  def _loss_of_part(self, part, count, outputs, training, over):
+    """What a part of the global batch adds to its loss, float32 scalar.
+
+    Args:
+      part: (x, y, sample_weight).
+      count: the `distribution.Count` of the global batch.
+      outputs: what the objective made of the part.
+      training: whether it is an update's.
+      over: the denominators of the global batch; see `reductions.Share`.
+    """
+    # The loss is the part's mean over the number of replicas; weigh it by the
+    # part's share, so that every example counts the same.
+    weight = structures.examples(part) * _replicas() / count.copied
+    weight = tf.cast(weight, tf.float32)
+    once = tf.cast(count.examples / count.copied, tf.float32)
+    with self._reductions.of_part(reductions.Share(weight, once, over)):
+      loss = self.objective.loss(part, outputs, training)
+    return tf.math.multiply_no_nan(tf.cast(loss, tf.float32), weight)
+
+  @contextlib.contextmanager
+  def _once(self, count):
+    """A context in which the metrics count a batch that each replica got whole
+    on the first one alone."""
+    if _replicas() == 1:
+      yield
+      return
+    before = self.read(self.metric_state)
+    yield
+    context = tf.distribute.get_replica_context()
+    first = tf.equal(context.replica_id_in_sync_group, 0)
+    counts = first | tf.equal(count.examples, count.copied)
+    self.keep(counts, self.metric_state, before)
 
   def read(self, variables):
     """This replica's values of some tf.Variables."""
@@ -139,10 +176,14 @@ class Step:
     for variable, value in zip(variables, values, strict=True):
       variable.assign(value)
 
-  def keep(self, finite, variables, before):
-    """Puts this replica's values back unless the update was `finite`."""
+  def keep(self, valid, variables, before):
+    """Puts this replica's values back unless they are `valid`."""
     for variable, old in zip(variables, before, strict=True):
-      variable.assign(tf.where(finite, variable.read_value(), old))
+      variable.assign(tf.where(valid, variable.read_value(), old))
+
+
+def _replicas():
+  return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def distinct(variables):

@@ -71,7 +71,7 @@ class Update:
 
     Args:
       batch: per-replica (x, y, sample_weight).
-      count: int32 scalar, examples of the global batch.
+      count: its `distribution.Count`.
       i: int32 scalar, which of the `plan`.
       plan: what `plan` gave.
 
@@ -103,13 +103,13 @@ class Update:
 
     def apply():
       self._apply(gradients, learning_rate, momentum)
-      run(step.count, args=(batch, outputs))
+      run(step.count, args=(batch, count, outputs))
 
     guard(good, apply, moved, before)
     halts = self._halts(finite, loss, alarm)
     skipped = tf.cast(~good, tf.float32)
     row = tf.stack([learning_rate, momentum, loss, norm, skipped])
-    weight = tf.cast(count, tf.float64)
+    weight = tf.cast(count.examples, tf.float64)
     counted = tf.stack([tf.cast(loss, tf.float64) * weight, weight])
     # An update that was refused puts NaN into neither sum.
     counted = tf.where(good, counted, tf.zeros_like(counted))

@@ -18,11 +18,9 @@ OPTIMIZERS = {
 }
 
 
-@pytest.fixture(scope="module")
-def strategy():
-  """One MirroredStrategy a process: a second one fails."""
-  devices = [d.name for d in tf.config.list_logical_devices("CPU")[:2]]
-  return tf.distribute.MirroredStrategy(devices)
+@pytest.fixture
+def strategy(two_replicas):
+  return two_replicas
 
 
 def train(strategy, optimizer):
