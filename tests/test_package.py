@@ -51,6 +51,7 @@ LAYERS = [
     "progress",
     "randomness",
     "sample_weights",
+    "seeds",
     "shuffle",
     "signals",
     "snapshot",
@@ -86,7 +87,7 @@ LAYERS = [
   },
   {"feed", "micro_batches"},
   {"evaluation", "sweep_output", "update", "window"},
-  {"hparams", "histograms"},
+  {"engines", "hparams", "histograms"},
   {"extras", "options"},
   {
     "accord",

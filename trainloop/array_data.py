@@ -151,8 +151,12 @@ class ArrayData:
     steps = max(1, 2**22 // self.batch_size)
     if self._memory is None:
       return steps
-    one = staging.size_of(self.arrays) / self.num_examples * self.batch_size
-    return min(steps, self._memory.steps(one))
+    return min(steps, self._memory.steps(self.batch_bytes))
+
+  @property
+  def batch_bytes(self):
+    """Bytes of one batch."""
+    return staging.size_of(self.arrays) / self.num_examples * self.batch_size
 
   def stage(self, steps):
     """Takes the most steps of a window, for batches that are staged."""
@@ -220,6 +224,22 @@ class ArrayData:
     if self.shuffle:
       index = shuffle.shuffle(index, (self.seed, epoch), self.num_examples)
     return index.astype(np.int32).reshape(count, -1)
+
+  def turns(self, first, count):
+    """Batches in the order of the arrays that take turns without end.
+
+    Args:
+      first: which turn it is, int >= 0.
+      count: how many, int >= 1.
+
+    Returns:
+      (x, y, sample_weight) tensors (count, batch, ...); a partial last batch
+      is not among them, unless there is no other.
+    """
+    size = min(self.batch_size, self.num_examples)
+    batch = np.arange(first, first + count) % (self.num_examples // size)
+    indices = batch[:, None] * size + np.arange(size)
+    return staging.stretch(self.arrays, indices, count)
 
   def evaluation(self, strategy):
     """What an evaluation pass takes, see `evaluation.Evaluation`.

@@ -71,7 +71,8 @@ class TrainLoop:
     profile: global steps "first:last" of which TensorFlow's profiler writes a
       profile into the workdir, or None.
     log_graph: whether TensorBoard gets the graph of the model's forward pass.
-    seed: seeds Keras before a callable `model` is called.
+    seed: seeds Keras, TensorFlow, NumPy and `random` while a callable `model`
+      is made, int; what they were seeded with before is put back.
     on_window: called after each window with {"epoch", "step", "steps", the
       last row's "learning_rate", "momentum", "loss", "grad_norm", "skipped"}.
     on_epoch: called after each epoch with {"epoch", "step", "loss", "val_loss"

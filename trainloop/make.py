@@ -1,5 +1,6 @@
 """Turns what a user passed into Keras objects and schedules, or refuses it."""
 
+import contextlib
 import os
 
 import keras
@@ -10,17 +11,32 @@ from kernels import callables, checks
 from trainloop import distribution, hyperparameters, model_metrics
 from trainloop.criteria import EarlyStopping, ReduceOnPlateau
 from trainloop.recipes import Recipe
+from trainloop.seeds import Seeds
 
 # What Linux takes; a path leaves room for the names of the files inside.
 _LONGEST_NAME, _LONGEST_PATH = 255, 3800
 
 
-def model(given, seed):
+def seeds(given, seed):
+  """The `Seeds` of a model that a callable makes; None for a given one."""
+  seed = checks.integer("seed", seed, 0, 2**32 - 1)
+  return None if isinstance(given, keras.Model) else Seeds(seed)
+
+
+@contextlib.contextmanager
+def making(numerics, seeds):
+  """In what layers are made: the precision of `Numerics`, and `Seeds` or
+  None."""
+  seeded = contextlib.nullcontext() if seeds is None else seeds.scope()
+  with numerics.scope(), seeded:
+    yield
+
+
+def model(given):
   """A keras.Model: the given one, or made by calling it.
 
   Args:
     given: a keras.Model, or a callable without arguments that makes one.
-    seed: seeds Keras, NumPy and TensorFlow before such a call.
 
   Returns:
     The keras.Model.
@@ -28,13 +44,12 @@ def model(given, seed):
   Raises:
     ValueError: if it is neither.
   """
-  seed = checks.integer("seed", seed, 0, 2**32 - 1)
-  made = given
   if callable(given) and not isinstance(given, keras.Model):
     rule = "a keras.Model, or a callable without arguments that makes one"
     callables.check("model", given, rule=rule)
-    keras.utils.set_random_seed(seed)
     made = given()
+  else:
+    made = given
   if not isinstance(made, keras.Model):
     kind = type(made).__name__
     checks.fail("model", kind, "a keras.Model or a callable that makes one")

@@ -33,7 +33,7 @@ def once(parts, source, schedule, epochs, workdir, tell):
   fits = [] if workdir is None else checkpoints.newest_fits(workdir)
   if fits:
     known = fits[0]["asked"]["engine"]
-    parts.use(Engine(known, "as it was measured"))
+    parts.engines.replace(Engine(known, "as it was measured"))
   else:
     tell("both engines are timed on the first batches")
     settle(parts, source, schedule, epochs * source.steps_per_epoch)
@@ -79,7 +79,7 @@ def _winner(graph, xla):
 
 
 def _use(parts, engine):
-  parts.use(engine)
+  parts.engines.replace(engine)
   return engine
 
 
@@ -92,7 +92,7 @@ class _Trial:
   """
 
   def __init__(self, parts, source, schedule, name):
-    parts.use(Engine(name, "on trial"))
+    parts.engines.replace(Engine(name, "on trial"))
     self._source, self._strategy = source.again(), parts.strategy
     parts.place(self._source)
     self._most = min(_TRIAL, source.steps_per_epoch, self._source.most_steps)

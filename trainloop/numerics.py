@@ -49,9 +49,11 @@ class Numerics:
   @contextlib.contextmanager
   def scope(self):
     """Layers that are made inside have the policy of the mixed precision."""
+    if self.mixed_precision is None:
+      yield
+      return
     before = keras.config.dtype_policy()
-    if self.mixed_precision is not None:
-      keras.config.set_dtype_policy(f"mixed_{self.mixed_precision}")
+    keras.config.set_dtype_policy(f"mixed_{self.mixed_precision}")
     try:
       yield
     finally:

@@ -1,12 +1,12 @@
 """Model, optimizer and compiled calls of a loop, made under one strategy."""
 
+import functools
+
 from kernels import checks
 from trainloop import (
   average,
   bias_correction,
   directions,
-  distribution,
-  engine,
   first_call,
   make,
   micro_batches,
@@ -14,7 +14,7 @@ from trainloop import (
   preflight,
   staging,
 )
-from trainloop.evaluation import Evaluation
+from trainloop.engines import Engines
 from trainloop.histograms import Histograms
 from trainloop.hyperparameters import Binding
 from trainloop.judge import Judge
@@ -43,8 +43,7 @@ class Parts:
   Attributes:
     loss, judging, numerics: as they were given.
     binding: the optimizer's `Binding`;  measures: whether to time engines.
-    engine: the `Engine`; None until `build`, like the next five.
-    evaluation, state, metric_names, ranges, taken: what they say.
+    engines, state, metric_names, ranges, taken: None until `build`.
     directions: of the metrics that say theirs; see `directions.of_metrics`.
     workers: the `Workers` of the strategy.
     per_replica: the metrics' `PerReplica`; None with one worker.
@@ -69,15 +68,17 @@ class Parts:
     self.workers, self.per_replica = Workers(strategy), None
     self._compile, self._skips = compile, skips
     self.measures = compile == "measure"
-    self._memory = memory or staging.Memory()
+    self.memory = memory or staging.Memory()
     self.loss, metrics, loss_weights, self._custom = wanted
     objective.check(self._custom, self.loss, metrics, loss_weights)
     self._windows, self._histograms, self.taken = {}, None, None
     self.directions = {}
-    self.engine = self.state = self.evaluation = self.metric_names = None
+    self.engines = self.state = self.metric_names = None
+    seeds = make.seeds(model, seed)
+    self._making = functools.partial(make.making, numerics, seeds)
     with strategy.scope():
-      with numerics.scope():
-        self.model = make.model(model, seed)
+      with self._making():
+        self.model = make.model(model)
       make.check_training(self.model, self._custom)
       numerics.check_model(self.model)
       self.binding = Binding(make.optimizer(optimizer), bias_correction)
@@ -118,13 +119,14 @@ class Parts:
     self._first = source
     model, optimizer = self.model, self.binding.optimizer
     with self.strategy.scope():
-      with self.numerics.scope():  # layers may make others when built
+      with self._making():  # layers may make others when built
         self._build_objective(source)
       make.check_scope(self.strategy, model, optimizer)
       monitors = [one.monitor for one in self.judging if one is not None]
       preflight.check_monitors(monitors, self.metric_names)
       self._step = self._make_step(source)
-      self.use(engine.choose(self._compile, self.strategy, source, self._step))
+      self.engines = Engines(self._compile, self.strategy, self._step)
+      self.engines.choose(source)
       self.directions = directions.of_metrics(
         self.metric_names, self._objective.metrics
       )
@@ -150,12 +152,15 @@ class Parts:
     batches = (taken.batch, source.example)
     return micro_batches.step_for(self.strategy, own, self.numerics, *batches)
 
-  def use(self, chosen):
-    """Makes an `Engine` that which compiles from now on."""
-    self.engine, self._windows = chosen, {}
-    jit = chosen.name == "xla"
-    self._step.folds = jit and not distribution.on_gpu(self.strategy)
-    self.evaluation = Evaluation(self.strategy, self._step, jit)
+  @property
+  def engine(self):
+    """The `Engine` that compiles now; None until `build`."""
+    return None if self.engines is None else self.engines.present
+
+  @property
+  def evaluation(self):
+    """The present engine's `Evaluation`."""
+    return self.engines.evaluation
 
   def _first_product(self):
     binding = self.binding
@@ -180,7 +185,7 @@ class Parts:
 
   def place(self, source):
     """Has a data source decide where its batches stand; see `Memory`."""
-    source.place(self.engine.name == "xla", self._memory)
+    source.place(self.engine.name == "xla", self.memory)
 
   def evaluate(self, source):
     """{metric name: float} over all examples of a data source."""
@@ -202,8 +207,8 @@ class Parts:
       ValueError: if the optimizer can't follow the schedule.
     """
     self.prepare(schedule)
-    watched = self.ranges.watched(source)
-    key = (schedule, limits.updates, limits.ends, watched, see)
+    name, watched = self.engine.name, self.ranges.watched(source)
+    key = (name, schedule, limits.updates, limits.ends, watched, see)
     if key not in self._windows:
       made = self.new_window(schedule, limits, source, self._skips, see=see)
       self._windows[key] = made
@@ -234,12 +239,7 @@ class Parts:
         found = average.of(self.binding.optimizer, self.model, replicas)
         self.state.average = found
         self.state.judge.prepare(self._slots, lambda: found.copies)
-    optimizer = (self.binding, self._step.variables)
-    chosen = engine.with_optimizer(
-      self._compile, self.engine, self.strategy, *optimizer
-    )
-    if chosen is not self.engine:
-      self.use(chosen)
+    self.engines.with_optimizer(self.binding)
 
   def new_window(self, schedule, limits, source, skips, watch=None, see=None):
     """A `Window` of its own; see there, and `window`."""
@@ -264,10 +264,10 @@ class Parts:
       self._histograms = Histograms(self.strategy, self.model)
     return self._histograms
 
-  def watch(self, smoothing, divergence, validation):
+  def watch(self, *options):
     """A sweep's `Watch`; see there."""
     with self.strategy.scope():
-      return Watch(self.strategy, self._step, smoothing, divergence, validation)
+      return Watch(self.strategy, self._step, *options)
 
   def _slots(self):
     """The tf.Variables that an optimizer's updates move."""

@@ -20,6 +20,7 @@ def check(parts, source, validation, workdir):
   """
   parts.check_batches(source)
   parts.build(source)
+  parts.engines.choose(source)
   parts.check("data", source)
   if validation is not None:
     parts.check("validation", validation, evaluates=True)

@@ -31,7 +31,19 @@ def vectorised():
   """
   stack = contextlib.ExitStack()
   for module, name, parameter in _FUNCTIONS:
-    function = getattr(module, name)
-    default = functools.partial(function, **{parameter: "threefry"})
-    stack.enter_context(mock.patch.object(module, name, default))
+    traced = _traced(getattr(module, name), parameter)
+    stack.enter_context(mock.patch.object(module, name, traced))
   return stack
+
+
+def _traced(function, parameter):
+  """The function; where it is traced, with ThreeFry as its default. What
+  other threads compute meanwhile keeps the default it had."""
+
+  @functools.wraps(function)
+  def call(*args, **kwargs):
+    if not tf.executing_eagerly():
+      kwargs = {parameter: "threefry", **kwargs}
+    return function(*args, **kwargs)
+
+  return call

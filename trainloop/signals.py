@@ -53,7 +53,8 @@ class StopOnSignals:
 
   def __exit__(self, *error):
     for number, handler in self._kept.items():
-      signal.signal(number, handler)
+      # None: it was set by C code, which Python can't set again.
+      signal.signal(number, signal.SIG_DFL if handler is None else handler)
     signal.set_wakeup_fd(self._kept_fd)
     os.write(self._write, b"\0")  # ends the thread
     self._thread.join()

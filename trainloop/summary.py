@@ -11,7 +11,7 @@ _LABEL, _NAME, _ACROSS, _LONG = 10, 28, 24, 240  # columns
 
 
 def of_loop(parts):
-  """What is the same for all fits of a loop: model, devices, engine.
+  """What is the same for all fits of a loop: model, devices, judging.
 
   Args:
     parts: the loop's `Parts`, prepared for the fit.
@@ -23,7 +23,6 @@ def of_loop(parts):
   return [
     _labelled("model", _model(parts)),
     _labelled("devices", _devices(parts)),
-    _labelled("engine", f"{parts.engine.name}, {parts.engine.reason}"),
     *([_labelled("average", average)] if average else []),
     *([_labelled("judging", judging)] if judging else []),
   ]
@@ -59,6 +58,7 @@ def of_fit(parts, plan, schedule, source, workdir, shown):
   judge = parts.state.judge
   basis = judge.basis.text if judge.monitors else ""
   return [
+    _labelled("engine", f"{parts.engine.name}, {parts.engine.reason}"),
     _labelled("run", run),
     _labelled("schedule", _cut(brief(schedule), _LONG)),
     *([_labelled("judging", basis)] if basis else []),

@@ -153,11 +153,12 @@ def sweep_learning_rate(
     rule = "a finite number > 1, or None"
     checks.number("divergence", divergence, rule, lambda v: v > 1)
   parts = _prepare(loop, source, _validation(on, validation))
-  watch = parts.watch(smoothing, divergence, validation)
+  most = _most(parts, source, validation, steps)
+  watch = parts.watch(smoothing, divergence, validation, most)
   snapshot = Snapshot(parts.moved())
   before = snapshot.take()
   try:
-    rows, ended = _run(parts, schedule, source, watch)
+    rows, ended = _run(parts, schedule, source, watch, most)
   finally:
     snapshot.put_back(before)
   finite = np.isfinite(rows[:, 2])
@@ -205,6 +206,7 @@ def _prepare(loop, source, validation):
   parts = loop.parts
   parts.check_batches(source)
   parts.build(source)
+  parts.engines.choose(source)
   parts.check("data", source)
   if validation is not None:
     parts.check("validation", validation, evaluates=True)
@@ -213,15 +215,24 @@ def _prepare(loop, source, validation):
   return parts
 
 
-def _run(parts, schedule, source, watch):
+def _most(parts, source, validation, steps):
+  """Most updates of a window."""
+  parts.place(source)
+  most = min(_MOST, steps, source.steps_per_epoch, source.most_steps)
+  return (
+    most
+    if validation is None
+    else min(most, parts.memory.steps(validation.batch_bytes))
+  )
+
+
+def _run(parts, schedule, source, watch, most):
   """(rows float32 (n, columns), whether it ended early)."""
   state, total = parts.state, schedule.total_steps
   state.average.go_on()
   state.schedule_start.assign(state.global_step)
   state.judge.scale.assign(1.0)
   state.rate_scale.assign(1.0)
-  parts.place(source)
-  most = min(_MOST, total, source.steps_per_epoch, source.most_steps)
   source.stage(most)
   source.begin(0, epochs=-(-total // source.steps_per_epoch))
   window = parts.new_window(schedule, Limits((), most, 0), source, False, watch)
@@ -231,6 +242,7 @@ def _run(parts, schedule, source, watch):
     left = source.steps_per_epoch - inside
     n = min(most, left, total - done, source.cut(inside))
     fed = source.training(parts.strategy, epoch, inside, n)
+    watch.stage(done)
     found = window(*fed)
     window.check(found, done)
     blocks.append(found.rows.numpy()[: int(found.done)])

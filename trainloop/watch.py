@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from trainloop import distribution, feed
+from trainloop import distribution, feed, structures
 from trainloop.window import COLUMNS
 
 _LOSS = COLUMNS.index("loss")
@@ -22,9 +22,12 @@ class Watch(tf.Module):
     divergence: factor > 1, or None for non-finite losses only.
     validation: an `ArrayData` whose batches, in turn, are evaluated after
       each update for the loss that counts; None for the training loss.
+    updates: most updates of a window, int >= 1.
   """
 
-  def __init__(self, strategy, step, smoothing, divergence, validation=None):
+  def __init__(
+    self, strategy, step, smoothing, divergence, validation=None, updates=1
+  ):
     super().__init__(name="watch")
     self._strategy, self._step = strategy, step
     self._beta, self._divergence = smoothing, divergence
@@ -32,9 +35,22 @@ class Watch(tf.Module):
     self._weight = tf.Variable(0.0, dtype=tf.float64, trainable=False)
     self._best = tf.Variable(float("inf"), dtype=tf.float64, trainable=False)
     self._turn = tf.Variable(0, dtype=tf.int32, trainable=False)
-    self._feed, self._data = feed.Feed(strategy), None
-    if validation is not None:  # on the device now: not while it is traced
-      self._data, self._blocks = validation.evaluation(strategy)[:2]
+    self._feed, self._validation = feed.Feed(strategy), validation
+    self._updates, self._room = updates, None
+    if validation is not None:
+      batches = validation.turns(0, updates)
+      self._room = structures.map_leaves(
+        lambda batch: tf.Variable(batch, trainable=False), batches
+      )
+
+  def stage(self, done):
+    """Before the window after `done` updates: its validation batches."""
+    if self._room is None:
+      return
+    batches = structures.leaves(self._validation.turns(done, self._updates))
+    for room, batch in zip(structures.leaves(self._room), batches, strict=True):
+      room.assign(batch)
+    self._turn.assign(0)
 
   def __call__(self, row):
     """Looks at one update; traced, cross-replica.
@@ -45,7 +61,7 @@ class Watch(tf.Module):
     Returns:
       (row, diverged): with the loss that counts, and whether that ends it.
     """
-    loss = row[_LOSS] if self._data is None else self._validate()
+    loss = row[_LOSS] if self._room is None else self._validate()
     row = tf.concat([row[:_LOSS], [loss], row[_LOSS + 1 :]], axis=0)
     value = tf.cast(loss, tf.float64)
     self._mean.assign(self._beta * self._mean + (1 - self._beta) * value)
@@ -61,8 +77,9 @@ class Watch(tf.Module):
 
   def _validate(self):
     """The loss of the next validation batch, float32 scalar."""
-    turn = self._turn % len(self._blocks)
+    data = structures.map_leaves(tf.convert_to_tensor, self._room)
+    places = tf.range(self._updates)
+    batch, count = self._feed.fetch(data)(places, self._turn.read_value())
     self._turn.assign_add(1)
-    batch, count = self._feed.fetch(self._data)(self._blocks, turn)
     loss, _ = self._strategy.run(self._step.evaluate, args=(batch, count))
     return distribution.first(self._strategy, loss)

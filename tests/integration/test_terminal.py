@@ -123,7 +123,7 @@ def test_start_and_end_are_told_alike(shown):
   screen, out, _ = shown
   words = [row.split()[0] for row in screen.rows if row.strip()]
   assert words == [line.split()[0] for line in out.splitlines()]
-  start = ["data", "model", "devices", "engine", "judging", "run", "schedule"]
+  start = ["data", "model", "devices", "judging", "engine", "run", "schedule"]
   assert words[:8] == [*start, "logs"]
   assert {"completed", "best", "weights", "train", "loss"} <= set(words)
 

@@ -59,13 +59,13 @@ def test_a_run_tells_what_it_is_and_what_came_of_it(tmp_path, capsys):
   loop.fit(small.data(), epochs=2, validation=small.data())
   said = capsys.readouterr().out.splitlines()
   labels = [line.split()[0] for line in said]
-  start = ["model", "devices", "engine", "judging", "run", "schedule", "logs"]
+  start = ["model", "devices", "judging", "engine", "run", "schedule", "logs"]
   assert labels[:7] == start
   weights = sum(w.size for w in loop.model.get_weights())
   assert f"{weights:,} parameters" in said[0]
   assert "CPU:0" in said[1] and "1 replica)" in said[1]
-  assert loop.engine.reason in said[2]
-  assert "val_loss after 1 validation not better" in said[3]
+  assert "val_loss after 1 validation not better" in said[2]
+  assert loop.engine.reason in said[3]
   assert f"tensorboard --logdir='{workdir}'" in said[6]
   assert "(every update, at most 0.00" in said[6]
   assert labels[7:] == [
@@ -83,6 +83,6 @@ def test_a_run_tells_what_it_is_and_what_came_of_it(tmp_path, capsys):
   assert f"{best['value']:.4g}, after step {best['step'] + 1}" in said[-2]
   loop.fit(small.data(), epochs=1, validation=small.data())
   again = capsys.readouterr().out.splitlines()
-  labels = [line.split()[0] for line in again[:5]]
-  assert labels == ["run", "schedule", "judging", "logs", "epoch"]
-  assert again[2].endswith("goes on from fit 1")
+  labels = [line.split()[0] for line in again[:6]]
+  assert labels == ["engine", "run", "schedule", "judging", "logs", "epoch"]
+  assert again[3].endswith("goes on from fit 1")
