@@ -1,5 +1,6 @@
 """Batches as nested structures: (x, y, sample_weight), each may be nested."""
 
+import numbers
 import zlib
 
 import numpy as np
@@ -90,10 +91,13 @@ def arrays(name, value):
 
 
 def _array(name, value):
+  _check_masks(name, value)
   try:
     array = np.asarray(value)
   except ValueError:  # rows of different lengths
     checks.fail(name, type(value).__name__, "an array of numbers")
+  if array.dtype.kind == "O":
+    array = _of_objects(name, array)
   if array.dtype.kind not in "fiub":
     checks.fail(name, array.dtype, "an array of numbers")
   if array.ndim == 0:
@@ -106,6 +110,35 @@ def _array(name, value):
       rule = f"finite in float32 (first bad value at index {where})"
       checks.fail(name, float(array[where]), rule)
     array = single
+  return array
+
+
+def _check_masks(name, value):
+  """Refuses masked values: NumPy's other arrays would not know of them."""
+  parts = value if isinstance(value, (list, tuple)) else [value]
+  for part in parts:
+    if isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part):
+      count = int(np.ma.count_masked(part))
+      rule = "without a mask, which would be dropped: leave the values out"
+      checks.fail(name, f"{count} masked values", f"{rule}, or fill them")
+
+
+def _of_objects(name, array):
+  """Numbers and truth values that stand as Python objects, as pandas gives
+  them where columns differ in kind; others are refused."""
+  kinds = {type(one) for one in array.flat}
+  whole = (numbers.Integral, np.bool_)
+  if all(issubclass(kind, (numbers.Real, np.bool_)) for kind in kinds):
+    exact = kinds and all(issubclass(kind, whole) for kind in kinds)
+    try:
+      return array.astype(np.int64 if exact else np.float64)
+    except OverflowError:
+      checks.fail(name, "an integer beyond 64 bits", "an array of numbers")
+  for index, one in np.ndenumerate(array):
+    if not isinstance(one, (numbers.Real, np.bool_)):
+      kind = type(one).__name__
+      rule = f"an array of numbers (first {kind} at index {index})"
+      checks.fail(name, one, rule)
   return array
 
 
