@@ -1,8 +1,12 @@
 """Tables of numbers with a label column, from CSV files as people have them."""
 
 import csv
+import math
 
 import numpy as np
+
+# What programs write where a value is missing; an empty cell, too.
+_MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
 
 
 class DataError(ValueError):
@@ -12,32 +16,61 @@ class DataError(ValueError):
 def read(path):
   """Features and labels of a CSV file; the label is the last column.
 
-  A first line is a header if none of its features is a number, or if its label
-  is none while all the others are.
+  A first line is a header if none of its features is a number, if its label
+  is none while all the others are, or if it counts the columns, 0,1,2 ..., as
+  a table without names has it. A first column without a name that counts the
+  rows is left out. What is not obvious is said.
 
   Args:
     path: a file in UTF-8, with or without a byte-order mark.
 
   Returns:
-    (x, y): float32 (rows, columns - 1), and float64 or str (rows,).
+    (x, y): float64 (rows, columns - 1), and float64 or str (rows,).
 
   Raises:
-    DataError: naming the file's line that is not numbers and a label.
+    DataError: naming line and column of what is not numbers and a label.
   """
-  lines = _lines(path)
+  lines, names = _lines(path), None
   if lines and _is_header(lines):
-    lines = lines[1:]
+    names, lines = lines[0][1], lines[1:]
+  elif _counts_columns(lines):
+    text = ",".join(lines[0][1])
+    text = text if len(text) < 30 else f"{text[:30]} ..."
+    print(f"warning: line {lines[0][0]}, {text}, counts the columns: a header")
+    names, lines = lines[0][1], lines[1:]
   if not lines:
     raise DataError(f"--data_path={path} has no rows")
   width = len(lines[0][1])
   if width < 2:
     raise DataError(f"--data_path={path}: columns are separated by commas")
   for number, row in lines:
-    if len(row) != width or not _numbers(row[:-1]) or not row[-1].strip():
-      rule = f"not {width - 1} numbers and a label"
-      raise DataError(f"--data_path={path}: line {number} is {rule}")
-  x = np.array([[float(v) for v in row[:-1]] for _, row in lines], np.float32)
+    _check(path, number, row, width, names)
+  x = np.array([[float(v) for v in row[:-1]] for _, row in lines])
+  if width > 2 and names and not names[0].strip() and _counts_rows(x[:, 0]):
+    print("warning: the first column has no name and counts the rows: left out")
+    x = x[:, 1:]
   return x, _labels(path, lines)
+
+
+def _check(path, number, row, width, names):
+  """Refuses a line that is not numbers and a label."""
+  if len(row) != width:
+    raise DataError(
+      f"--data_path={path}: line {number} is not {width - 1} numbers and a "
+      f"label: it has {len(row)} columns"
+    )
+  for column, cell in enumerate(row):
+    last = column == width - 1
+    bad = _is_missing(cell) if last else not _numbers([cell])
+    if last and cell.strip() and not _parses(cell):
+      bad = False  # a word, whatever it means elsewhere
+    if bad:
+      name = "" if names is None else f" ({names[column].strip()!r})"
+      kind = "a missing value" if _is_missing(cell) else "no number"
+      raise DataError(
+        f"--data_path={path}: line {number} is not {width - 1} numbers and a "
+        f"label: column {column + 1}{name} has {cell.strip()!r}, {kind}"
+      )
 
 
 def _labels(path, lines):
@@ -55,10 +88,32 @@ def _labels(path, lines):
 
 def _is_header(lines):
   (_, first), rest = lines[0], lines[1:]
-  if not any(_numbers([cell]) for cell in first[:-1]):
+  named = [cell for cell in first[:-1] if not _is_missing(cell)]
+  if named and not any(map(_parses, first[:-1])):
     return True
   others = [row[-1] for _, row in rest]
-  return bool(rest) and _numbers(others) and not _numbers(first[-1:])
+  return bool(rest) and _numbers(others) and not _parses(first[-1])
+
+
+def _counts_columns(lines):
+  """Whether the first line is 0,1,2 ..., perhaps behind an empty cell.
+
+  Of two columns it could be an example: then those below must be written
+  otherwise, with a point.
+  """
+  if len(lines) < 2:
+    return False
+  (_, first), rest = lines[0], lines[1:]
+  cells = first if first[0].strip() else first[1:]
+  if [cell.strip() for cell in cells] != [str(i) for i in range(len(cells))]:
+    return False
+  if len(cells) > 2 or len(cells) < len(first):
+    return True
+  return all("." in row[0] for _, row in rest if row)
+
+
+def _counts_rows(column):
+  return bool((column == np.arange(len(column))).all())
 
 
 def _lines(path):
@@ -73,11 +128,19 @@ def _lines(path):
     ) from error
 
 
-def _numbers(texts):
-  """Whether all the texts are numbers."""
+def _is_missing(cell):
+  return cell.strip().lower() in _MISSING
+
+
+def _parses(cell):
+  """Whether a text is a number, one that is not finite included."""
   try:
-    for text in texts:
-      float(text)
+    float(cell)
   except ValueError:
     return False
   return True
+
+
+def _numbers(texts):
+  """Whether all the texts are finite numbers."""
+  return all(_parses(text) and math.isfinite(float(text)) for text in texts)

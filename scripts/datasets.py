@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 
 import csv_table
+import quiet
 from csv_table import DataError
 
 NAMES = (
@@ -34,6 +35,8 @@ class Data:
     own: whether it is a user's own, whose columns may have any scale.
     mean, scale: of a regression's training targets, a float a target; those in
       `y_train` and `y_val` are (target - mean) / scale.
+    offset: what was subtracted from the columns of x, a float a column; empty
+      for nothing. What a model takes has to be less that, too.
   """
 
   x_train: np.ndarray
@@ -45,6 +48,7 @@ class Data:
   own: bool = False
   mean: tuple = ()
   scale: tuple = ()
+  offset: tuple = ()
 
   @property
   def moments(self):
@@ -110,8 +114,32 @@ def load(name, path, validation_fraction, num_words, max_length, task):
     parts = [*_words(parts[:2], num_words, max_length), *parts[2:]]
   elif parts[0].dtype == np.uint8:
     parts = [*(part.astype(np.float32) / 255 for part in parts[:2]), *parts[2:]]
+  own, offset = name in ("csv", "npz"), ()
+  if own:
+    *parts[:2], offset = _offset(*parts[:2])
   found = _as_task(*parts, task)
-  return dataclasses.replace(found, own=name in ("csv", "npz"))
+  return dataclasses.replace(found, own=own, offset=offset)
+
+
+def _offset(x_train, x_val):
+  """(x_train, x_val, offset): float32, large columns less their mean.
+
+  float32 has 7 digits: of seconds since 1970 it keeps steps of 128. Only where
+  it would lose a thousandth of a column's deviation something is subtracted.
+  """
+  if x_train.ndim != 2 or x_train.dtype != np.float64:
+    return x_train, x_val, ()
+  with np.errstate(over="ignore", invalid="ignore"):
+    steps = np.spacing(np.abs(x_train).max(0).astype(np.float32))
+    lossy = (x_train.std(0) > 0) & (steps > 1e-3 * x_train.std(0))
+    if not lossy.any():
+      return x_train.astype(np.float32), x_val.astype(np.float32), ()
+  offset = np.where(lossy, np.round(x_train.mean(0)), 0.0)
+  for i in np.flatnonzero(lossy):
+    text = f"{i + 1} is less {offset[i]:.0f} here and for the saved model"
+    quiet.show(f"{'column':<10}{text}: float32 would lose its digits")
+  parts = [(x - offset).astype(np.float32) for x in (x_train, x_val)]
+  return *parts, tuple(map(float, offset))
 
 
 def _check_parts(path, parts):

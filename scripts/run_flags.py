@@ -99,7 +99,9 @@ def run(work, dry=False):
     flag_rules.stop(_in_flags(str(error)))
   except trainloop.MissingPeerError as error:
     flag_rules.stop(error)
-  except (trainloop.PeerError, trainloop.NonFiniteError, OSError) as error:
+  except trainloop.NonFiniteError as error:
+    flag_rules.stop(f"{error}; lower --peak_lr{_peak()}", code=1)
+  except (trainloop.PeerError, trainloop.ValueRangeError, OSError) as error:
     flag_rules.stop(error, code=1)
   except Exception as error:
     if quiet.level() == 2 or not _is_users(error):
@@ -118,6 +120,10 @@ def _is_users(error):
   for frame, _ in traceback.walk_tb(error.__traceback__):
     inside = os.path.dirname(os.path.abspath(frame.f_code.co_filename))
   return callables.is_users(error) and inside != here
+
+
+def _peak():
+  return "" if FLAGS.peak_lr is None else f" (it is {FLAGS.peak_lr:g})"
 
 
 # Where a flag has another name than the library's argument.

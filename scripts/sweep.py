@@ -128,7 +128,7 @@ def _sweep(optimizers, strategy):
   loops = {
     name: trainloop.TrainLoop(
       job.model_maker(FLAGS, data),
-      lambda name=name: job.optimizer(FLAGS, name, train.PEAKS[name]),
+      lambda name=name: job.optimizer(FLAGS, name, train.PEAKS[name], data),
       data.loss,
       metrics=job.metrics(data),
       strategy=strategy,

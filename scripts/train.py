@@ -119,6 +119,12 @@ def define_model_flags():
     "sgd, rmsprop: the optimizer's own [coefficient]; unset: 0.9",
     high=0.999,
   )
+  flag_rules.number(
+    "clip_norm",
+    None,
+    "largest norm of an update's gradient, 0 for none [norm]; unset: 1 for "
+    "sgd on a table of your own, else none",
+  )
   flags.DEFINE_bool("nesterov", True, "sgd: Nesterov momentum")
   flags.DEFINE_enum(
     "bias_correction",

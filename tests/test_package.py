@@ -63,6 +63,7 @@ LAYERS = [
   {"gathering"},
   {"lookups", "targets"},
   {"lookout"},
+  {"cautions"},
   {"ranges"},
   {"rendezvous"},
   {"peers"},

@@ -83,6 +83,8 @@ class ArrayData:
     if single and weight.shape not in ((count,), (count, 1), y.shape[:2]):
       rule = f"of shape ({count},), one weight an example"
       checks.fail("sample_weight", weight.shape, rule)
+    if hasattr(weight, "shape") and not weight.any():
+      checks.fail("sample_weight", 0.0, "above 0 for some example: all are")
     return count
 
   @property

@@ -52,6 +52,7 @@ class Fits:
     if validation is not None:
       validation = data_lib.adapt("validation", validation)
     planning.check(parts, source, validation, self.workdir)
+    parts.ranges.show_cautions(self.progress.warn)
     begins = schedule is not None or self.schedule is None
     schedule = self.coming(source, epochs, schedule)
     parts.prepare(schedule)  # the engine is part of what is agreed on

@@ -294,6 +294,7 @@ class TrainLoop:
     source = data_lib.adapt("data", data)
     self._parts.build(source)
     self._parts.check("data", source, evaluates=True)
+    self._parts.ranges.show_cautions(self._progress.warn)
     with batch_errors.named(self._parts.taken, data=source):
       return self._parts.evaluate(source)
 

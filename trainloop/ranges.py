@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from kernels import checks
-from trainloop import bounds, lookups, structures, targets
+from trainloop import bounds, cautions, lookups, structures, targets
 from trainloop.lookout import Lookout
 
 _BLOCK = 2**22  # most ids that are looked at in one go
@@ -30,16 +30,18 @@ class Ranges:
 
   Attributes:
     lookout: the model's `Lookout`.
+    cautions: lines about data and model that nobody was shown yet.
   """
 
   def __init__(self, objective, model, loss, output):
     self.lookout = Lookout(model, loss)
     self._objective, self._layers = objective, self.lookout.layers
     self._model, self._loss, self._output = model, loss, output
-    self._ids = None
+    self._ids, self.cautions, self._told = None, [], set()
 
   def check(self, name, source):
-    """Refuses arrays that make ids beyond an Embedding's table.
+    """Refuses arrays that make ids beyond an Embedding's table; has
+    `cautions` about targets and, the first time, outputs.
 
     Args:
       name: "data" or "validation".
@@ -49,11 +51,30 @@ class Ranges:
       ValueError: naming input, value, range and example.
     """
     arrays = getattr(source, "arrays", None)
+    self._be_careful(name, source, arrays is not None)
     if arrays is None or not self._layers:
       return
     if self._ids is None:
       self._ids = _Ids(self._objective, self._layers, source.example)
     self._ids.check(name, arrays)
+
+  def _be_careful(self, name, source, whole):
+    y = source.targets
+    if self._output is None or self._loss is None or y is None:
+      return
+    pairs = targets.pairs(self._loss, y, self._model, self._output)
+    found = [] if self._told else cautions.of_model(self._model, pairs)
+    self._told.add(None)
+    found += cautions.of_targets(name, pairs, whole)
+    new = [line for line in dict.fromkeys(found) if line not in self._told]
+    self._told.update(new)
+    self.cautions += new
+
+  def show_cautions(self, show):
+    """Gives each of the `cautions` to `show`, once."""
+    for line in self.cautions:
+      show(f"warning: {line}")
+    self.cautions = []
 
   def watched(self, source):
     """Whether a source's batches must be looked at in graph."""

@@ -161,3 +161,58 @@ def test_digits_need_no_file():
   data = datasets.load("digits", None, 0.2, 20000, 400, "auto")
   assert data.x_train.shape == (1438, 64) and data.outputs == 10
   assert data.x_train.min() >= 0 and data.x_train.max() == 1
+
+
+@pytest.mark.parametrize(
+  ("head", "rows", "columns"),
+  [
+    ("0,1,2\n", "{i}.5,{j},{k}", 2),
+    (",0,1,2\n", "{i},{i}.5,{j},{k}", 2),
+    (",a,b,label\n", "{i},{i}.5,{j},{k}", 2),
+    ("0,1\n", "{i}.5,{k}", 1),
+    ("0,1,2,3\n", "{i},{j},7,{k}", 3),
+  ],
+)
+def test_a_header_of_numbers_and_an_index_are_no_data(
+  tmp_path, capsys, head, rows, columns
+):
+  lines = [rows.format(i=i, j=i * i, k=i % 2) for i in range(12)]
+  data = load("csv", write(tmp_path / "a.csv", head + "\n".join(lines)))
+  assert len(data.x_train) + len(data.x_val) == 12
+  assert data.x_train.shape[1] == columns
+  assert "warning: " in capsys.readouterr().out
+
+
+def test_a_first_row_of_small_numbers_is_an_example(tmp_path, capsys):
+  lines = [f"{i},{i + 1},{i % 2}" for i in range(12)]
+  data = load("csv", write(tmp_path / "a.csv", "\n".join(lines)))
+  assert len(data.x_train) + len(data.x_val) == 12
+  assert "warning" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("missing", ["nan", "NaN", "", "NA", "inf", "null"])
+@pytest.mark.parametrize("column", [0, 1, 2])
+@pytest.mark.parametrize("at", [0, 7])
+def test_what_is_missing_is_named_by_line(tmp_path, missing, column, at):
+  rows = [[f"{i}.5", f"{i}", f"{i % 3}"] for i in range(12)]
+  rows[at][column] = missing
+  text = "a,b,kind\n" + "\n".join(map(",".join, rows))
+  with pytest.raises(datasets.DataError) as caught:
+    load("csv", write(tmp_path / "a.csv", text))
+  # A label that is a word is the first of its kind in the line after it.
+  words = column == 2 and at == 0 and missing not in ("nan", "NaN", "")
+  assert f"line {at + 2 + words} " in str(caught.value)
+  assert "\n" not in str(caught.value)
+  if column < 2:
+    assert f"column {column + 1} ({'ab'[column]!r})" in str(caught.value)
+
+
+def test_seconds_since_1970_keep_their_digits(tmp_path):
+  seconds = 1_700_000_000 + np.arange(64)
+  text = "".join(f"{s},{i % 7},{(i // 8) / 8}\n" for i, s in enumerate(seconds))
+  data = load("csv", write(tmp_path / "a.csv", text))
+  x = np.concatenate([data.x_train, data.x_val])
+  assert x.dtype == np.float32 and len(np.unique(x[:, 0])) == 64
+  assert data.offset[0] > 1e9 and data.offset[1] == 0
+  raw = np.sort(x[:, 0].astype(np.float64) + data.offset[0])
+  np.testing.assert_array_equal(raw, seconds)

@@ -25,6 +25,36 @@ BAD_ARRAYS = [
   ("inf in y", lambda: array_data(y=X / 0.0), "`y` must be finite"),
   ("text", lambda: array_data(y=["a"] * 32), "`y` must be an array of numbers"),
   ("object", lambda: array_data(np.array([[1], [1, 2]] * 16, object)), "`x`"),
+  (
+    "a column of text",
+    lambda: array_data(np.array([[1, "a"]] * 32, object)),
+    r"`x` must be an array of numbers \(first str at index \(0, 1\)\); got 'a'",
+  ),
+  (
+    "nothing among objects",
+    lambda: array_data(y=np.array([0, 1, None, 2] * 8, object)),
+    r"`y` must be .*first NoneType at index \(2,\)",
+  ),
+  (
+    "masked x",
+    lambda: array_data(np.ma.masked_less(X, -1)),
+    "`x` must be without a mask, which would be dropped",
+  ),
+  (
+    "masked y",
+    lambda: array_data(y=np.ma.masked_equal(Y, 0)),
+    "`y` must be without a mask",
+  ),
+  (
+    "one masked input of two",
+    lambda: array_data([X, np.ma.masked_less(X, -1)]),
+    r"`x\[1\]` must be without a mask",
+  ),
+  (
+    "weights of 0",
+    lambda: trainloop.ArrayData(X, Y, np.zeros(32), batch_size=8),
+    "`sample_weight` must be above 0 for some example",
+  ),
   ("ragged", lambda: array_data([[1], [1, 2]] * 16), "`x` must be an array"),
   ("scalar", lambda: array_data(3.0), "`x` must be of shape"),
   ("no x", lambda: array_data(None), "`x` must be at least one array"),
@@ -60,6 +90,20 @@ def test_bad_arrays(make, match):
   with pytest.raises(ValueError, match=match) as caught:
     make()
   assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+  ("given", "dtype"),
+  [
+    (np.array([[1, 2.5, True]] * 4, object), np.float32),
+    (np.array([[1, np.bool_(True)]] * 4, object), np.int64),
+    (np.ma.masked_array(np.eye(4, dtype="float32")), np.float32),
+  ],
+)
+def test_numbers_as_objects_and_a_mask_of_nothing_are_taken(given, dtype):
+  (taken, *_) = trainloop.ArrayData(given, batch_size=2).arrays
+  assert taken.dtype == dtype and type(taken) is np.ndarray
+  np.testing.assert_array_equal(taken, given.astype(dtype))
 
 
 def one_output():
