@@ -65,16 +65,16 @@ class Taken:
     model: a compiled keras.Model.
     strategy: the strategy it was made under.
     objective: its `Compiled` or `PerExample`.
-    parts: see `share`.
+    accumulate: micro-batches of an update.
 
   Attributes:
     batch: (x, y, sample_weight) of the first data as the model is called with,
       tensors; None before `build`.
   """
 
-  def __init__(self, model, strategy, objective, parts):
+  def __init__(self, model, strategy, objective, accumulate):
     self._model, self._strategy = model, strategy
-    self._objective, self._parts = objective, parts
+    self._objective, self._accumulate = objective, accumulate
     self._compares = isinstance(objective, Compiled)
     self.batch = self._example = None
     self._outputs = {}  # by the shapes of the data
@@ -95,7 +95,7 @@ class Taken:
     """
     self._example, strategy = source.example, self._strategy
     _check_sizes(source.example)
-    self.batch = share(source.example, self._parts)
+    self.batch = share(source.example, self._parts())
     with resting(self._model, strategy):
       if not self._compares:
         self._outputs[self._key(source.example)] = None
@@ -154,7 +154,7 @@ class Taken:
 
   def refusal(self, batch):
     """Why the model does not take a batch, tensors; "" if it does."""
-    part = share(batch, self._parts)
+    part = share(batch, self._parts())
 
     def call():
       outputs = self._objective.outputs(part, training=False)
@@ -166,6 +166,32 @@ class Taken:
     except _ERRORS as error:
       return callables.reason(error)
     return ""
+
+  def check_sizes(self, name, source, evaluates):
+    """Refuses batches of another size than the model's inputs say, if any.
+
+    Args:
+      name: "data" or "validation".
+      source: a data source.
+      evaluates: whether every example is to count.
+    """
+    inputs = keras.tree.flatten(getattr(self._model, "inputs", None) or [])
+    fixed = {one.shape[0] for one in inputs if one.shape[0] is not None}
+    size = getattr(source, "batch_size", None)
+    if not fixed or size is None:
+      return
+    wanted = min(fixed) * self._parts(evaluates)
+    drops = getattr(source, "drop_remainder", True) and not evaluates
+    whole = drops or getattr(source, "num_examples", size) % size == 0
+    if size != wanted or not whole:
+      got = f"batches of {size}" if whole else "a partial last batch"
+      rule = f"in whole batches of {wanted} examples, as the model's inputs say"
+      checks.fail(name, got, rule)
+
+  def _parts(self, evaluates=False):
+    """Parts that a batch comes to the model in; see `share`."""
+    replicas = self._strategy.num_replicas_in_sync
+    return replicas if evaluates else replicas * self._accumulate
 
   def _key(self, example):
     return repr(_shapes(example[:2]))
@@ -201,7 +227,7 @@ class Taken:
 
   def _trace(self, name, example):
     """The output for a batch of other shapes; traced, not run."""
-    batch, found = share(example, self._parts), []
+    batch, found = share(example, self._parts()), []
     specs = [tf.type_spec_from_value(one) for one in structures.leaves(batch)]
 
     def replica(*flat):
@@ -227,29 +253,6 @@ class Taken:
     if _shapes(found[0]) == _shapes(first) and _shapes(y) != _shapes(first_y):
       _refuse(name, "y", y, first_y)
     return found[0]
-
-
-def check_sizes(name, source, model, evaluates):
-  """Refuses batches of another size than a model's inputs say, if they do.
-
-  Args:
-    name: "data" or "validation".
-    source: a data source.
-    model: a built keras.Model.
-    evaluates: whether every example is to count.
-  """
-  inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
-  fixed = {one.shape[0] for one in inputs if one.shape[0] is not None}
-  size = getattr(source, "batch_size", None)
-  if not fixed or size is None:
-    return
-  wanted = min(fixed)
-  drops = getattr(source, "drop_remainder", True) and not evaluates
-  whole = drops or getattr(source, "num_examples", size) % size == 0
-  if size != wanted or not whole:
-    got = f"batches of {size}" if whole else "a partial last batch"
-    rule = f"in whole batches of {wanted} examples, as the model's inputs say"
-    checks.fail(name, got, rule)
 
 
 def _check_sizes(example):

@@ -58,7 +58,7 @@ def model(given):
 
 def check_training(model, step):
   """Refuses a model that trains its own way, unless there is a `step`."""
-  own = model_metrics.overridden(model, "train_step", "make_train_function")
+  own = model_metrics.overridden(model, *model_metrics.TRAINING)
   if own and step is None:
     rule = f"without a {own[0]} of its own, which the loop would not call"
     checks.fail("model", type(model).__name__, f"{rule}: give it as step=")
@@ -66,9 +66,7 @@ def check_training(model, step):
 
 def check_evaluation(model):
   """Refuses to evaluate a model that does it its own way."""
-  own = model_metrics.overridden(
-    model, "test_step", "make_test_function", "evaluate"
-  )
+  own = model_metrics.overridden(model, *model_metrics.EVALUATING)
   if own:
     rule = f"without a {own[0]} of its own, which the loop would not call"
     more = "put it into compute_metrics, or give step="

@@ -42,6 +42,11 @@ def _update(tracker, examples, value, sample_weight=None):
   keras.metrics.Mean.update_state(tracker, value, sample_weight=examples)
 
 
+# Methods by which Keras trains and evaluates, which the loop does not call.
+TRAINING = ("train_step", "make_train_function")
+EVALUATING = ("test_step", "make_test_function", "evaluate")
+
+
 def overridden(model, *names):
   """Those of some methods of `keras.Model` that a model has of its own."""
   kind = type(model)

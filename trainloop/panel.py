@@ -69,9 +69,10 @@ def graph(model, x):
     x: inputs of some examples, whose number is left open.
   """
 
-  def spec(array):
-    array = tf.convert_to_tensor(array)
-    return tf.TensorSpec([None, *array.shape[1:]], array.dtype)
+  def spec(leaf):
+    if structures.is_composite(leaf):
+      return tf.type_spec_from_value(leaf)
+    return tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype)
 
   forward = tf.function(lambda x: model(x, training=False), autograph=False)
   traced = forward.get_concrete_function(structures.map_leaves(spec, x))

@@ -139,10 +139,9 @@ class Parts:
 
   def _build_objective(self, source):
     """What is minimised and measured; builds the model by its first call."""
-    strategy, replicas = self.strategy, self.strategy.num_replicas_in_sync
     found = self._objective = objective.of(self.model, self._custom)
-    parts = replicas * self.numerics.accumulate
-    self.taken = first_call.Taken(self.model, strategy, found, parts)
+    micro = self.numerics.accumulate
+    self.taken = first_call.Taken(self.model, self.strategy, found, micro)
     self.metric_names = self.taken.build(source, self.loss)
 
   def _make_step(self, source):
@@ -178,7 +177,7 @@ class Parts:
     """Refuses data that does not fit; `evaluates` says what it is for."""
     if evaluates and self._custom is None:
       make.check_evaluation(self.model)
-    first_call.check_sizes(name, source, self.model, evaluates)
+    self.taken.check_sizes(name, source, evaluates)
     if source is not self._first:
       self.taken.check(name, source, self.loss)
     self.ranges.check(name, source)

@@ -133,7 +133,5 @@ def _nothing(spec):
     if leaf.shape.rank is None or leaf.shape[0] is not None:
       rule = "in batches without drop_remainder, to be evaluated"
       checks.fail("read", leaf.shape, rule)
-  empty = tf.nest.map_structure(
-    lambda leaf: tf.zeros([0, *leaf.shape[1:]], leaf.dtype), spec
-  )
+  empty = tf.nest.map_structure(structures.empty, spec)
   return tf.data.Dataset.from_tensors(empty).repeat()

@@ -44,6 +44,20 @@ def examples(batch):
   return tf.shape(leaf)[0]
 
 
+def empty(spec):
+  """The tensor without examples of a `tf.TypeSpec`; sizes not known are 0."""
+  if isinstance(spec, tf.RaggedTensorSpec):
+    splits = [tf.zeros([1], spec.row_splits_dtype)] * spec.ragged_rank
+    inner = [size or 0 for size in spec.shape[spec.ragged_rank + 1 :]]
+    values = tf.zeros([0, *inner], spec.dtype)
+    return tf.RaggedTensor.from_nested_row_splits(values, splits)
+  sizes = [0, *(size or 0 for size in spec.shape[1:])]
+  if isinstance(spec, tf.SparseTensorSpec):
+    places = tf.zeros([0, len(sizes)], tf.int64)
+    return tf.SparseTensor(places, tf.zeros([0], spec.dtype), sizes)
+  return tf.zeros(sizes, spec.dtype)
+
+
 def part(batch, start, stop):
   """The examples start .. stop - 1 of a batch; int32 scalars or ints."""
   return map_leaves(lambda leaf: _part(leaf, start, stop), batch)

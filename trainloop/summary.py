@@ -7,6 +7,8 @@ import shlex
 
 import tensorflow as tf
 
+from trainloop import model_metrics
+
 _LABEL, _NAME, _ACROSS, _LONG = 10, 28, 24, 240  # columns
 
 
@@ -22,6 +24,7 @@ def of_loop(parts):
   judging, average = _judging(*parts.judging), _average(parts)
   return [
     _labelled("model", _model(parts)),
+    *_step(parts),
     _labelled("devices", _devices(parts)),
     *([_labelled("average", average)] if average else []),
     *([_labelled("judging", judging)] if judging else []),
@@ -175,6 +178,18 @@ def _model(parts):
   text += f", {_megabytes([*weights, *slots])} MB with {_kind(parts)}'s"
   precision = parts.numerics.mixed_precision
   return f"{text}; {precision}" if precision else text
+
+
+def _step(parts):
+  """The line that says which methods of the model a `step` stands in for."""
+  step = parts.identity.get("step")
+  own = model_metrics.overridden(
+    parts.model, *model_metrics.TRAINING, *model_metrics.EVALUATING
+  )
+  if step is None or not own:
+    return []
+  text = f"{step}; the model's own {', '.join(own)} not called"
+  return [_labelled("step", text)]
 
 
 def _kind(parts):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from kernels import checks
+from trainloop import structures
 from trainloop.bounds import Bound
 
 _SPARSE = "sparse_categorical_crossentropy"
@@ -44,13 +45,18 @@ def check(source, loss, model, output):
   Raises:
     ValueError: if shapes do not match, or labels are out of range.
   """
+  several = isinstance(loss, (list, tuple)) and len(loss) > 1
+  if several and hasattr(output, "shape"):
+    rule = "one, as the model has one output: Keras would take the first alone"
+    checks.fail("loss", f"{len(loss)} losses", rule)
   y = source.targets
   if y is None:
     if loss is not None:
       checks.fail("y", None, "given, because there is a `loss`")
     return
   for pair in pairs(loss, y, model, output):
-    _check_pair(pair)
+    if not structures.is_composite(pair.target):  # left to Keras
+      _check_pair(pair)
 
 
 def bounded(loss, y, model, output, see):
@@ -165,6 +171,8 @@ def name_of(loss):
 
 def _bound(pair):
   """The `Bound` of a target's values; None without."""
+  if structures.is_composite(pair.target):
+    return None
   loss = name_of(pair.loss)
   if loss == _SPARSE:
     classes = pair.output.shape[-1]

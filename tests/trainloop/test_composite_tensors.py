@@ -133,3 +133,19 @@ def test_xla_is_refused_with_the_reason():
   net, make = CASES["ragged"]
   with pytest.raises(ValueError, match="ragged or sparse tensors"):
     loop_of(net, compile="xla").fit(data_of(make), 1)
+
+
+@pytest.mark.parametrize("name", ["ragged", "sparse"])
+def test_of_files_and_into_tensorboard(name, tmp_path):
+  net, make = CASES[name]
+
+  def read(context):
+    del context
+    return data_of(make)
+
+  sharded = trainloop.ShardedData(read, steps_per_epoch=3)
+  loop = loop_of(net, log_graph=True, workdir=str(tmp_path))
+  epochs = loop.fit(sharded, 1, validation=sharded).epochs
+  alone = loop_of(net).fit(data_of(make), 1, validation=data_of(make)).epochs
+  for key, values in alone.items():
+    np.testing.assert_allclose(epochs[key], values, rtol=1e-6)

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import trainloop
+from trainloop import summary
 
 N, SIZE = 83, 16  # five whole batches and three examples
 
@@ -222,6 +223,9 @@ def test_a_model_that_trains_its_own_way(kind, name):
     trainloop.TrainLoop(kind(), "sgd", "mse")
   data = trainloop.ArrayData(X, Y, batch_size=8)
   loop = trainloop.TrainLoop(kind(), "sgd", step=_step, verbose=False)
+  loop.parts.build(trainloop.data.adapt("data", data))
+  (said,) = [s for s in summary.of_loop(loop.parts) if s.startswith("step")]
+  assert f"_step; the model's own {name} not called" in said
   assert np.isfinite(loop.fit(data, 1, validation=data).epochs["loss"]).all()
 
 
@@ -247,4 +251,10 @@ def test_compute_metrics_that_gives_no_dict():
 
   loop = trainloop.TrainLoop(Nothing(), "sgd", "mse", verbose=False)
   with pytest.raises(ValueError, match="compute_metrics` must be one"):
+    loop.fit(trainloop.ArrayData(X, Y, batch_size=8), 1)
+
+
+def test_several_losses_of_one_output_are_refused():
+  loop = trainloop.TrainLoop(Own(), "sgd", ["mse", "mae"], verbose=False)
+  with pytest.raises(ValueError, match=r"`loss` must be one, .*got '2 losses'"):
     loop.fit(trainloop.ArrayData(X, Y, batch_size=8), 1)
