@@ -274,6 +274,7 @@ def test_a_run_that_diverges_says_so_in_a_line(tmp_path):
   assert done.returncode == 1
   (line,) = done.stderr.splitlines()
   assert line.startswith("error: update ") and "is not finite" in line
+  assert line.endswith("lower --peak_lr (it is 1e+30)")
 
 
 def test_a_dry_run_says_every_duration_in_steps(tmp_path):
