@@ -8,7 +8,7 @@ import numpy as np
 # Counts of steps stay below this, so that sums of two fit an int64.
 _FAR = 1 << 62
 LARGEST = 3.4028234663852886e38  # rate: that of float32
-_LONGEST = 400  # characters of a value that an error shows
+_LONGEST = 200  # characters of a value that an error shows
 
 
 class ArgumentError(ValueError):
