@@ -78,7 +78,13 @@ def first(name, dataset, **told):
     return f"waiting for the first batch of `{name}` for {seconds:.0f} s"
 
   with Waiting(text, **told):
-    return next(iter(dataset))
+    for batch in dataset:
+      return batch
+  # It was counted before: a generator that is used up by one pass.
+  rule = "one that can be read again: give from_generator a function that makes"
+  return checks.fail(
+    name, "no batch in a second pass", f"{rule} a new iterator"
+  )
 
 
 def _read(name, dataset, told):
