@@ -8,6 +8,7 @@ import typing
 from trainloop import (
   batch_errors,
   fingerprint,
+  make,
   measure,
   planning,
   profiles,
@@ -53,7 +54,7 @@ class Fits:
       validation = data_lib.adapt("validation", validation)
     planning.check(parts, source, validation, self.workdir)
     parts.ranges.show_cautions(self.progress.warn)
-    begins = schedule is not None or self.schedule is None
+    at = self._begins_at(schedule)
     schedule = self.coming(source, epochs, schedule)
     parts.prepare(schedule)  # the engine is part of what is agreed on
     overwrites = self.options.existing == "overwrite"
@@ -84,7 +85,7 @@ class Fits:
       entry = self.records.next_fit(asked)
       if entry is None:
         data = (source, validation)
-        begun = planning.begin(parts, asked, schedule, begins, data)
+        begun = planning.begin(parts, asked, schedule, at, data)
         entry = self.records.start_fit(begun, asked)
       self.schedule = schedule
       read = {"data": source, "validation": validation}
@@ -99,6 +100,14 @@ class Fits:
     known = schedule or self.schedule or self.given
     epochs = epochs or getattr(known, "epochs", None) or 1
     return planning.resolve(self.parts, known, source, epochs)
+
+  def _begins_at(self, schedule):
+    """The step that the coming schedule begins at; None if one goes on."""
+    if schedule is None and self.schedule is not None:
+      return None
+    if schedule or self.given:
+      return 0
+    return make.own_step(self.parts.binding.optimizer)
 
   @property
   def workdir(self):

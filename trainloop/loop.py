@@ -34,7 +34,7 @@ class TrainLoop:
     loss: a Keras loss or its name, one or one an output; None for a model
       with its own `compute_loss`, or with a `step`.
     schedule: a `kernels.Schedule` or a `Recipe`; None for the optimizer's own
-      rate.
+      rate, or its own schedule, which goes on from `optimizer.iterations`.
     metrics: Keras metrics or their names, as `Model.compile` takes them.
     loss_weights: weights of several outputs' losses, or None.
     strategy: a `tf.distribute.Strategy` or its name; None for the one in

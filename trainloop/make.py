@@ -133,6 +133,13 @@ def schedule(given):
   return checks.fail("schedule", kind, "a kernels.Schedule, a Recipe or None")
 
 
+def own_step(keras_optimizer):
+  """The step that an optimizer's own schedule has come to, int: a loaded one
+  goes on, as in Keras."""
+  own = isinstance(hyperparameters.own_rate(keras_optimizer), float)
+  return 0 if own else int(keras_optimizer.iterations.numpy())
+
+
 def own_schedule(keras_optimizer):
   """The schedule that an optimizer itself brings: its rate, or its own."""
   brought = hyperparameters.own_rate(keras_optimizer)

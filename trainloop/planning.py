@@ -78,12 +78,12 @@ def plan(parts, begun, asked, schedule, acts=(), cuts=()):
   return found
 
 
-def begin(parts, asked, schedule, begins, data):
+def begin(parts, asked, schedule, at, data):
   """Starts anew what belongs to one fit.
 
   Args:
     parts, asked, schedule: see `plan`.
-    begins: whether the schedule is at its own step 0 now.
+    at: the step that its schedule is at now, or None where one goes on.
     data: (data source of training, that of validation or None).
 
   Returns:
@@ -94,14 +94,14 @@ def begin(parts, asked, schedule, begins, data):
   """
   state = parts.state
   start = int(state.global_step.numpy())
-  schedule_start = start if begins else int(state.schedule_start.numpy())
+  begins = int(state.schedule_start.numpy()) if at is None else start - at
   begun = {
     "start": start,
     "first_epoch": state.next_epoch,
-    "schedule_start": schedule_start,
+    "schedule_start": begins,
   }
   plan(parts, begun, asked, schedule)  # refused before anything changes
-  state.begin_fit(schedule_start, _checksums(parts, data))
+  state.begin_fit(begins, _checksums(parts, data))
   parts.evaluation.reset()
   return begun
 

@@ -63,10 +63,21 @@ def of_fit(parts, plan, schedule, source, workdir, shown):
   return [
     _labelled("engine", f"{parts.engine.name}, {parts.engine.reason}"),
     _labelled("run", run),
-    _labelled("schedule", _cut(brief(schedule), _LONG)),
+    _labelled("schedule", _cut(brief(schedule), _LONG) + _from(parts, plan)),
     *([_labelled("judging", basis)] if basis else []),
     _labelled("logs", logs),
   ]
+
+
+def _from(parts, plan):
+  """Where a schedule begins, if an optimizer had made updates before; or ""."""
+  optimizer, state = parts.binding.optimizer, parts.state
+  done = int(state.global_step.numpy()) - int(state.skipped.numpy())
+  before = int(optimizer.iterations.numpy()) - done
+  if plan.start or before <= 0:
+    return ""
+  step = plan.start - plan.schedule_start
+  return f", from its step {step}: the optimizer has made {before} updates"
 
 
 def brief(schedule):
