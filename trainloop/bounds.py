@@ -1,9 +1,11 @@
 """Ranges that the values of a batch must keep, looked after in graph.
 
 An alarm is a float64 vector (number of the bound that was broken, counted from
-1, and the value that broke it); zeros where all was well. Out of range, values
-are clipped before they are used: TensorFlow's graph would raise inside the
-window, XLA would go on with other rows or with NaN.
+1, and the value that broke it); zeros where all was well. TensorFlow's graph
+would raise inside the window, so there values are clipped before they are used.
+XLA goes on with other rows or with NaN, and the update is refused: clipping
+would only make it round the loss otherwise, and not alike in windows of
+another length.
 """
 
 import typing
@@ -72,12 +74,12 @@ class Watch:
   Args:
     bounds: the list of `Bound`s met so far, which it adds to: a bound has the
       same number in every trace.
-    active: whether to look; without it only what no alarm could get out of,
-      the inner graph of a layer's own loop, gets an assertion.
+    looks: see `looks`; without it only what no alarm could get out of, the
+      inner graph of a layer's own loop, gets an assertion.
   """
 
-  def __init__(self, bounds, active):
-    self._bounds, self._active = bounds, active
+  def __init__(self, bounds, looks):
+    self._bounds, self._looks = bounds, looks
     self._graph = tf.compat.v1.get_default_graph()
     self._alarms = []
 
@@ -95,12 +97,12 @@ class Watch:
       ignored: a value that may be out of range, or None.
 
     Returns:
-      The values, those out of range clipped into it.
+      The values, in TensorFlow's graph those out of range clipped into it.
     """
     flat = _flat(values)
     if flat.graph is not self._graph:  # inside a loop or a branch of a layer's
       return _with_flat(values, _asserted(bound, flat))
-    if not self._active:
+    if not self._looks:
       return values
     if bound not in self._bounds:
       self._bounds.append(bound)
@@ -115,7 +117,24 @@ class Watch:
     broken = (least < low) | (most > high)
     found = tf.stack([tf.constant(float(place), tf.float64), value])
     self._alarms.append(tf.where(broken, found, none()))
+    if self._looks == "look":
+      return values
     return _with_flat(values, _clipped(flat, low, high, ignored))
+
+
+def looks(watched, jit):
+  """How a forward pass looks at its values.
+
+  Args:
+    watched: whether it does.
+    jit: whether XLA compiles it.
+
+  Returns:
+    "" not at all, "look" in XLA, "clip" in TensorFlow's graph.
+  """
+  if not watched:
+    return ""
+  return "look" if jit else "clip"
 
 
 def none():

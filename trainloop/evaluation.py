@@ -115,7 +115,7 @@ class Evaluation:
 
     def body(i, loss_sum, examples, alarms):
       batch, count = fetch(where, i)
-      args = (batch, count, watched)
+      args = (batch, count, bounds.looks(watched, jit=False))
       loss, alarm = self._strategy.run(self._step.evaluate, args=args)
       loss, count = distribution.first(self._strategy, loss), count.examples
       alarms = [distribution.first(self._strategy, alarm) for _ in alarms]

@@ -23,13 +23,13 @@ class Lookout:
     self.bounds = []
 
   @contextlib.contextmanager
-  def over(self, active):
+  def over(self, looks):
     """A context for one pass; gives its `bounds.Watch`.
 
     Args:
-      active: whether ids and labels are looked at.
+      looks: how ids and labels are looked at; see `bounds.looks`.
     """
-    watch = bounds.Watch(self.bounds, active)
+    watch = bounds.Watch(self.bounds, looks)
 
     def see(layer, ids):
       return watch.see(lookups.bound(layer), ids)

@@ -33,14 +33,14 @@ class MicroStep(Step):
   def count(self, batch, count, outputs):
     """Nothing: each micro-batch was counted; a refused update is put back."""
 
-  def _backward(self, batch, count, scale, watched, loss_of=None):
+  def _backward(self, batch, count, scale, looks, loss_of=None):
     """As `Step._backward`, summed over the micro-batches."""
     missing, over = set(), self._denominators(batch)
     loss_of = functools.partial(self._loss_of_part, over=over)
 
     def add(part, sums, total, alarms):
       found, loss, outputs, alarm = super(MicroStep, self)._backward(
-        part, count, scale, watched, loss_of
+        part, count, scale, looks, loss_of
       )
       self.update_metrics(part, outputs)
       missing.update(i for i, g in enumerate(found) if g is None)
@@ -50,12 +50,12 @@ class MicroStep(Step):
       return sums, total + loss, alarms
 
     sums = [tf.zeros_like(v.value) for v in self.variables]
-    alarms = [bounds.none()] if watched else []
+    alarms = [bounds.none()] if looks else []
     sums, loss, alarms = _each(
       batch, self._count, add, sums, tf.constant(0.0), alarms
     )
     found = [None if i in missing else g for i, g in enumerate(sums)]
-    return found, loss, None, alarms[0] if watched else None
+    return found, loss, None, alarms[0] if looks else None
 
   def _denominators(self, batch):
     """What each loss averages over in the global batch; None for examples.

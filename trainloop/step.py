@@ -45,7 +45,7 @@ class Step:
       *self.carried,
     ]
 
-  def gradients(self, batch, count, scale=None, watched=False):
+  def gradients(self, batch, count, scale=None, looks=""):
     """Forward and backward over this replica's share of the batch.
 
     Args:
@@ -53,15 +53,15 @@ class Step:
       count: the `distribution.Count` of the global batch.
       scale: what the loss is multiplied by on the way back, float32 scalar;
         None for 1.
-      watched: whether to look whether ids and labels are in range.
+      looks: how to look whether ids and labels are in range; see `bounds`.
 
     Returns:
       (gradients, loss, norm, outputs, alarm): gradients and loss summed over
       all replicas, the norm of the unscaled gradients, float32 scalars; what
-      `count` counts; and see `bounds`, None unless `watched`.
+      `count` counts; and see `bounds`, None unless it `looks`.
     """
     with self._once(count):
-      found, loss, outputs, alarm = self._backward(batch, count, scale, watched)
+      found, loss, outputs, alarm = self._backward(batch, count, scale, looks)
     dense = [g for g in found if g is not None]
     context = tf.distribute.get_replica_context()
     *dense, loss = context.all_reduce("sum", [*dense, loss])
@@ -72,14 +72,14 @@ class Step:
       norm = norm / self._optimizer.loss_scale_factor
     rest = iter(dense)
     gradients = [None if g is None else next(rest) for g in found]
-    alarm = bounds.of_all(alarm, context) if watched else None
+    alarm = bounds.of_all(alarm, context) if looks else None
     return gradients, loss, norm, outputs, alarm
 
-  def _backward(self, batch, count, scale, watched, loss_of=None):
+  def _backward(self, batch, count, scale, looks, loss_of=None):
     """(scaled gradients or Nones, loss, outputs, alarm) of this replica."""
     loss_of = loss_of or self._loss
     with tf.GradientTape() as tape:
-      batch, outputs, alarm = self._forward(batch, True, watched)
+      batch, outputs, alarm = self._forward(batch, True, looks)
       loss = loss_of(batch, count, outputs, training=True)
       scaled = self._optimizer.scale_loss(loss)
       if scale is not None:
@@ -89,21 +89,21 @@ class Step:
     dense = [g if g is None else tf.convert_to_tensor(g) for g in found]
     return dense, loss, outputs, alarm
 
-  def evaluate(self, batch, count, watched=False):
+  def evaluate(self, batch, count, looks=""):
     """One evaluation batch: updates the metrics.
 
     Args, as in `gradients`.
 
     Returns:
       (loss, alarm): the loss of the global batch, float32 scalar; and see
-      `bounds`, None unless `watched`.
+      `bounds`, None unless it `looks`.
     """
-    batch, outputs, alarm = self._forward(batch, False, watched)
+    batch, outputs, alarm = self._forward(batch, False, looks)
     with self._once(count):
       loss = self._loss(batch, count, outputs, training=False)
       self.update_metrics(batch, outputs)
     context = tf.distribute.get_replica_context()
-    alarm = bounds.of_all(alarm, context) if watched else None
+    alarm = bounds.of_all(alarm, context) if looks else None
     return context.all_reduce("sum", loss), alarm
 
   def count(self, batch, count, outputs):
@@ -115,13 +115,13 @@ class Step:
     """Counts this replica's outputs in the model's metrics."""
     self.objective.count(batch, outputs)
 
-  def _forward(self, batch, training, watched):
+  def _forward(self, batch, training, looks):
     """(batch with its labels in range, outputs, alarm)."""
-    with self.lookout.over(watched) as watch:
+    with self.lookout.over(looks) as watch:
       outputs = self.objective.outputs(batch, training)
-    if watched:
+    if looks:
       batch = self.lookout.labels(watch, batch, outputs)
-    return batch, outputs, watch.alarm if watched else None
+    return batch, outputs, watch.alarm if looks else None
 
   def _loss(self, batch, count, outputs, training):
     """What this replica's share adds to the loss of the global batch."""

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from trainloop import bias_correction, distribution
+from trainloop import bias_correction, bounds, distribution
 from trainloop import step as step_lib
 
 
@@ -88,8 +88,9 @@ class Update:
     moving = step.moving
     statistics = run(moving.read) if moving.variables else None
     scale = None if self._scale is None else self._scale.value.read_value()
+    looks = bounds.looks(self.watched, self._jit)
     gradients, loss, norm, outputs, alarm = run(
-      step.gradients, args=(batch, count, scale, self.watched)
+      step.gradients, args=(batch, count, scale, looks)
     )
     if self._see is not None:
       self._see(gradients)
