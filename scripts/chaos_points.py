@@ -20,6 +20,7 @@ def _named():
     judge,
     parts,
     records,
+    state,
   )
 
   files = checkpoint_files.CheckpointFiles
@@ -48,7 +49,7 @@ def _named():
     "in validation": (parts.Parts, "evaluate", "inside", always),
     "in the best-weight copy": (judge.Judge, "verdict", "inside", always),
     "after the stop decision": (judge.Judge, "verdict", "after", stops),
-    "after the best came back": (parts.Parts, "finish", "after", always),
+    "after the best came back": (state.TrainState, "finish", "after", always),
     "after the end is saved": (records.Records, "finish", "after", always),
     "before the result": (export, "write", "after", always),
   }
