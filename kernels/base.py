@@ -7,7 +7,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from kernels import callables, checks
+from kernels import callables, checks, states
 from kernels.steps import Steps
 
 # Steps of one call of `tabulate`: large enough to amortise a call (0.3 ms),
@@ -42,6 +42,21 @@ class Schedule:
 
   # No default for total_steps here: a subclass's field would inherit it.
   overrun: typing.ClassVar[bool] = True
+
+  def __init_subclass__(cls, **options):
+    super().__init_subclass__(**options)
+    # A dataclass' own would compare its fields, whatever else a subclass or
+    # an instance holds; it leaves in place what is there.
+    if "__eq__" not in vars(cls):
+      cls.__eq__, cls.__hash__ = Schedule.__eq__, Schedule.__hash__
+
+  def __eq__(self, other):
+    if type(self) is not type(other):
+      return NotImplemented
+    return self is other or states.of_object(self) == states.of_object(other)
+
+  def __hash__(self):
+    return hash(states.of_object(self))
 
   def compute(self, step):
     """(learning rate, momentum or None) as float64 for int64 steps >= 0."""
@@ -114,6 +129,19 @@ class Schedule:
       for field in dataclasses.fields(self)
     }
     return {"kernel": type(self).__name__, **fields}
+
+  @property
+  def foreign(self):
+    """Names of the classes in it, none of this package or of Keras, whose
+    config may leave out what their values depend on; a list."""
+    kind, home = type(self), __name__.partition(".")[0]
+    ours = kind.__module__.partition(".")[0] == home
+    names = [] if ours else [kind.__name__]
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      for one in value if isinstance(value, (tuple, list)) else [value]:
+        names += one.foreign if isinstance(one, Schedule) else []
+    return names
 
   def set_fields(self, **values):
     """For `__post_init__`: stores checked values in the frozen fields."""

@@ -13,13 +13,15 @@ from kernels import (
   decay,
   keras_formulas,
   piecewise,
+  states,
 )
 
 _KERAS = keras.optimizers.schedules
+states.of.register(_KERAS.LearningRateSchedule)(states.of_object)
 _MOST_EPOCHS = 10**6  # a function is asked for each of them, one by one
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
 class KerasSchedule(base.Schedule):
   """Any Keras schedule, and a momentum that it hasn't got itself.
 
@@ -59,12 +61,14 @@ class KerasSchedule(base.Schedule):
     given = _serialize(self.keras_schedule)
     return f"KerasSchedule(keras_schedule={given}, momentum={self.momentum})"
 
-  def __eq__(self, other):
-    same = isinstance(other, KerasSchedule)
-    return same and self.to_config() == other.to_config()
-
-  def __hash__(self):
-    return hash(repr(self))
+  @property
+  def foreign(self):
+    known = _translate(self.keras_schedule)
+    if known is not None:
+      return super().foreign + known.foreign
+    kind = type(self.keras_schedule)
+    theirs = kind is getattr(_KERAS, kind.__name__, None)
+    return super().foreign + ([] if theirs else [kind.__name__])
 
   def compute(self, step):
     found = _translate(self.keras_schedule)

@@ -1,7 +1,14 @@
 """What must be the same for a run to go on where it ended."""
 
+import json
+import zlib
+
+import numpy as np
+
+import kernels
 from trainloop import durations
 
+_CURVE = 1 << 14  # steps of a curve that are compared
 _OPTIONS = (
   "momentum",
   "nesterov",
@@ -48,10 +55,30 @@ def of(parts, data, epochs, schedule, every, extra):
     "engine": parts.engine.name,
     **extra,
     **_training(parts),
-    "schedule": schedule.to_config(),
+    "schedule": _planned(schedule, per_epoch * epochs),
     "bias_correction": "exact" if parts.binding.exact else "keras",
     **_judged(parts, validation),
   }
+
+
+def _planned(schedule, steps):
+  """A schedule's config; and its curve's checksum, where that may say more.
+
+  What a class of a user's holds beside its config, and what its code says, is
+  seen in the values only.
+  """
+  config, foreign = schedule.to_config(), schedule.foreign
+  if not foreign:
+    return config
+  # The values say what JSON can't; a repr has addresses of this process.
+  text = json.dumps(config, default=lambda value: type(value).__name__)
+  at = np.linspace(0, steps - 1, min(steps, _CURVE)).astype(np.int64)
+  rates, momenta = kernels.tabulate(schedule, at)
+  momenta = b"" if momenta is None else momenta.tobytes()
+  crc32 = zlib.crc32(rates.tobytes() + momenta)
+  names = ", ".join(dict.fromkeys(foreign))
+  values = f"{crc32:08x}, crc32 of {steps} steps of {names}"
+  return {**json.loads(text), "values": values}
 
 
 def _judged(parts, validation):
