@@ -23,6 +23,7 @@ LAYERS = [
     "cluster",
     "cluster_secret",
     "criteria",
+    "custom_gradients",
     "directions",
     "data_errors",
     "durations",

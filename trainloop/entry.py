@@ -1,7 +1,7 @@
 """What stands around each call that a user makes."""
 
 from kernels import callables
-from trainloop import data_errors, peers
+from trainloop import custom_gradients, data_errors, peers
 
 
 def guarded(method):
@@ -11,4 +11,5 @@ def guarded(method):
     What their code raised, without this project's frames; a lost worker's
     `PeerError` in place of what it caused.
   """
-  return callables.public(data_errors.translated(peers.guarded(method)))
+  method = custom_gradients.released()(peers.guarded(method))
+  return callables.public(data_errors.translated(method))

@@ -117,19 +117,20 @@ def _checksums(parts, data):
   return [int(one) for one in parts.workers.gather(found)[0]]
 
 
-def curve(parts, found, schedule, first=None):
+def curve(found, schedule, momentum, first=None):
   """The planned curve of a `FitPlan`: an `Outline` over global steps.
 
   Args:
-    parts, schedule: see `plan`.
     found: the `FitPlan`.
+    schedule: see `plan`.
+    momentum: the optimizer's own coefficient, float; None if it has none.
     first: global step from which it is wanted; None for the fit's start.
   """
   first, begun = found.start if first is None else first, found.schedule_start
   drawn = outline.of(schedule, first - begun, found.end - begun)
-  momenta, own = drawn.momenta, parts.binding.momentum
-  if momenta is None and own is not None:
-    momenta = np.full_like(drawn.rates, own)
+  momenta = drawn.momenta
+  if momenta is None and momentum is not None:
+    momenta = np.full_like(drawn.rates, momentum)
   return drawn._replace(steps=drawn.steps + begun, momenta=momenta)
 
 

@@ -62,7 +62,9 @@ class Running:
     part = logged.of(asked["log_every"], plan)
     step = int(self.parts.state.global_step.numpy())
     self.history = self.records.history(entry, plan, step)
-    curve = functools.partial(planning.curve, self.parts, plan, schedule)
+    # A history outlives its loop, so it must not hold the parts.
+    own = self.parts.binding.momentum
+    curve = functools.partial(planning.curve, plan, schedule, own)
     self._for_pictures(plan, curve)
     if entry["done"]:
       self.history.restored = True
