@@ -56,7 +56,7 @@ def of_fit(parts, plan, schedule, source, workdir, shown):
     folder = shlex.quote(os.fspath(workdir))
     part = "every update" if shown.rows == 1 else f"1 update in {shown.rows}"
     size = _size(shown.size(plan))
-    logs = f"{folder} ({part}, at most {size} MB); to see them: "
+    logs = f"{folder} ({part}, at most {size} MB): "
     logs += f"tensorboard --logdir={folder}"
   judge = parts.state.judge
   basis = judge.basis.text if judge.monitors else ""

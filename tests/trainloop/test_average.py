@@ -5,7 +5,6 @@ import itertools
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import kernels
 import small
@@ -281,10 +280,7 @@ def test_a_run_that_was_cut_off_is_the_run_that_was_not(
   )
 
 
-def test_two_replicas_average_as_one_device():
-  devices = [d.name for d in tf.config.list_logical_devices("CPU")[:2]]
-  strategy = tf.distribute.MirroredStrategy(devices)
-
+def test_two_replicas_average_as_one_device(two_replicas):
   def run(strategy):
     loop = trainloop.TrainLoop(
       lambda: small.model(rich=False),
@@ -299,7 +295,7 @@ def test_two_replicas_average_as_one_device():
     histories = [loop.fit(data, 2, validation=valid) for _ in range(2)]
     return loop, np.concatenate([h.epochs["val_loss"] for h in histories])
 
-  (loop, found), (_, want) = run(strategy), run(None)
+  (loop, found), (_, want) = run(two_replicas), run(None)
   np.testing.assert_allclose(found, want, rtol=1e-5)
   for weight, mean in zip(loop.model.weights, averages(loop), strict=True):
     values = [v.numpy() for v in (*weight.value.values, *mean.value.values)]
@@ -308,7 +304,7 @@ def test_two_replicas_average_as_one_device():
     line,
     lambda: sgd(ema_overwrite_frequency=5),
     "mse",
-    strategy=strategy,
+    strategy=two_replicas,
     verbose=0,
   )
   with pytest.raises(ValueError, match=r"_overwrite_frequency` must be None"):

@@ -104,7 +104,7 @@ def test_whatever_ends_it_everything_is_as_before(monkeypatch, cause):
 
     monkeypatch.setattr(trainloop.window.Window, "__call__", window)
     with pytest.raises(KeyboardInterrupt):
-      sweep(loop)
+      sweep(loop, divergence=None)
   else:
 
     def batches():
