@@ -129,7 +129,10 @@ def check(make, tmp_path, loops=3):
     counts.append(left())
     alive = [name for name, one in references.items() if one() is not None]
     assert not alive, f"still there after loop {i + 1}: {alive}"
-  assert counts == loops * counts[:1]
+  # Less is no leak: what other tests left may go meanwhile.
+  for name, first in counts[0].items():
+    numbers = [one[name] for one in counts]
+    assert max(numbers) == first, f"{name} after each loop: {numbers}"
 
 
 @pytest.mark.parametrize(("engine", "loops"), [("graph", 3), ("xla", 2)])
