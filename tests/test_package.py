@@ -22,6 +22,7 @@ LAYERS = [
     "checkpoint_files",
     "cluster",
     "cluster_secret",
+    "counting",
     "criteria",
     "custom_gradients",
     "directions",
@@ -71,7 +72,6 @@ LAYERS = [
   {"entry"},
   {"staging"},
   {"stream"},
-  {"counting"},
   {"dataset_data", "sharded"},
   {"array_data", "distribution", "hyperparameters", "judge", "recipes"},
   {

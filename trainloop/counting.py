@@ -80,11 +80,15 @@ def first(name, dataset, **told):
   with Waiting(text, **told):
     for batch in dataset:
       return batch
-  # It was counted before: a generator that is used up by one pass.
-  rule = "one that can be read again: give from_generator a function that makes"
-  return checks.fail(
-    name, "no batch in a second pass", f"{rule} a new iterator"
-  )
+  return no_more(name)  # it was counted before
+
+
+def no_more(name):
+  """Refuses a dataset of which a pass after the first gave no batch: mostly a
+  generator that one pass uses up."""
+  rule = "a dataset of one batch or more in each pass: from_generator takes a"
+  rule = f"{rule} function that makes a new iterator"
+  return checks.fail(name, "no batch in a later pass", rule)
 
 
 def _read(name, dataset, told):

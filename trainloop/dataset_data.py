@@ -41,6 +41,7 @@ class DatasetData:
     if not isinstance(spec, tuple) or len(spec) not in (2, 3):
       checks.fail("data", spec, "a dataset of (x, y[, sample_weight]) tuples")
     _check_ranks(name, spec)
+    self.length = int(dataset.cardinality())  # as it says; below 0 if not
     self.endless = steps_per_epoch is not None
     if self.endless:
       steps = checks.integer(
@@ -191,13 +192,17 @@ class DatasetData:
     return found
 
   def evaluation(self, strategy):
-    """As `ArrayData.evaluation`: (iterator of a fresh pass, int32 n)."""
+    """As `ArrayData.evaluation`: (iterator of a fresh pass, int32 n).
+
+    A pass is read to its own end, whatever others were.
+    """
     del strategy
-    return iter(self.dataset), tf.constant(self.steps_per_epoch)
+    most = self.steps_per_epoch if self.endless else tf.int32.max
+    return iter(self.dataset), tf.constant(most)
 
   def batches(self, most):
-    """A fresh pass over an epoch's first batches, an iterator."""
-    count = min(most, self.steps_per_epoch)
+    """A fresh pass over the first batches, an iterator."""
+    count = min(most, self.steps_per_epoch) if self.endless else most
     return ((*batch, None)[:3] for batch in self.dataset.take(count))
 
   def again(self):

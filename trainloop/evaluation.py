@@ -1,9 +1,25 @@
 """Evaluation in graph, and the metrics that training gathers."""
 
+import math
+import typing
+
 import keras
 import tensorflow as tf
 
 from trainloop import bounds, distribution, feed, model_metrics
+
+
+class Measured(typing.NamedTuple):
+  """What an evaluation pass found.
+
+  Attributes:
+    values: {metric name: float64 scalar tensor}, "loss" among them; NaN if the
+      pass had no example.
+    examples: those that were read, int64 scalar tensor.
+  """
+
+  values: dict
+  examples: typing.Any
 
 
 class Evaluation:
@@ -28,7 +44,7 @@ class Evaluation:
       watched: whether to look whether ids and labels are in range.
 
     Returns:
-      {metric name: float64 scalar tensor}, "loss" among them.
+      A `Measured`.
 
     Raises:
       ValueRangeError: for the first batch with values out of range.
@@ -86,7 +102,7 @@ class Evaluation:
     return self._whole(fetch, where, bounds.none())
 
   def _whole(self, fetch, where, alarm):
-    """One pass: (results, batches read, alarm).
+    """One pass: (`Measured`, batches read, alarm).
 
     Args:
       fetch, where: see `Feed`.
@@ -101,8 +117,13 @@ class Evaluation:
       totals, read = [*totals, total], read + batches
     loss_sum, examples = (sum(column) for column in zip(*totals, strict=True))
     results = self._results(loss_sum / tf.cast(examples, tf.float64))
+    results = {
+      # A metric that has counted nothing reads 0, the best of errors.
+      name: tf.where(examples > 0, tf.cast(value, tf.float64), math.nan)
+      for name, value in results.items()
+    }
     run(step.write, args=(step.metric_state, kept))
-    return results, read, alarm
+    return Measured(results, examples), read, alarm
 
   def _block(self, fetch, where, alarm):
     """Evaluates batches into the metrics, up to one that gives an alarm.
@@ -113,8 +134,7 @@ class Evaluation:
     """
     watched = alarm is not None
 
-    def body(i, loss_sum, examples, alarms):
-      batch, count = fetch(where, i)
+    def evaluated(batch, count, loss_sum, examples, alarms):
       args = (batch, count, bounds.looks(watched, jit=False))
       loss, alarm = self._strategy.run(self._step.evaluate, args=args)
       loss, count = distribution.first(self._strategy, loss), count.examples
@@ -124,16 +144,24 @@ class Evaluation:
         tf.cast(loss, tf.float64), tf.cast(count, tf.float64)
       )
       examples += tf.cast(count, tf.int64)
-      return i + 1, loss_sum + weighted, examples, alarms
+      return loss_sum + weighted, examples, alarms
 
-    def goes_on(i, loss_sum, examples, alarms):
+    def body(i, more, *sums):
+      if not fetch.ends:
+        return i + 1, more, *evaluated(*fetch(where, i), *sums)
+      more, batch = fetch.ahead()
+      sums = tf.cond(more, lambda: evaluated(*batch(), *sums), lambda: sums)
+      return i + tf.cast(more, tf.int32), more, *sums
+
+    def goes_on(i, more, loss_sum, examples, alarms):
       del loss_sum, examples
-      return (i < n) & (alarms[0][0] == 0) if watched else i < n
+      more = more & (i < n)
+      return more & (alarms[0][0] == 0) if watched else more
 
     n = where if where.shape.rank == 0 else tf.shape(where)[0]
     sums = (tf.zeros([], tf.float64), tf.zeros([], tf.int64))
-    start = (tf.constant(0), *sums, [alarm] if watched else [])
-    i, loss_sum, examples, alarms = tf.while_loop(
+    start = (tf.constant(0), True, *sums, [alarm] if watched else [])
+    i, _, loss_sum, examples, alarms = tf.while_loop(
       goes_on, body, start, parallel_iterations=1
     )
     return loss_sum, examples, i, alarms[0] if watched else None

@@ -8,12 +8,40 @@ import tensorflow as tf
 from trainloop import distribution, randomness, structures
 
 
+class Fetch:
+  """Gives a source's batches, in graph: `fetch(indices, i)` the i-th, as
+  (per-replica batch, its `distribution.Count`).
+
+  Args:
+    read: function of the source, the indices and i.
+    source: what is read.
+    ahead: function of a source that ends, see the method.
+  """
+
+  def __init__(self, read, source, ahead):
+    self._read, self._source, self._ahead = read, source, ahead
+    self.ends = _ends(source)  # whether it may have fewer batches than indices
+
+  def __call__(self, indices, i):
+    return self._read(self._source, indices, i)
+
+  def ahead(self):
+    """The next batch of a source that ends.
+
+    Returns:
+      (bool scalar tensor, function): whether there is one on every worker, and
+      what gives it as a call does.
+    """
+    return self._ahead(self._source)
+
+
 class Feed:
   """Compiles bodies that read batches, once for all data of one kind.
 
   A source is the (x, y, sample_weight) tensors of the whole data, read at
   int32 indices (n, batch); or those of some batches, (steps, batch, ...), read
-  at int32 (n,); or an iterator of a (distributed) dataset, read int32 n times.
+  at int32 (n,); or an iterator of a (distributed) dataset, read int32 n times;
+  an evaluation reads one of a `tf.data.Dataset` to its end, if that is nearer.
   All enter as arguments: no new data, no other n retraces.
 
   Args:
@@ -33,8 +61,7 @@ class Feed:
     """Calls `body(fetch, *where)`, compiled.
 
     Args:
-      body: traced with `fetch(indices, i)`, which gives the i-th batch as
-        (per-replica batch, its `distribution.Count`).
+      body: traced with a `Fetch`, and `where`.
       source: see the class.
       *where: int32 index tensors (n, batch), and scalars.
 
@@ -68,7 +95,7 @@ class Feed:
 
     def traced(flat, *where):
       with randomness.vectorised() if fast else contextlib.nullcontext():
-        return body(functools.partial(fetch, flat), *where)
+        return body(Fetch(fetch, flat, self._ahead), *where)
 
     if key not in self._compiled:
       self._compiled[key] = tf.function(
@@ -82,9 +109,9 @@ class Feed:
     return self._compiled[key].get_concrete_function(), flat
 
   def fetch(self, source):
-    """The `fetch(indices, i)` of tensors of the whole data; in graph."""
+    """The `Fetch` of tensors of the whole data; in graph."""
     flat = structures.leaves(source)
-    return functools.partial(self._gather, source, flat)
+    return Fetch(functools.partial(self._gather, source), flat, self._ahead)
 
   def traces(self, body):
     """How often `body` was traced."""
@@ -120,11 +147,34 @@ class Feed:
   def _next(self, iterator, indices, i):
     del indices, i
     batch = (*next(iterator), None)[:3]
-    if isinstance(iterator, tf.data.Iterator):
+    if _ends(iterator):
       return self._split(batch)
     sizes = self._strategy.run(structures.examples, args=(batch,))
     count = self._strategy.reduce("sum", sizes, axis=None)
     return batch, distribution.Count(count, count)
+
+  def _ahead(self, iterator):
+    """As `Fetch.ahead`, of an iterator that ends."""
+    ahead = iterator.get_next_as_optional()
+    there = ahead.has_value()
+    if isinstance(self._strategy, tf.distribute.MultiWorkerMirroredStrategy):
+      there = self._all(there)
+
+    def batch():
+      return self._split((*ahead.get_value(), None)[:3])
+
+    return there, batch
+
+  def _all(self, there):
+    """Whether all workers have a batch: one alone would wait for the others'
+    collectives for ever."""
+
+    def replica():
+      context = tf.distribute.get_replica_context()
+      return context.all_reduce("sum", tf.cast(there, tf.float32))
+
+    have = distribution.first(self._strategy, self._strategy.run(replica))
+    return have > self._replicas - 0.5
 
   def _split(self, batch):
     """A global batch as each replica's contiguous share, and its `Count`."""
@@ -138,6 +188,10 @@ class Feed:
       return structures.part(batch, start, stop)
 
     return self._strategy.run(take), count
+
+
+def _ends(source):
+  return isinstance(source, tf.data.Iterator)
 
 
 def _spec(tensor, free, fixed):

@@ -1,10 +1,12 @@
 """TrainLoop: what a user makes, checked and built before step 1."""
 
+import functools
 import threading
 
 from kernels import checks
 from trainloop import (
   batch_errors,
+  counting,
   engine,
   entry,
   extras,
@@ -296,7 +298,8 @@ class TrainLoop:
     self._parts.check("data", source, evaluates=True)
     self._parts.ranges.show_cautions(self._progress.warn)
     with batch_errors.named(self._parts.taken, data=source):
-      return self._parts.evaluate(source)
+      empty = functools.partial(counting.no_more, "data")
+      return self._parts.evaluate(source, empty)
 
   def coming_schedule(self, source):
     """The `kernels.Schedule` that a fit on a data source would follow."""

@@ -186,12 +186,19 @@ class Parts:
     """Has a data source decide where its batches stand; see `Memory`."""
     source.place(self.engine.name == "xla", self.memory)
 
-  def evaluate(self, source):
-    """{metric name: float} over all examples of a data source."""
+  def evaluate(self, source, empty):
+    """{metric name: float} over all examples of a data source.
+
+    Args:
+      source: the data source.
+      empty: what is called if its pass has no example; the values are NaN.
+    """
     self.place(source)
     watched = self.ranges.watched(source)
-    values = self.evaluation(*source.evaluation(self.strategy), watched=watched)
-    return {name: float(value) for name, value in values.items()}
+    found = self.evaluation(*source.evaluation(self.strategy), watched=watched)
+    if not int(found.examples):
+      empty()
+    return {name: float(value) for name, value in found.values.items()}
 
   def window(self, schedule, limits, source, see=None):
     """The compiled `Window` of a schedule; a known one traces nothing.

@@ -121,7 +121,7 @@ class Running:
         plan=plan,
         logged=part,
         window=window,
-        evaluate=parts.evaluate,
+        evaluate=self._evaluate,
         metrics=parts.evaluation,
         state=parts.state,
         history=self.history,
@@ -144,6 +144,16 @@ class Running:
             self.records.leave(step, self.history)
           raise
         self._rewind(plan, error)
+
+  def _evaluate(self, validation):
+    """As `Parts.evaluate`; a pass without examples is told and goes by."""
+
+    def empty():
+      step = int(self.parts.state.global_step.numpy())
+      told = f"warning: `validation` had no example after update {step - 1}"
+      self.progress.warn(told)
+
+    return self.parts.evaluate(validation, empty)
 
   def _stop_asked(self):
     return self.stop.is_set() or self.actions.stop_asked

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import tensorflow as tf
 
-from trainloop import iterators, staging, structures
+from trainloop import counting, iterators, staging, structures
 
 # Longer ones would only make the first update wait: at this length a window's
 # own cost is below a tenth of the smallest model's updates.
@@ -49,7 +49,12 @@ class Stream:
   def take(self, count):
     """(the staged stretch, int32 (count,): where the next batches stand)."""
     if not self.left:
-      self._stage((*next(self._iterator), None)[:3])
+      batches = next(self._iterator, None)
+      if batches is None:
+        counting.no_more("data")
+      self._stage((*batches, None)[:3])
+    if count > self.left:  # what is behind it is no batch
+      counting.no_more("data")
     first = self._length - self.left
     self.at += count
     return self._staged, np.arange(first, first + count, dtype=np.int32)

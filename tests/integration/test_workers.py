@@ -204,19 +204,24 @@ except OSError as error:
 """
 
 
-def test_one_worker_whose_data_fails_ends_both(tmp_path):
-  """And the checkpoint before it stays."""
+def launch_code(code, cwd):
+  """Two workers that run some Python."""
   paths = [scripts_run.ROOT, scripts_run.ROOT / "tests"]
-  done = subprocess.run(
+  return subprocess.run(
     [sys.executable, LAUNCH, "--workers=2", "--patience=30", "--"]
-    + [sys.executable, "-c", DATA_ERROR],
-    cwd=tmp_path,
+    + [sys.executable, "-c", code],
+    cwd=cwd,
     env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
     capture_output=True,
     text=True,
     timeout=120,
     check=False,
   )
+
+
+def test_one_worker_whose_data_fails_ends_both(tmp_path):
+  """And the checkpoint before it stays."""
+  done = launch_code(DATA_ERROR, tmp_path)
   lines = done.stdout.splitlines()
   assert done.returncode == 1, done.stdout[-2000:]
   assert "[1] own: True" in lines
@@ -226,6 +231,39 @@ def test_one_worker_whose_data_fails_ends_both(tmp_path):
   assert "disk on fire" in told[0]
   kept = sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir())
   assert len(kept) == 4  # two of them, data and index each, and no leftovers
+
+
+UNLIKE_PASSES = """
+import numpy as np, tensorflow as tf
+import small, trainloop
+strategy = trainloop.strategy_for("multi_worker", peer_timeout=60)
+mine = trainloop.workers.Workers(strategy).index
+lengths = iter([2, 2, *([3, 4, 0], [5, 1, 2])[mine]])
+
+def batches():
+  for i in range(next(lengths)):
+    yield np.full((4, 8), i, "f"), np.zeros(4, "i8")
+
+spec = (tf.TensorSpec((None, 8)), tf.TensorSpec((None,), tf.int64))
+data = tf.data.Dataset.from_generator(batches, output_signature=spec)
+loop = small.loop(
+  small.model, lambda: __import__("keras").optimizers.SGD(0.0),
+  strategy=strategy,
+)
+found = loop.fit(small.data(), 3, validation=data).epochs["val_loss"]
+for length, value in zip([3, 1, 0], found):
+  x = np.repeat(np.arange(length), 4)[:, None] * np.ones(8, "f")
+  want = -np.log(loop.model(x).numpy()[:, 0]).mean() if length else np.nan
+  print(np.allclose(value, want, rtol=1e-5, equal_nan=True), flush=True)
+"""
+
+
+def test_a_pass_ends_for_all_workers_with_the_shortest(tmp_path):
+  done = launch_code(UNLIKE_PASSES, tmp_path)
+  assert done.returncode == 0, (done.stdout + done.stderr)[-2000:]
+  for worker in (0, 1):
+    lines = done.stdout.splitlines()
+    assert lines.count(f"[{worker}] True") == 3, done.stdout[-2000:]
 
 
 def test_two_workers_train_mnist_as_one(data_file, tmp_path):
