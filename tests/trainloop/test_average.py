@@ -1,7 +1,5 @@
 """Averages are validated, judged and left; training goes on with the rest."""
 
-import itertools
-
 import keras
 import numpy as np
 import pytest
@@ -9,7 +7,6 @@ import pytest
 import kernels
 import small
 import trainloop
-from trainloop.fit import Fit
 
 DECAY, RATE, SIZE = 0.8, 0.3, 8
 X = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
@@ -256,17 +253,9 @@ def test_the_window_does_not_matter(whole, steps):
 def test_a_run_that_was_cut_off_is_the_run_that_was_not(
   monkeypatch, tmp_path, whole, windows
 ):
-  count, window = itertools.count(1), Fit._window
-
-  def dies(self, step, source):
-    if next(count) > windows:
-      raise KeyboardInterrupt
-    return window(self, step, source)
-
-  with monkeypatch.context() as patch:
-    patch.setattr(Fit, "_window", dies)
-    with pytest.raises(KeyboardInterrupt):
-      two_fits(rich(tmp_path, steps_per_loop=7))
+  small.cut_off(
+    monkeypatch, windows, lambda: two_fits(rich(tmp_path, steps_per_loop=7))
+  )
   loop = rich(tmp_path, steps_per_loop=7)
   found = two_fits(loop)
   assert loop.resumed_from

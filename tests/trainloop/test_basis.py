@@ -1,7 +1,5 @@
 """Judging belongs to a fit, unless the same data and schedule go on."""
 
-import itertools
-
 import keras
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ import kernels
 import small
 import trainloop
 from trainloop import data as data_lib
-from trainloop.fit import Fit
 from trainloop.judge import Judge
 
 A, B, NONE = 11, 22, -1
@@ -241,17 +238,7 @@ def whole(tmp_path_factory):
 def test_a_second_fit_that_was_cut_off_is_judged_alike(
   monkeypatch, tmp_path, whole, windows
 ):
-  count, window = itertools.count(1), Fit._window
-
-  def dies(self, step, source):
-    if next(count) > windows:
-      raise KeyboardInterrupt
-    return window(self, step, source)
-
-  with monkeypatch.context() as patch:
-    patch.setattr(Fit, "_window", dies)
-    with pytest.raises(KeyboardInterrupt):
-      two_fits(make_run(tmp_path))
+  small.cut_off(monkeypatch, windows, lambda: two_fits(make_run(tmp_path)))
   loop, (reference, want, _) = make_run(tmp_path), whole
   found = two_fits(loop)
   assert loop.best == reference.best and loop.best["epoch"] > 2
