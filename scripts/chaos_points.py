@@ -20,13 +20,14 @@ def _named():
     judge,
     parts,
     records,
+    run_names,
     state,
   )
 
   files = checkpoint_files.CheckpointFiles
 
   def index_comes(args, result):
-    return args[-1] == checkpoint_files.INDEX
+    return args[-1] == run_names.INDEX
 
   def stops(args, result):
     return bool(result)

@@ -7,12 +7,12 @@ carries a CRC that reading checks.
 
 import os
 import re
-import shutil
 
 import tensorflow as tf
 
-DATA, INDEX = ".data-00000-of-00001", ".index"
-_PART = "part"
+from trainloop import run_files, run_names
+from trainloop.run_names import DATA, INDEX, PART
+
 # What writing raises on a full, slow to answer, or broken disk.
 DISK_TROUBLE = (OSError, tf.errors.OpError)
 
@@ -31,15 +31,12 @@ class CheckpointFiles:
 
   def make(self):
     """Makes the folder if it is missing."""
-    os.makedirs(self._folder, exist_ok=True)
+    run_files.folder(self._folder)
 
   def serials(self):
     """Numbers of the checkpoints that are there, ascending."""
-    if not os.path.isdir(self._folder):
-      return []
-    names = os.listdir(self._folder)
-    matches = (re.fullmatch(r"ckpt-(\d+)\.index", name) for name in names)
-    return sorted(int(match[1]) for match in matches if match)
+    found = map(run_names.serial, run_names.listed(self._folder))
+    return sorted(serial for serial in found if serial is not None)
 
   def write(self, serial, tensors):
     """Commits a checkpoint; then removes the oldest beyond `keep`.
@@ -52,7 +49,7 @@ class CheckpointFiles:
       OSError, tf.errors.OpError: if the disk does not take it; what was there
         is there still, and no part of the new one.
     """
-    part, final = self._path(_PART), self._path(f"ckpt-{serial}")
+    part, final = self._path(PART), self._path(f"ckpt-{serial}")
     try:
       self._write_part(part, tensors)
       self._publish(part, final, DATA)
@@ -60,7 +57,7 @@ class CheckpointFiles:
     except DISK_TROUBLE:
       self.discard()
       raise
-    sync(self._folder)
+    run_files.sync(self._folder)
     known = self.serials()
     older = [one for one in known if one <= serial][: -self._keep]
     # Newer ones could not be read, or the run would have gone on from them.
@@ -75,10 +72,10 @@ class CheckpointFiles:
       tensors=list(tensors.values()),
     )
     for suffix in (DATA, INDEX):
-      sync(part + suffix)
+      run_files.sync(part + suffix)
 
   def _publish(self, part, final, suffix):
-    os.replace(part + suffix, final + suffix)
+    run_files.replace(part + suffix, final + suffix)
 
   def read(self, serial, dtypes):
     """Tensors of a checkpoint; their CRCs are checked.
@@ -105,21 +102,17 @@ class CheckpointFiles:
   def discard(self):
     """Removes what an interrupted save left."""
     kept = self.serials()
-    for name in os.listdir(self._folder) if os.path.isdir(self._folder) else ():
-      match = re.match(r"ckpt-(\d+)", name)
-      if name.startswith(_PART) or (match and int(match[1]) not in kept):
-        path = self._path(name)
-        if os.path.isdir(path) and not os.path.islink(path):
-          shutil.rmtree(path)
-        else:
-          os.remove(path)
+    for name in run_names.listed(self._folder):
+      serial = run_names.serial(name, DATA)
+      alone = serial is not None and serial not in kept
+      if run_names.is_part(name) or alone:
+        run_files.remove(self._path(name))
 
   def remove(self, serial):
     """Removes a checkpoint."""
     path = self._path(f"ckpt-{serial}")
-    os.remove(path + INDEX)  # first: then it is no more
-    if os.path.lexists(path + DATA):
-      os.remove(path + DATA)
+    run_files.remove(path + INDEX)  # first: then it is no more
+    run_files.remove(path + DATA)
 
   def _path(self, name):
     return os.path.join(self._folder, name)
@@ -130,12 +123,3 @@ def reason(error):
   text = " ".join(str(error).split()) or type(error).__name__
   text = re.sub(r"^\{\{function_node \S+ ?|\s*\[Op:\w+\].*", "", text)
   return text[-120:]
-
-
-def sync(path):
-  """Waits until a file's, or a folder's, content is on the disk."""
-  descriptor = os.open(path, os.O_RDONLY)
-  try:
-    os.fsync(descriptor)
-  finally:
-    os.close(descriptor)

@@ -6,7 +6,6 @@ and what was written after it is cut off.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import time
@@ -15,13 +14,18 @@ from concurrent import futures
 import tensorflow as tf
 
 from kernels import checks
-from trainloop import agreement, journal, snapshot, tensorboard
+from trainloop import (
+  agreement,
+  claims,
+  journal,
+  run_files,
+  run_names,
+  snapshot,
+  tensorboard,
+)
 from trainloop.checkpoint_files import DISK_TROUBLE, CheckpointFiles, reason
 from trainloop.history import NonFiniteError
 
-_FOLDER, _LOCK = "checkpoints", ".lock"
-# What a run leaves beside its records.
-_RESULTS = ("result.json", "model.keras", "model.weights.h5")
 _VERSION = 3
 _TEXTS = {"log": tf.string, "written": tf.string, "data": tf.string}
 _RETRY_SECONDS = 10.0
@@ -46,7 +50,8 @@ class RunStore:
   def __init__(self, workdir, groups, keep=2, tell=print):
     self._workdir = workdir
     self._snapshot = snapshot.Snapshot(groups)
-    self._files = CheckpointFiles(os.path.join(workdir, _FOLDER), keep)
+    folder = os.path.join(workdir, run_names.CHECKPOINTS)
+    self._files = CheckpointFiles(folder, keep)
     self._journal = journal.RowJournal(workdir)
     self._tell = tell
     self.log = {"fits": [], "resumed_from": [], "replans": [], "seconds": 0.0}
@@ -77,11 +82,12 @@ class RunStore:
       ValueError: if another process uses the folder, or none of its
         checkpoints can be read, or they are those of another model.
     """
-    self._files.make()
-    self._lock = _locked(self._workdir)
+    os.makedirs(self._workdir, exist_ok=True)
+    self._lock = claims.lock(self._workdir)
     self._thread = futures.ThreadPoolExecutor(1)
     if clear:
-      self._clear()
+      run_files.remove_all(self._workdir)
+    self._files.make()
     if self._known is None or self._forgotten:
       self._forgotten = False
       self._restore(check_fits)
@@ -90,16 +96,6 @@ class RunStore:
       rule = "left alone by other processes between two fits"
       checks.fail("workdir", str(self._workdir), rule)
     self._known = self._files.serials()
-
-  def _clear(self):
-    """Removes what a run wrote: first that which makes it one."""
-    for serial in reversed(self._files.serials()):
-      self._files.remove(serial)
-    events = tensorboard.sizes(self._workdir)
-    for path in (journal.NAME, *events, *_RESULTS):
-      full = os.path.join(self._workdir, path)
-      if os.path.lexists(full):
-        os.remove(full)
 
   def begin(self, step):
     """Cuts off what was written after a step, and opens the journal.
@@ -230,7 +226,7 @@ class RunStore:
       self._serial, self.step = self._serial + 1, step
 
   def _refuse_vanished(self):
-    path = os.path.join(self._workdir, _LOCK)
+    path = os.path.join(self._workdir, run_names.LOCK)
     try:
       same = os.path.samestat(os.stat(path), os.fstat(self._lock))
     except OSError:
@@ -275,32 +271,12 @@ class RunStore:
       tried = "; ".join(failures) or "there are none"
       rule = f"a folder whose checkpoints can be read ({tried})"
       checks.fail("workdir", str(self._workdir), rule)
-    found = sorted(tensorboard.sizes(self._workdir))
-    foreign = [path for path in found if not tensorboard.is_dry(path)]
-    if foreign and not self._journal.exists():
-      rule = f"a folder without another program's events ({foreign[0]})"
+    found = run_names.events(self._workdir)
+    alone = [path for path in found if not run_names.is_dry(path)]
+    if alone and not self._journal.exists():
+      rule = f"a folder without events of a run that is gone ({alone[0]})"
       checks.fail("workdir", str(self._workdir), rule)
-
-
-def newest_fits(workdir):
-  """The list of fits of the newest checkpoint that can be read, or []."""
-  files = CheckpointFiles(os.path.join(workdir, _FOLDER), keep=1)
-  for serial in reversed(files.serials()):
-    with contextlib.suppress(Exception):  # damage has many kinds
-      return json.loads(files.read(serial, _TEXTS)["log"].numpy())["fits"]
-  return []
 
 
 class VanishedError(OSError):
   """The workdir is no longer the folder that the run began in."""
-
-
-def _locked(workdir):
-  """An open file that holds the folder's lock; death frees it."""
-  lock = os.open(os.path.join(workdir, _LOCK), os.O_CREAT | os.O_RDWR, 0o644)
-  try:
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except OSError:
-    os.close(lock)
-    checks.fail("workdir", str(workdir), "a folder no other process trains in")
-  return lock

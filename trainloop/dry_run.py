@@ -6,7 +6,15 @@ import time
 import numpy as np
 
 from kernels import checks
-from trainloop import journal, make, outline, tensorboard
+from trainloop import (
+  claims,
+  journal,
+  make,
+  outline,
+  run_files,
+  run_names,
+  tensorboard,
+)
 
 
 def write(workdir, schedule, steps, momentum=None):
@@ -28,15 +36,15 @@ def write(workdir, schedule, steps, momentum=None):
   """
   workdir = make.workdir(workdir)
   checks.integer("steps", steps, 1)
+  claims.check(workdir)
   if journal.RowJournal(workdir).exists():
     return None
   drawn = outline.of(schedule, 0, steps)
   if drawn.momenta is None and momentum is not None:
     drawn = drawn._replace(momenta=np.full_like(drawn.rates, momentum))
   folder = os.path.join(workdir, "plan")
-  for name in os.listdir(folder) if os.path.isdir(folder) else ():
-    if tensorboard.is_dry(name):
-      os.remove(os.path.join(folder, name))
+  for path in filter(run_names.is_dry, run_names.events(workdir)):
+    run_files.remove(os.path.join(workdir, path))
   times = np.full(len(drawn.steps), time.time())
   table = tensorboard.plan_table(drawn.rates, drawn.momenta)
   tags = tensorboard.TAGS[:2]

@@ -7,6 +7,7 @@ import typing
 
 from trainloop import (
   batch_errors,
+  claims,
   fingerprint,
   make,
   measure,
@@ -53,11 +54,13 @@ class Fits:
     if validation is not None:
       validation = data_lib.adapt("validation", validation)
     planning.check(parts, source, validation, self.workdir)
+    overwrites = self.options.existing == "overwrite"
+    if self.records is None and self.workdir is not None:
+      claims.check(self.workdir, overwrites)
     parts.ranges.show_cautions(self.progress.warn)
     at = self._begins_at(schedule)
     schedule = self.coming(source, epochs, schedule)
     parts.prepare(schedule)  # the engine is part of what is agreed on
-    overwrites = self.options.existing == "overwrite"
     known = None if overwrites else self.workdir
     tell = self.progress.line
     measure.once(parts, source, schedule, epochs, known, tell)

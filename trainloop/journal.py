@@ -5,9 +5,9 @@ import zlib
 
 import numpy as np
 
+from trainloop import run_files, run_names
 from trainloop.window import COLUMNS
 
-NAME = "rows.f32"
 _BYTES = 4 * len(COLUMNS)
 _CHUNK = 1 << 24
 
@@ -25,7 +25,7 @@ class RowJournal:
   """
 
   def __init__(self, workdir):
-    self._path = os.path.join(workdir, NAME)
+    self._path = os.path.join(workdir, run_names.JOURNAL)
     self._file, self._waiting = None, []
     self.crc = 0
 
@@ -40,7 +40,7 @@ class RowJournal:
     Returns:
       Whether the file had that many rows.
     """
-    self._file = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o644)
+    self._file = run_files.opened(self._path)
     whole = os.fstat(self._file).st_size >= step * _BYTES
     os.ftruncate(self._file, step * _BYTES)
     self._offset, self._waiting, self.crc = step * _BYTES, [], 0

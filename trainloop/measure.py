@@ -7,7 +7,7 @@ fingerprint: a run that goes on takes it from there and measures nothing.
 
 import time
 
-from trainloop import checkpoints, engine
+from trainloop import claims, engine
 from trainloop.engine import Engine
 from trainloop.fit_plan import Limits
 from trainloop.snapshot import Snapshot
@@ -30,7 +30,7 @@ def once(parts, source, schedule, epochs, workdir, tell):
   if not parts.measures:
     return
   parts.measures = False
-  fits = [] if workdir is None else checkpoints.newest_fits(workdir)
+  fits = [] if workdir is None else claims.newest_fits(workdir)
   if fits:
     known = fits[0]["asked"]["engine"]
     parts.engines.replace(Engine(known, "as it was measured"))

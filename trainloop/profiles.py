@@ -6,6 +6,7 @@ import re
 import tensorflow as tf
 
 from kernels import checks
+from trainloop import run_files
 
 
 def parse(text):
@@ -40,7 +41,9 @@ class Profile:
   def before(self, step):
     """Before the window from a step."""
     if self._first <= step < self._last and not self._running:
-      os.makedirs(self._folder, exist_ok=True)
+      plugins = os.path.join(self._folder, "plugins")
+      for folder in (self._folder, plugins, os.path.join(plugins, "profile")):
+        run_files.folder(folder)
       tf.profiler.experimental.start(self._folder)
       self._running = True
 

@@ -7,7 +7,6 @@ TensorBoard's own protos in its own record format.
 
 import contextlib
 import os
-import re
 import socket
 import time
 
@@ -15,16 +14,13 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.compat.proto import event_pb2, summary_pb2
 
-from trainloop import events
+from trainloop import events, run_files, run_names
 
 LEARNING_RATE = "hyperparameters/learning_rate"
 MOMENTUM = "hyperparameters/momentum"
 SCALE = "hyperparameters/plateau_scale"
 LOSS_SCALE = "hyperparameters/loss_scale"
 EPOCH_LOSS = "epoch_loss"
-RUNS = ("train", "validation", "plan")
-_DRY = ".dry_run"
-_LATER = r"plan_from_\d+|fit_\d+(_from_\d+)?"
 TAGS = (LEARNING_RATE, MOMENTUM, "loss", "grad_norm")
 
 
@@ -33,11 +29,13 @@ class EventFile:
 
   def __init__(self, folder, dry=False):
     os.makedirs(folder, exist_ok=True)
-    now = time.time()
+    run_files.check(folder, folder=True)
+    now, exact = time.time(), time.time_ns()
     host, pid = socket.gethostname(), os.getpid()
-    name = f"events.out.tfevents.{int(now):010d}.{host}.{pid}.{time.time_ns()}"
-    name += _DRY if dry else ""
+    name = f"events.out.tfevents.{int(now):010d}.{host}.{pid}.{exact:019d}"
+    name += run_names.DRY if dry else ""
     self._path, self._good = os.path.join(folder, name), 0
+    run_files.make(self._path)  # TensorFlow would follow a link
     self._file = tf.io.TFRecordWriter(self._path)
     self._write(event_pb2.Event(wall_time=now, file_version="brain.Event:2"))
 
@@ -93,14 +91,9 @@ class EventFile:
       self._file.close()
     with contextlib.suppress(OSError):
       if self._good:
-        os.truncate(self._path, self._good)
+        run_files.cut(self._path, self._good)
       else:
-        os.remove(self._path)
-
-
-def is_dry(path):
-  """Whether an event file is a dry run's, which the run itself replaces."""
-  return path.endswith(_DRY)
+        run_files.remove(self._path)
 
 
 def plan_table(rates, momenta):
@@ -118,7 +111,7 @@ def write_run(folder, times, steps, tags, table, dry=False):
     steps: int64 (n,), ascending.
     tags: names of the columns.
     table: float32 (n, len(tags)).
-    dry: see `is_dry`.
+    dry: whether it is of a dry run, which the run itself replaces.
   """
   run = EventFile(folder, dry)
   run.table(times, steps, tags, table)
@@ -127,19 +120,8 @@ def write_run(folder, times, steps, tags, table, dry=False):
 
 def sizes(workdir):
   """{path below workdir: bytes} of all event files of a run."""
-  found = {}
-  for run in _runs(workdir):
-    folder = os.path.join(workdir, run)
-    for name in os.listdir(folder) if os.path.isdir(folder) else ():
-      path = os.path.join(folder, name)
-      found[os.path.join(run, name)] = os.path.getsize(path)
-  return found
-
-
-def _runs(workdir):
-  """`RUNS`, the plans that took over later, and the sessions."""
-  later = [name for name in os.listdir(workdir) if re.fullmatch(_LATER, name)]
-  return [*RUNS, *later]
+  paths = run_names.events(workdir)
+  return {path: os.path.getsize(os.path.join(workdir, path)) for path in paths}
 
 
 def cut(workdir, kept):
@@ -159,7 +141,7 @@ def cut(workdir, kept):
   for path, size in found.items():
     full = os.path.join(workdir, path)
     if path not in kept:
-      os.remove(full)
+      run_files.remove(full)
     elif size > kept[path]:
-      os.truncate(full, kept[path])
+      run_files.cut(full, kept[path])
   return sorted(p for p, size in kept.items() if found.get(p, 0) < size)

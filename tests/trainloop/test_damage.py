@@ -14,7 +14,7 @@ import tensorflow as tf
 import small
 import test_resume
 from trainloop import checkpoints
-from trainloop.checkpoint_files import DATA, INDEX
+from trainloop.run_names import DATA, INDEX
 
 
 def variables(seed):
@@ -178,13 +178,15 @@ def test_leftovers_are_swept_and_other_files_stay(tmp_path):
   save(tmp_path, 1, 2)
   folder = tmp_path / "checkpoints"
   (folder / f"part{DATA}").write_bytes(b"torn")
+  (folder / f"part{INDEX}.tempstate123").write_bytes(b"torn")
   (folder / f"ckpt-3{DATA}").write_bytes(b"without its index")
-  (folder / "ckpt-4_temp").mkdir()
   (folder / "checkpoint").write_text("garbage")  # TensorFlow's, not ours
+  (folder / "ckpt-4_temp").mkdir()
   assert restored(tmp_path) == values(variables(2))
   assert sorted(path.name for path in folder.iterdir()) == [
     "checkpoint",
     *(f"ckpt-{i}{suffix}" for i in (1, 2) for suffix in (DATA, INDEX)),
+    "ckpt-4_temp",
   ]
 
 
