@@ -5,6 +5,7 @@ A checkpoint is a pair of TensorFlow's bundle files, `ckpt-N.data-...` and
 carries a CRC that reading checks.
 """
 
+import contextlib
 import os
 import re
 
@@ -51,18 +52,21 @@ class CheckpointFiles:
     """
     part, final = self._path(PART), self._path(f"ckpt-{serial}")
     try:
+      # Newer ones could not be read, or the run would have gone on from them.
+      for one in self.serials():
+        if one > serial:
+          self.remove(one)
       self._write_part(part, tensors)
       self._publish(part, final, DATA)
       self._publish(part, final, INDEX)  # from here on it exists
     except DISK_TROUBLE:
-      self.discard()
+      with contextlib.suppress(OSError):  # the next one is written over it
+        self.discard()
       raise
     run_files.sync(self._folder)
-    known = self.serials()
-    older = [one for one in known if one <= serial][: -self._keep]
-    # Newer ones could not be read, or the run would have gone on from them.
-    for one in older + [one for one in known if one > serial]:
-      self.remove(one)
+    for one in self.serials()[: -self._keep]:
+      with contextlib.suppress(OSError):  # it is committed: later, then
+        self.remove(one)
 
   def _write_part(self, part, tensors):
     tf.raw_ops.SaveV2(

@@ -17,6 +17,7 @@ from kernels import checks
 from trainloop import (
   agreement,
   claims,
+  event_reader,
   journal,
   run_files,
   run_names,
@@ -24,9 +25,12 @@ from trainloop import (
   tensorboard,
 )
 from trainloop.checkpoint_files import DISK_TROUBLE, CheckpointFiles, reason
+from trainloop.extents import VanishedError, is_same, refuse_shorter, vanished
 from trainloop.history import NonFiniteError
+from trainloop.mending import Mending, Written
+from trainloop.wall_clock import WallClock
 
-_VERSION = 3
+_VERSION = 4
 _TEXTS = {"log": tf.string, "written": tf.string, "data": tf.string}
 _RETRY_SECONDS = 10.0
 
@@ -45,6 +49,9 @@ class RunStore:
       "seconds": float}, JSON types that are saved with the variables.
     step: global step of the newest checkpoint.
     data: bytes that say where the data was then.
+    clock: the `WallClock` of the run's events.
+    mended: whether records were made again that the checkpoint remembers
+      otherwise.
   """
 
   def __init__(self, workdir, groups, keep=2, tell=print):
@@ -55,7 +62,7 @@ class RunStore:
     self._journal = journal.RowJournal(workdir)
     self._tell = tell
     self.log = {"fits": [], "resumed_from": [], "replans": [], "seconds": 0.0}
-    self._written = {"events": {}, "journal_crc": 0}
+    self._written, self.clock, self.mended = Written(), WallClock(), False
     self._lock = self._known = self._saving = None
     self.step, self.data = 0, b""
     self._serial, self._retry_at, self._forgotten = 0, None, False
@@ -96,19 +103,27 @@ class RunStore:
       rule = "left alone by other processes between two fits"
       checks.fail("workdir", str(self._workdir), rule)
     self._known = self._files.serials()
+    self._mend()
 
-  def begin(self, step):
-    """Cuts off what was written after a step, and opens the journal.
+  def _mend(self):
+    """Makes again what is not as the checkpoint remembers it."""
+    mending = Mending(self._workdir, self._written, self.step, self.log["fits"])
+    mending.run()
+    self._written, self.mended = mending.written, bool(mending.lines)
+    for line in mending.lines:
+      self._tell(line)
 
-    Args:
-      step: global step at which the fit begins or goes on.
+  def begin(self):
+    """Cuts off what was written after the newest checkpoint, and opens the
+    journal. Nothing is written behind what can't be cut off.
+
+    Raises:
+      OSError: if that fails.
     """
-    short = tensorboard.cut(self._workdir, self._written["events"])
-    whole = self._journal.open(step)
-    if not whole or self._journal.crc != self._written["journal_crc"]:
-      short.append("the row journal")
-    for name in short:
-      self._tell(f"warning: {name} is not as it was written")
+    events = self._written.events
+    tensorboard.cut(self._workdir, {p: e.size for p, e in events.items()})
+    refuse_shorter(self._workdir, events)
+    self._journal.open(self.step, self._written.crcs)
 
   def restore_epoch(self, epoch, variables):
     """Puts back variables as a checkpoint at the end of an epoch has them.
@@ -120,18 +135,20 @@ class RunStore:
     Raises:
       ValueError: if no checkpoint of that epoch was kept, naming those.
     """
-    kept = {}
-    for serial in self._files.serials():
-      log = json.loads(self._files.read(serial, _TEXTS)["log"].numpy())
-      ended = agreement.epoch_of(log["fits"], log["step"])
-      if ended is not None:
-        kept[ended] = serial
-    if epoch not in kept:
-      rule = "the end of an epoch whose checkpoint was kept"
-      checks.fail("epoch", epoch, f"{rule}: {sorted(kept) or 'none'}")
     names = self._snapshot.names_of(variables)
     dtypes = {name: self._snapshot.dtypes[name] for name in names}
-    self._snapshot.put_back(self._files.read(kept[epoch], dtypes))
+    kept, found = [], None
+    for serial in self._files.serials():
+      with contextlib.suppress(Exception):  # damage has many kinds
+        log = json.loads(self._files.read(serial, _TEXTS)["log"].numpy())
+        ended = agreement.epoch_of(log["fits"], log["step"])
+        if ended == epoch:
+          found = self._files.read(serial, dtypes)
+        kept += [ended] * (ended is not None)
+    if found is None:
+      rule = "the end of an epoch whose checkpoint was kept"
+      checks.fail("epoch", epoch, f"{rule}: {sorted(set(kept)) or 'none'}")
+    self._snapshot.put_back(found)
 
   def restore_again(self):
     """Goes back to the newest checkpoint that was committed."""
@@ -139,6 +156,7 @@ class RunStore:
       self.wait()
     self._journal.close()
     self._restore(lambda fits: None)
+    self._mend()
 
   def forget(self):
     """Makes the next `open` go back to the newest checkpoint."""
@@ -183,15 +201,16 @@ class RunStore:
 
     Args:
       step: global step of the variables.
-      events: a Future of `tensorboard.sizes` up to that step.
+      events: a Future of `EventWriter.extents` up to that step.
       data: where the data is, bytes.
     """
     self.wait()
     log = {"version": _VERSION, "shapes": self._snapshot.shapes, **self.log}
     texts = {"log": json.dumps({**log, "step": step}), "data": data}
     tensors, blocks = self._snapshot.take(), self._journal.waiting
+    wall = self.clock.latest
     self._saving = self._thread.submit(
-      self._commit, step, texts, tensors, blocks, events
+      self._commit, step, texts, tensors, blocks, events, wall
     )
 
   def wait(self):
@@ -205,17 +224,20 @@ class RunStore:
       saving.result()
     return self._retry_at is None
 
-  def _commit(self, step, texts, tensors, blocks, events):
+  def _commit(self, step, texts, tensors, blocks, events, wall):
     """Rows first, then the checkpoint; on the thread."""
     try:
-      self._journal.flush(blocks)
       self._refuse_vanished()
-      crc = self._journal.crc
-      written = {"events": events.result(), "journal_crc": crc}
+      self._journal.flush(blocks)
+      extents = {**self._written.events, **events.result()}
+      self._refuse_vanished(extents)
+      written = Written(extents, self._journal.crcs, wall)
       self._refuse_nonfinite(step, tensors)
-      texts = {**texts, "written": json.dumps(written)}
+      texts = {**texts, "written": written.to_json()}
       texts = {name: tf.constant(text) for name, text in texts.items()}
       self._files.write(self._serial + 1, {**texts, **tensors})
+    except VanishedError:
+      raise
     except DISK_TROUBLE as error:
       self._refuse_vanished()
       text = f"warning: step {step} could not be saved ({reason(error)})"
@@ -225,15 +247,11 @@ class RunStore:
       self._written, self._retry_at = written, None
       self._serial, self.step = self._serial + 1, step
 
-  def _refuse_vanished(self):
-    path = os.path.join(self._workdir, run_names.LOCK)
-    try:
-      same = os.path.samestat(os.stat(path), os.fstat(self._lock))
-    except OSError:
-      same = False
-    if not same:
-      text = f"the workdir {self._workdir} was removed or replaced"
-      raise VanishedError(f"{text} while the run went on")
+  def _refuse_vanished(self, events=None):
+    """Ends a run whose folder, or one of whose event files, is gone."""
+    if not is_same(self._lock, os.path.join(self._workdir, run_names.LOCK)):
+      vanished(f"the workdir {self._workdir}")
+    refuse_shorter(self._workdir, events or {})
 
   def _refuse_nonfinite(self, step, tensors):
     name = self._snapshot.first_nonfinite(tensors)
@@ -247,11 +265,10 @@ class RunStore:
     for serial in reversed(self._files.serials()):
       try:
         texts = self._files.read(serial, _TEXTS)
-        log, written = (
-          json.loads(texts[name].numpy()) for name in ("log", "written")
-        )
+        log = json.loads(texts["log"].numpy())
         if log["version"] != _VERSION:
           checks.fail("checkpoint version", log["version"], str(_VERSION))
+        written = Written.from_json(texts["written"].numpy())
         check_fits(log["fits"])
         self._snapshot.check(log["shapes"])
         tensors = self._files.read(serial, self._snapshot.dtypes)
@@ -263,6 +280,7 @@ class RunStore:
       self._snapshot.put_back(tensors)
       self.log = {name: log[name] for name in self.log}
       self._written, self._serial = written, serial
+      self.clock = WallClock(written.wall)
       self.step, self.data = log["step"], texts["data"].numpy()
       for failure in failures:
         self._tell(f"warning: checkpoint skipped as damaged: {failure}")
@@ -271,12 +289,7 @@ class RunStore:
       tried = "; ".join(failures) or "there are none"
       rule = f"a folder whose checkpoints can be read ({tried})"
       checks.fail("workdir", str(self._workdir), rule)
-    found = run_names.events(self._workdir)
-    alone = [path for path in found if not run_names.is_dry(path)]
-    if alone and not self._journal.exists():
-      rule = f"a folder without events of a run that is gone ({alone[0]})"
+    path = event_reader.of_lost_run(self._workdir, self._journal.exists())
+    if path is not None:
+      rule = f"a folder without events of a run that is gone ({path})"
       checks.fail("workdir", str(self._workdir), rule)
-
-
-class VanishedError(OSError):
-  """The workdir is no longer the folder that the run began in."""

@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.compat.proto import event_pb2
 
+from trainloop import run_names
+
 _BLOCK = 4096  # records at a time
 
 
@@ -40,6 +42,21 @@ def scalars(workdir):
     }
     for run, tags in found.items()
   }
+
+
+def of_lost_run(workdir, begun):
+  """An event file of a run whose checkpoints are gone; None without one.
+
+  Args:
+    workdir: a folder without checkpoints.
+    begun: whether a run may have begun in it, and had none yet.
+  """
+  paths = run_names.events(workdir)
+  found = [path for path in paths if not run_names.is_dry(path)]
+  # A run without a checkpoint has events, but none of an update.
+  if not found or (begun and not scalars(workdir).get("train")):
+    return None
+  return found[0]
 
 
 def _events(path):

@@ -1,5 +1,6 @@
 """The thread that writes events, and writes them again after disk trouble."""
 
+import contextlib
 import os
 import queue
 import threading
@@ -8,9 +9,11 @@ from concurrent import futures
 
 import numpy as np
 
-from trainloop import summaries, tensorboard
+from trainloop import run_files, summaries, tensorboard
 from trainloop.checkpoint_files import DISK_TROUBLE, reason
+from trainloop.extents import VanishedError, is_same, vanished
 from trainloop.tensorboard import TAGS
+from trainloop.wall_clock import WallClock
 
 # Windows that may wait for the thread; a full queue slows the loop down
 # rather than losing rows.
@@ -24,19 +27,25 @@ class EventWriter:
   """Writes a run's events from a background thread.
 
   What was written since the last good flush is kept. If the disk is full, the
-  files are cut back to it, and all that follows waits until new files take it.
+  files are cut back to it, and all that follows waits until new files take it:
+  none before each old one could be cut, so that no event is there twice.
 
   Args:
     workdir: the run's folder, made if missing.
     log_every: each row whose step is a multiple of this is written, int >= 1.
     tell: called with a line when trouble begins and ends.
+    clock: a `WallClock`, the events' own.
   """
 
-  def __init__(self, workdir, log_every=1, tell=print):
+  def __init__(self, workdir, log_every=1, tell=print, clock=None):
     self._workdir = workdir
     self._log_every = log_every
     self._tell = tell
+    self._clock = clock or WallClock()
+    os.makedirs(workdir, exist_ok=True)
+    self._folder = os.open(workdir, os.O_RDONLY | os.O_DIRECTORY)
     self._runs, self._kept, self._waiting = {}, [], 0
+    self._torn, self._past = [], {}
     self._trouble = self._failure = None
     self._tasks = queue.Queue(_QUEUE)
     self._thread = threading.Thread(target=self._work, daemon=True)
@@ -45,7 +54,7 @@ class EventWriter:
   def plan(self, drawn, run="plan"):
     """The planned curve: an `Outline` over global steps."""
     table = tensorboard.plan_table(drawn.rates, drawn.momenta)
-    times = np.full(len(table), time.time())
+    times = np.full(len(table), self._clock.now())
     self._put(run, "table", times, drawn.steps, TAGS[:2], table)
 
   def rows(self, began, first_step, rows, ends=()):
@@ -59,7 +68,8 @@ class EventWriter:
         written whatever `log_every` is.
     """
     rows = rows[:, : len(TAGS)]
-    times = np.linspace(began, time.time(), len(rows) + 1)[1:]
+    began, now = self._clock.since(began)
+    times = np.linspace(began, now, len(rows) + 1)[1:]
     steps = first_step + np.arange(len(rows), dtype=np.int64)
     if self._log_every > 1:
       due = steps % self._log_every == 0
@@ -70,37 +80,41 @@ class EventWriter:
 
   def scalars(self, run, step, values):
     """{tag: float} at a step, into "train" or "validation"."""
-    self._put(run, "scalars", time.time(), step, values)
+    self._put(run, "scalars", self._clock.now(), step, values)
 
   def summary(self, run, step, summary):
     """A plugin's summary at a step, bytes; see `summaries`."""
-    self._put(run, "summary", time.time(), step, summary)
+    self._put(run, "summary", self._clock.now(), step, summary)
 
   def graph(self, step, graph):
     """A GraphDef in run "train", bytes."""
-    self._put("train", "graph", time.time(), step, graph)
+    self._put("train", "graph", self._clock.now(), step, graph)
 
   def text(self, step, tag, content):
     """A text in run "train" at a step."""
     self.summary("train", step, summaries.text(tag, content))
 
-  def sizes(self):
-    """What `tensorboard.sizes` gives once all so far is written: a Future.
+  def extents(self):
+    """What is in the files once all so far is written: a Future of {path below
+    the workdir: `Extent`}.
 
     Its exception is the disk's, if that does not take it.
     """
     found = futures.Future()
-    self._put(None, "sizes", found)
+    self._put(None, "extents", found)
     return found
 
   def flush(self):
     """Returns once everything is handed to the operating system."""
-    self.sizes().result()
+    self.extents().result()
 
   def close(self):
     """Writes what is left and closes the files."""
     self._tasks.put(None)
     self._thread.join()
+    if self._folder is not None:
+      os.close(self._folder)
+      self._folder = None
     self._raise()
 
   def _put(self, *task):
@@ -114,31 +128,49 @@ class EventWriter:
 
   def _work(self):
     due = time.monotonic() + _FLUSH_SECONDS
-    while True:
-      try:
-        task = self._tasks.get(timeout=_FLUSH_SECONDS)
-        if task is None:
-          break
-        self._do(*task)
-      except queue.Empty:
-        pass
-      except Exception as error:  # reported to the loop at its next call
-        self._failure = error
-      if time.monotonic() >= due:
-        self._flush()
+    task = ()
+    while task is not None:
+      with self._noted():
+        task = self._next()
+        if task:
+          self._do(*task)
+      if task is None or time.monotonic() >= due:
+        with self._noted():
+          self._flush()
         due = time.monotonic() + _FLUSH_SECONDS
-    self._flush()
     for run in self._runs.values():
-      run.close()
+      with contextlib.suppress(*DISK_TROUBLE):  # all was flushed
+        run.close()
+
+  def _next(self):
+    """The next task; () if none comes for a while, None after the last."""
+    try:
+      return self._tasks.get(timeout=_FLUSH_SECONDS)
+    except queue.Empty:
+      return ()
+
+  @contextlib.contextmanager
+  def _noted(self):
+    """Reports an error to the loop at its next call; not that of a disk, which
+    is tried again."""
+    try:
+      yield
+    except DISK_TROUBLE as error:
+      if isinstance(error, VanishedError) or error is not self._trouble:
+        self._failure = error
+    except Exception as error:
+      self._failure = error
 
   def _do(self, name, method, *values):
-    if method == "sizes":
+    if method == "extents":
       self._answer(*values)
       return
     self._kept.append((name, method, *values))
     if self._trouble is None:
       try:
         self._write(name, method, *values)
+      except VanishedError:
+        raise
       except DISK_TROUBLE as error:
         self._fall_back(error)
     elif method == "table":
@@ -149,43 +181,73 @@ class EventWriter:
 
   def _answer(self, found):
     try:
-      if not self._flush():
-        raise self._trouble
-      found.set_result(tensorboard.sizes(self._workdir))
+      self._flush()
+      found.set_result({**self._past, **self._open_extents()})
     except Exception as error:
       found.set_exception(error)
 
+  def _open_extents(self):
+    return {self._below(run): run.settled for run in self._runs.values()}
+
+  def _below(self, run):
+    return os.path.relpath(run.path, self._workdir)
+
   def _write(self, name, method, *values):
     if name not in self._runs:
-      folder = os.path.join(self._workdir, name)
-      self._runs[name] = tensorboard.EventFile(folder)
+      self._open_run(name, float(np.min(values[0])))
     getattr(self._runs[name], method)(*values)
 
+  def _open_run(self, name, wall_time):
+    """A new file of a run; a workdir that is gone is not made again."""
+    if not is_same(self._folder, self._workdir):
+      vanished(f"the workdir {self._workdir}")
+    folder = os.path.join(self._workdir, name)
+    run_files.folder(folder)
+    run = self._runs[name] = tensorboard.EventFile(folder)
+    run.open(wall_time)
+
   def _flush(self):
-    """Hands all to the operating system; returns whether it took it."""
+    """Hands all to the operating system, and what waited before.
+
+    Raises:
+      OSError, tf.errors.OpError: if it does not take it; all is kept.
+    """
     try:
+      self._cut_back()
       if self._trouble is not None:
         for task in self._kept:
           self._write(*task)
       for run in self._runs.values():
         run.flush()
-      for run in self._runs.values():  # all, or what is kept would be double
-        run.settle()
+      reached = [run.reached() for run in self._runs.values()]
+      # All at once, or a part of what is kept would come twice.
+      for run, extent in zip(self._runs.values(), reached, strict=True):
+        run.settled = extent
+    except VanishedError:
+      raise
     except DISK_TROUBLE as error:
       self._fall_back(error)
-      return False
+      raise
     if self._trouble is not None:
       self._tell("events are written again, none is missing")
     self._trouble, self._waiting = None, 0
     self._kept.clear()
-    return True
 
   def _fall_back(self, error):
     """Cuts the files back to the last good flush; new ones come later."""
-    for run in self._runs.values():
-      run.abandon()
+    self._torn.extend(self._runs.values())
     self._runs.clear()
     if self._trouble is None:
       text = f"warning: events cannot be written now ({reason(error)})"
       self._tell(f"{text}; they wait in memory")
     self._trouble = error
+    with contextlib.suppress(*DISK_TROUBLE):  # the next flush tries again
+      self._cut_back()
+
+  def _cut_back(self):
+    while self._torn:
+      run = self._torn[-1]
+      run.abandon()
+      if run.settled.size:
+        self._past[self._below(run)] = run.settled
+      self._torn.pop()

@@ -202,7 +202,7 @@ class Records(NoRecords):
 
   def begin(self, plan, step, curve, history, shown):
     self._plan = plan
-    self._store.begin(step)
+    self._store.begin()
     self.position = b"" if self._new else self._store.data
     self._shown = shown
     self._open_writer()
@@ -221,12 +221,14 @@ class Records(NoRecords):
       self._notes.start(step, f"fit_{self._index + 1}_from_{step}")
       self._show_plan(curve(step), plan, f"plan_from_{step}")
       self._store.log["replans"].append(self._note)
+    if self._note or self._store.mended:
       self._note = ""
       self._save_for_good(step, history, tries=1)
 
   def _open_writer(self):
     self._logged = logged.of(self._log_every, self._plan)
-    self._writer = EventWriter(self.workdir, self._logged.rows, self._tell)
+    rows, clock = self._logged.rows, self._store.clock
+    self._writer = EventWriter(self.workdir, rows, self._tell, clock)
     entry = self._store.log["fits"][self._index]
     self._notes = Notes(self._writer, self._shown, entry)
 
@@ -245,7 +247,7 @@ class Records(NoRecords):
 
   def begin_again(self, step, history, note):
     """Goes on after `rewind`, with a note in TensorBoard and on the disk."""
-    self._store.begin(step)
+    self._store.begin()
     self._open_writer()
     self.event(step, "rewind", note)
     self._save_for_good(step, history)
@@ -272,7 +274,7 @@ class Records(NoRecords):
     self._clock = now
     entry = self._store.log["fits"][self._index]
     entry["history"] = history.to_config()
-    self._store.save(step, self._writer.sizes(), self.position)
+    self._store.save(step, self._writer.extents(), self.position)
 
   def leave(self, step, history):
     reason = history.stop_reason or "not finite"

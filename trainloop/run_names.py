@@ -17,6 +17,8 @@ DATA, INDEX = ".data-00000-of-00001", ".index"
 PART = "part"
 # What results are made in before they get their names.
 RESULTS_PART = ".results.part"
+# What a damaged file is made again in.
+MENDED_PART = ".mended.part"
 
 _NUMBER, _STEP = "[1-9][0-9]*", "(0|[1-9][0-9]*)"
 _RUN = (
@@ -35,7 +37,7 @@ _FOLDERS = re.compile(
   r"|(\.results\.part/)?saved_model(/variables|/assets)?|\.results\.part"
 )
 _FILES = re.compile(
-  rf"\.lock|rows\.f32|{_RUN}/{_EVENTS}(\.dry_run)?"
+  rf"\.lock|rows\.f32|\.mended\.part|{_RUN}/{_EVENTS}(\.dry_run)?"
   rf"|checkpoints/ckpt-{_NUMBER}{_SUFFIX}"
   # TensorFlow writes into the last ones, and renames them.
   rf"|checkpoints/part{_SUFFIX}(\.tempstate[0-9]+)?"

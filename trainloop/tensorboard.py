@@ -7,6 +7,7 @@ TensorBoard's own protos in its own record format.
 
 import contextlib
 import os
+import re
 import socket
 import time
 
@@ -15,6 +16,7 @@ import tensorflow as tf
 from tensorboard.compat.proto import event_pb2, summary_pb2
 
 from trainloop import events, run_files, run_names
+from trainloop.extents import Extent, extend, is_same, vanished
 
 LEARNING_RATE = "hyperparameters/learning_rate"
 MOMENTUM = "hyperparameters/momentum"
@@ -25,19 +27,29 @@ TAGS = (LEARNING_RATE, MOMENTUM, "loss", "grad_norm")
 
 
 class EventFile:
-  """One event file, new in its folder; `dry` if it is of a dry run."""
+  """One event file, the newest in its folder by name.
+
+  Args:
+    folder: there already.
+    dry: whether it is of a dry run.
+
+  Attributes:
+    path: where it is.
+    settled: the `Extent` that `abandon` goes back to.
+  """
 
   def __init__(self, folder, dry=False):
-    os.makedirs(folder, exist_ok=True)
-    run_files.check(folder, folder=True)
-    now, exact = time.time(), time.time_ns()
-    host, pid = socket.gethostname(), os.getpid()
-    name = f"events.out.tfevents.{int(now):010d}.{host}.{pid}.{exact:019d}"
-    name += run_names.DRY if dry else ""
-    self._path, self._good = os.path.join(folder, name), 0
-    run_files.make(self._path)  # TensorFlow would follow a link
-    self._file = tf.io.TFRecordWriter(self._path)
-    self._write(event_pb2.Event(wall_time=now, file_version="brain.Event:2"))
+    name = _newest_name(folder) + (run_names.DRY if dry else "")
+    self.path, self.settled = os.path.join(folder, name), Extent(0, 0)
+    self._file = self._seen = None
+
+  def open(self, wall_time):
+    """Makes the file, with the event that each begins with."""
+    # TensorFlow alone would follow a link.
+    self._seen = run_files.opened(self.path, new=True)
+    self._file = tf.io.TFRecordWriter(self.path)
+    version = "brain.Event:2"
+    self._write(event_pb2.Event(wall_time=wall_time, file_version=version))
 
   def scalars(self, wall_time, step, values):
     """One event with all of {tag: float} at a step."""
@@ -78,22 +90,52 @@ class EventFile:
     """Hands all to the operating system; OpError if it does not take it."""
     self._file.flush()
 
-  def settle(self):
-    """Makes what was flushed the state that `abandon` goes back to."""
-    self._good = os.path.getsize(self._path)
+  def reached(self):
+    """The `Extent` of what was flushed; reads only what came since the last.
+
+    Raises:
+      VanishedError: if the file was removed or replaced.
+    """
+    if not is_same(self._seen, self.path):
+      vanished(self.path)
+    return extend(self._seen, self.settled)
 
   def close(self):
+    """Closes the file."""
     self._file.close()
+    os.close(self._seen)
 
   def abandon(self):
-    """Closes the file as it was when it settled last, or removes it."""
-    with contextlib.suppress(tf.errors.OpError):
-      self._file.close()
-    with contextlib.suppress(OSError):
-      if self._good:
-        run_files.cut(self._path, self._good)
-      else:
-        run_files.remove(self._path)
+    """Closes the file as it was when it settled last, or removes it.
+
+    Raises:
+      OSError: if that fails; it may be called again.
+    """
+    file, self._file = self._file, None
+    if file is not None:
+      with contextlib.suppress(tf.errors.OpError):
+        file.close()
+    if self._seen is None:
+      return
+    if self.settled.size:
+      os.ftruncate(self._seen, self.settled.size)
+    elif is_same(self._seen, self.path):
+      run_files.remove(self.path)
+    os.close(self._seen)
+    self._seen = None
+
+
+def _newest_name(folder):
+  """A name behind those of the event files there: TensorBoard reads them in
+  their names' order, whatever the clock said when they were made."""
+  found = (
+    re.match(r"events\.out\.tfevents\.(\d+)\.", name)
+    for name in os.listdir(folder)
+  )
+  newest = max((int(match[1]) for match in found if match), default=0)
+  seconds = f"{max(int(time.time()), newest + 1):010d}"
+  host, pid, exact = socket.gethostname(), os.getpid(), f"{time.time_ns():019d}"
+  return f"events.out.tfevents.{seconds}.{host}.{pid}.{exact}"
 
 
 def plan_table(rates, momenta):
@@ -113,7 +155,10 @@ def write_run(folder, times, steps, tags, table, dry=False):
     table: float32 (n, len(tags)).
     dry: whether it is of a dry run, which the run itself replaces.
   """
+  os.makedirs(folder, exist_ok=True)
+  run_files.check(folder, folder=True)
   run = EventFile(folder, dry)
+  run.open(float(times[0]) if len(times) else time.time())
   run.table(times, steps, tags, table)
   run.close()
 

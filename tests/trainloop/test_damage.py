@@ -53,13 +53,13 @@ def save(workdir, *seeds, **options):
   """Checkpoints of these states, one after another."""
   groups = variables(0)
   opened = store(workdir, groups, **options)
-  opened.begin(0)
-  for step, seed in enumerate(seeds):
+  opened.begin()
+  for step, seed in enumerate(seeds, opened.step + 1):
     rest = tf.nest.flatten(variables(seed))
     for mine, theirs in zip(tf.nest.flatten(groups), rest, strict=True):
       mine.assign(theirs)
     opened.add_rows(np.full((1, 5), seed, np.float32))
-    opened.save(step + 1, written())
+    opened.save(step, written())
   opened.close()
 
 
@@ -226,7 +226,7 @@ def edit(name, **values):
 def test_another_version_is_refused(tmp_path):
   save(tmp_path, 1, 2)
   rewrite(tmp_path, edit("log", version=1))
-  with pytest.raises(ValueError, match="`checkpoint version` must be 3; got 1"):
+  with pytest.raises(ValueError, match="`checkpoint version` must be 4; got 1"):
     restored(tmp_path)
 
 
@@ -243,24 +243,11 @@ def test_names_in_a_checkpoint_reach_no_file_outside(tmp_path):
   save(tmp_path / "run", 1, 2)
   mine = tmp_path / "mine.txt"
   mine.write_text("mine")
-  rewrite(tmp_path / "run", edit("written", events={"../mine.txt": 1}))
+  rewrite(tmp_path / "run", edit("written", events={"../mine.txt": [1, 2]}))
   opened = store(tmp_path / "run", variables(0), tell=lambda text: None)
-  opened.begin(2)
+  opened.begin()
   opened.close()
   assert mine.read_text() == "mine"
-
-
-def test_a_changed_journal_is_reported(tmp_path):
-  save(tmp_path, 1, 2)
-  rows, told = tmp_path / "rows.f32", []
-  content = bytearray(rows.read_bytes())
-  content[3] ^= 1
-  for damaged in (bytes(content), bytes(content[:-7])):
-    rows.write_bytes(damaged)
-    opened = store(tmp_path, variables(0), tell=told.append)
-    opened.begin(2)
-    opened.close()
-  assert told == ["warning: the row journal is not as it was written"] * 2
 
 
 def test_a_second_process_is_refused(tmp_path):

@@ -165,7 +165,7 @@ def test_a_call_that_fails_loses_no_state(monkeypatch, tmp_path, call, nth):
 
   groups, told = test_damage.variables(0), []
   opened = test_damage.store(tmp_path, groups, tell=told.append)
-  opened.begin(2)
+  opened.begin()
   new = tf.nest.flatten(test_damage.variables(3))
   for mine, theirs in zip(tf.nest.flatten(groups), new, strict=True):
     mine.assign(theirs)

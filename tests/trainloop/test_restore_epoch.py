@@ -24,9 +24,9 @@ def test_weights_and_slots_of_an_epoch_come_back(tmp_path):
   loop, seen = make(tmp_path), {}
   plain = loop._parts.evaluate
 
-  def evaluate(source):
+  def evaluate(source, empty):
     seen[len(seen) + 1] = small.state_of(loop)
-    return plain(source)
+    return plain(source, empty)
 
   loop._parts.evaluate = evaluate
   loop.fit(small.data(), 4, validation=small.data(16, 16))

@@ -1,0 +1,120 @@
+"""One traced loop that runs in one workdir after another."""
+
+import dataclasses
+import itertools
+import shutil
+
+import pytest
+
+import kernels
+import small
+import test_tensorboard
+import trainloop
+from trainloop import snapshot
+from trainloop.fit import Fit
+
+STEPS = 48  # 4 epochs of 12
+EVENTS = ("train", "validation", "plan")
+
+
+class Reruns:
+  """Runs of the same fit, each in a workdir of its own, as new processes have
+  them: from the initial state, or from what the workdir holds.
+
+  Args:
+    folder: for the workdirs.
+    **options: of the loop.
+  """
+
+  def __init__(self, folder, **options):
+    self._folder, self.told = folder, []
+    options = {
+      "schedule": kernels.OneCycle(0.05, STEPS),
+      "early_stopping": trainloop.EarlyStopping("val_loss", patience=9),
+      "checkpoint_every": "7st",
+      "validate_every": "8st",
+      "steps_per_loop": 5,
+      "compile": "graph",
+      **options,
+    }
+    self.loop = small.loop(small.model(rich=True), **options)
+    self._state = self._initial = None
+    self._numbers = itertools.count()
+    self.cut(self.new(), 0)  # all variables are made
+    self._state = snapshot.Snapshot(self.loop.parts.moved())
+    self._initial = self._state.take()
+
+  def new(self, template=None):
+    """A workdir: a copy of another, or one that is not there yet."""
+    workdir = self._folder / str(next(self._numbers))
+    if template is not None:
+      shutil.copytree(template, workdir, symlinks=True)
+    return workdir
+
+  def fit(self, workdir):
+    """The fit in a workdir, from its beginning or going on; its `History`.
+
+    `told` holds the warnings.
+    """
+    fits, self.told = self.loop._fits, []
+    if self._state is not None:
+      self._state.put_back(self._initial)
+    progress = fits.progress
+    progress.warn = self.told.append
+    self.loop._fits = dataclasses.replace(
+      fits,
+      options=dataclasses.replace(fits.options, workdir=str(workdir)),
+      records=None,
+      schedule=None,
+      history=None,
+    )
+    valid = small.data(32, 16, seed=1)
+    return self.loop.fit(small.data(), 4, validation=valid)
+
+  def cut(self, workdir, windows):
+    """The fit in a workdir up to so many windows, as a kill leaves it."""
+    with pytest.MonkeyPatch.context() as patch:
+      small.cut_off(patch, windows, lambda: self.fit(workdir))
+    return workdir
+
+  def on_window(self, step, act):
+    """A context in which `act()` is called before the window from `step`."""
+    return _acting(step, act)
+
+  def outcome(self, workdir, history):
+    """All that must be equal: {what: bytes or text}."""
+    return {
+      "state": small.state_of(self.loop),
+      "rows": {n: v.tobytes() for n, v in history.rows.items()},
+      "epochs": str(history.epochs),
+      "reason": history.stop_reason,
+      "events": series(workdir),
+    }
+
+
+class _acting:
+  def __init__(self, step, act):
+    self._step, self._act, self._patch = step, act, pytest.MonkeyPatch()
+
+  def __enter__(self):
+    window = Fit._window
+
+    def acts(fit, step, source):
+      if step == self._step:
+        fit.records._store.wait()
+        self._act()
+      return window(fit, step, source)
+
+    self._patch.setattr(Fit, "_window", acts)
+
+  def __exit__(self, *exception):
+    self._patch.undo()
+
+
+def series(workdir):
+  """{(run, tag): (steps, bytes)} of all scalars."""
+  return {
+    (run, tag): (steps, values.tobytes())
+    for run in EVENTS
+    for tag, (steps, values) in test_tensorboard.read(workdir / run).items()
+  }

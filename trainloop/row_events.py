@@ -1,0 +1,101 @@
+"""Rows of updates in event files: read back, and made again."""
+
+import bisect
+import typing
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from tensorboard.compat.proto import event_pb2
+
+from trainloop import events, logged
+from trainloop.fit_plan import FitPlan
+from trainloop.tensorboard import MOMENTUM, TAGS
+from trainloop.window import COLUMNS
+
+_LENGTHS = ("epochs", "steps_per_epoch", "validate_steps", "checkpoint_steps")
+_ALWAYS = set(TAGS) - {MOMENTUM}
+_SKIPPED = COLUMNS.index("skipped")
+
+
+class Point(typing.NamedTuple):
+  """What one event says of an update; `row` is None if it is no row's."""
+
+  step: int
+  wall_time: float
+  row: typing.Any = None
+  skipped: bool = False
+
+
+def read(record):
+  """The `Point` of an event, bytes; None if it is none."""
+  try:
+    event = event_pb2.Event.FromString(record)
+  except DecodeError:
+    return None
+  values = {
+    value.tag: value.simple_value
+    for value in event.summary.value
+    if value.HasField("simple_value")
+  }
+  row = None
+  if values.keys() >= _ALWAYS:
+    nan = float("nan")
+    row = np.array([values.get(tag, nan) for tag in TAGS], np.float32)
+  return Point(event.step, event.wall_time, row, "skipped" in values)
+
+
+def table(points, steps):
+  """The rows that events hold, float32 (steps, columns), in all of whose
+  places NaN stands where no event holds it."""
+  rows = np.full((steps, len(COLUMNS)), np.nan, np.float32)
+  for point in points:
+    if point.row is not None and point.step < steps:
+      rows[point.step] = [*point.row, 0.0]
+  for point in points:
+    if point.skipped and point.step < steps:
+      rows[point.step, _SKIPPED] = 1.0
+  return rows
+
+
+def encode(times, steps, rows):
+  """The events of some rows, one after another.
+
+  Args:
+    times: float64 (n,), wall times.
+    steps: int64 (n,), rising.
+    rows: float32 (n, columns).
+  """
+  kept = [
+    i
+    for i, tag in enumerate(TAGS)
+    if tag != MOMENTUM or not np.isnan(rows[:, i]).all()
+  ]
+  tags = [TAGS[i] for i in kept]
+  return events.encode(times, steps, tags, rows[:, kept])
+
+
+def logged_steps(fits, step):
+  """The global steps below `step` whose rows are written as events, ascending.
+
+  Args:
+    fits: the run's fits, as its checkpoint has them.
+    step: updates that are done.
+  """
+  steps = []
+  ends = [entry["begun"]["start"] for entry in fits[1:]]
+  for entry, end in zip(fits, [*ends, step], strict=False):
+    asked, begun = entry["asked"], entry["begun"]
+    plan = FitPlan(**begun, **{name: asked[name] for name in _LENGTHS})
+    part, end = logged.of(asked["log_every"], plan), min(end, plan.end, step)
+    own = set(range(-(-plan.start // part.rows) * part.rows, end, part.rows))
+    epochs = plan.ends_inside(plan.start, end - plan.start + 1)
+    done = (plan.start + n for n in epochs)
+    own.update(n - 1 for n in done if part.epoch(plan, n))
+    steps.extend(sorted(own))
+  return steps
+
+
+def between(steps, first, last):
+  """The part of ascending steps that lies in (first, last)."""
+  i = bisect.bisect_right(steps, first)
+  return steps[i : bisect.bisect_left(steps, last)]
