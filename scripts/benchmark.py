@@ -113,8 +113,12 @@ def main(argv):
     known = ", ".join(benchmark_models.MODELS)
     flag_rules.stop(f"--only={FLAGS.only} is in none of {known}")
   import benchmark_report
+  from kernels import checks
 
-  report = benchmark_report.Report(FLAGS.output, FLAGS.repeats)
+  try:
+    report = benchmark_report.Report(FLAGS.output, FLAGS.repeats)
+  except checks.ArgumentError as error:
+    flag_rules.stop(error)
   for mode in asked:
     for name in names(mode):
       for table in tables(mode, name):

@@ -60,6 +60,10 @@ class Report:
   """
 
   def __init__(self, path, repeats):
+    from trainloop import run_files  # flags are good, TensorFlow is imported
+
+    if path:
+      run_files.check(path)
     self._path = path
     now = datetime.datetime.now(datetime.timezone.utc)
     self._found = {
@@ -91,10 +95,13 @@ class Report:
     if table.get("cases"):
       show(table["cases"])
     if self._path:
-      part = f"{self._path}.part"  # a kill must not leave half a file
-      with open(part, "w", encoding="utf-8") as file:
+      from trainloop import run_files
+
+      with (
+        run_files.made(self._path) as part,  # a kill leaves no half a file
+        open(part, "w", encoding="utf-8") as file,
+      ):
         json.dump(self._found, file, indent=1)
-      os.replace(part, self._path)
 
 
 def _command():

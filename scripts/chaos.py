@@ -35,6 +35,7 @@ _RUN = (
   "--reduce_on_plateau=3",
   "--checkpoint_every=5st",
   "--validate_every=11st",
+  "--profile=150:190",
 )
 
 

@@ -4,17 +4,11 @@ import hashlib
 import json
 import os
 import pathlib
-import re
 import signal
 import struct
 import sys
 import time
 
-_OWN = (
-  r"\.lock|rows\.f32|result\.json|model\.keras"
-  r"|checkpoints/ckpt-\d+\.(index|data-00000-of-00001)"
-  r"|(train|validation|plan|fit_1)/events\.out\.tfevents\..*"
-)
 _TIMES = ("seconds", "steps_per_second", "resumed_from")
 
 
@@ -128,9 +122,10 @@ def tensors(workdir):
 
 def orphans(workdir):
   """Paths in a workdir that no finished run leaves there."""
-  root = pathlib.Path(workdir)
-  paths = [str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()]
-  return [path for path in paths if not re.fullmatch(_OWN, path)]
+  from trainloop import run_names
+
+  left = [n.path for n in run_names.walk(workdir) if run_names.is_left(n.path)]
+  return [*run_names.unnamed(workdir), *left]
 
 
 def left_by(workdir):

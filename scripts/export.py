@@ -1,8 +1,5 @@
 """What a run leaves for others: the model, without this library in it."""
 
-import os
-import shutil
-
 KINDS = ("keras", "saved_model", "both", "none")
 
 
@@ -33,26 +30,47 @@ def write(folder, model, kind):
   return found
 
 
+def check(folder, kind):
+  """Refuses, before there is a model, what `write` would refuse."""
+  from trainloop import run_files, run_names
+
+  names = {
+    "keras": (run_names.MODEL, run_names.WEIGHTS),
+    "saved_model": (run_names.SAVED_MODEL,),
+    "none": (),
+  }
+  names["both"] = names["keras"] + names["saved_model"]
+  for name in names[kind]:
+    run_files.check_result(folder, name)
+
+
+def save(path, write):
+  """Writes a file by a function of a path, whole or not at all.
+
+  Raises:
+    ArgumentError: if a link, or something else than a file, has its name.
+  """
+  from trainloop import run_files
+
+  with run_files.made(path) as part:
+    write(part)
+
+
 def _first_of(folder, ways):
   """The name of the first of {name: function of a path} that works, if any."""
+  # Imported here: flags name the KINDS, and TensorFlow takes 4 s.
+  from kernels import checks
+  from trainloop import run_files
+
   for name, save in ways.items():
-    path, part = (os.path.join(folder, p + name) for p in ("", ".part."))
     try:
-      save(part)
+      with run_files.result(folder, name) as part:
+        save(part)
+    except checks.ArgumentError:
+      raise
     except (NotImplementedError, TypeError, ValueError) as error:
       reason = str(error).strip().splitlines()[0]
       print(f"warning: {name} not saved: {reason}")
-      _remove(part)
       continue
-    if os.path.isdir(path):  # a folder is not replaced by another
-      _remove(path)
-    os.replace(part, path)
     return [name]
   return []
-
-
-def _remove(path):
-  if os.path.isdir(path):
-    shutil.rmtree(path)
-  elif os.path.exists(path):
-    os.remove(path)

@@ -15,6 +15,7 @@ import models
 import quiet
 import run_flags
 import trainloop
+from trainloop import run_files, run_names
 
 
 def run(flags, peaks, strategy):
@@ -54,6 +55,8 @@ def run(flags, peaks, strategy):
     return
   _check_profile(flags, steps * flags.epochs)
   loop = _loop(flags, data, schedule, peak, strategy)
+  if flags.workdir and chief:
+    export.check(flags.workdir, flags.export)
   history = run_flags.fit(loop, train, valid)
   if _is_done(flags.workdir, loop, history):
     if chief:
@@ -188,7 +191,7 @@ def _is_done(workdir, loop, history):
 
 
 def _result_path(workdir):
-  return os.path.join(workdir, "result.json")
+  return os.path.join(workdir, run_names.RESULT)
 
 
 def _write(flags, model, result):
@@ -196,10 +199,11 @@ def _write(flags, model, result):
   workdir = flags.workdir
   with quiet.startup():  # SavedModel's writer tells of its every step
     written = export.write(workdir, model, flags.export)
-  part = os.path.join(workdir, ".result.json.part")
-  with open(part, "w", encoding="utf-8") as file:
+  with (
+    run_files.result(workdir, run_names.RESULT) as part,
+    open(part, "w", encoding="utf-8") as file,
+  ):
     json.dump(result, file, indent=2)
     file.write("\n")
-  os.replace(part, _result_path(workdir))
   names = " and ".join([*written, "result.json"])
   quiet.show(f"wrote {names}")

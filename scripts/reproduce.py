@@ -61,6 +61,7 @@ def main(argv):
     import tensorflow as tf
 
     import experiments
+    from kernels import checks
 
     tf.config.list_logical_devices()
   names = NAMES if FLAGS.experiment == "all" else (FLAGS.experiment,)
@@ -68,6 +69,8 @@ def main(argv):
     os.makedirs(FLAGS.output, exist_ok=True)
     for name in names:
       _run(name, experiments.EXPERIMENTS[name])
+  except checks.ArgumentError as error:
+    flag_rules.stop(error)
   except OSError as error:
     flag_rules.stop(error, code=1)
   except KeyboardInterrupt:

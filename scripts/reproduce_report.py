@@ -11,11 +11,16 @@ import time
 
 import tensorflow as tf
 
-from trainloop import figures
+from kernels import checks
+from trainloop import figures, run_files
 
 
 def read(path, name, experiment, quick):
-  """The report at `path`, or a new one without runs."""
+  """The report at `path`, or a new one without runs.
+
+  Raises:
+    ArgumentError: if a file stands where the report goes that is none.
+  """
   report = {
     "experiment": name,
     "title": experiment.title,
@@ -25,10 +30,31 @@ def read(path, name, experiment, quick):
     "quick": quick,
     "runs": {},
   }
-  if os.path.isfile(path):
-    with open(path, encoding="utf-8") as file:
-      report["runs"] = json.load(file)["runs"]
+  known = os.path.lexists(path)
+  if known:
+    report["runs"] = _runs(path, name)
+  for kind in (".md", ".png"):
+    beside = path.removesuffix(".json") + kind
+    if os.path.lexists(beside) and not known:
+      _refuse(beside)
   return report
+
+
+def _runs(path, name):
+  """The runs in the report of an experiment."""
+  run_files.check(path)
+  try:
+    with open(path, encoding="utf-8") as file:
+      report = json.load(file)
+    if report["experiment"] == name and isinstance(report["runs"], dict):
+      return report["runs"]
+  except (ValueError, LookupError, TypeError):
+    pass
+  return _refuse(path)
+
+
+def _refuse(path):
+  checks.fail("output", path, "a folder without other files of that name")
 
 
 def run(experiment, seed, folder, quick):
@@ -84,10 +110,12 @@ def _figure(value):
 
 def write_json(path, report):
   """Writes the JSON, whole or not at all."""
-  with open(path + ".part", "w", encoding="utf-8") as file:
+  with (
+    run_files.made(path) as part,
+    open(part, "w", encoding="utf-8") as file,
+  ):
     json.dump(_plain(report), file, indent=1, allow_nan=False)
     file.write("\n")
-  os.replace(path + ".part", path)
 
 
 def _plain(value):
@@ -105,9 +133,13 @@ def write(path, report, text):
   """Writes JSON, Markdown and PNG beside each other."""
   write_json(path, report)
   base = path.removesuffix(".json")
-  with open(base + ".md", "w", encoding="utf-8") as file:
+  with (
+    run_files.made(base + ".md") as part,
+    open(part, "w", encoding="utf-8") as file,
+  ):
     file.write(text)
-  _draw(base + ".png", report)
+  with run_files.made(base + ".png") as part:
+    _draw(part, report)
 
 
 def _draw(path, report):

@@ -133,6 +133,7 @@ _NAMES = {
   "`engine`": "`engine` (--compile)",
   "`histograms_steps`": "`histograms_steps` (--histograms_every)",
   "because `existing` is 'refuse'": "because of --fresh",
+  "with `existing` as 'continue'": "without --fresh --overwrite",
   "another workdir or replan": "another --workdir or --replan",
 }
 

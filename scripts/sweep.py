@@ -81,8 +81,11 @@ def main(argv):
   with quiet.startup():
     import trainloop
     from kernels import checks
+    from trainloop import sweep_output
   names = flag_rules.split(FLAGS.compare) or [FLAGS.optimizer]
   try:
+    if FLAGS.workdir is not None:
+      sweep_output.check(FLAGS.workdir, names)
     strategy = device_flags.strategy(quiet.startup())
     with trainloop.peers.watched():
       sweeps = _sweep(names, strategy)

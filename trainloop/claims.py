@@ -39,7 +39,7 @@ def check(workdir, overwrite=False):
   _refuse_strange(workdir, "events", strange)
   strange = [path for path, _ in named if path not in ours]
   _refuse_strange(workdir, "files", strange)
-  rest = _unnamed(workdir, named)
+  rest = run_names.unnamed(workdir)
   if overwrite and rest:
     rule = f"the folder of a run to overwrite, and it holds {_some(rest)}"
     more = "move that away, or begin beside it with `existing` as 'continue'"
@@ -90,18 +90,6 @@ def _content(workdir, name):
 
 def _is_dry(path):
   return run_names.is_events(path) and run_names.is_dry(path)
-
-
-def _unnamed(workdir, named):
-  """What stands in a folder, and in those of a run in it, under other names."""
-  known = {path for path, _ in named}
-  folders = ["", *(path for path, is_folder in named if is_folder)]
-  paths = [
-    os.path.join(folder, name)
-    for folder in folders
-    for name in run_names.listed(os.path.join(workdir, folder))
-  ]
-  return sorted(path for path in paths if path not in known)
 
 
 def _refuse_strange(workdir, what, paths):

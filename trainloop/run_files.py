@@ -140,30 +140,55 @@ def replace(part, path, folder=False):
   os.replace(part, path)
 
 
-def write(path, text):
-  """Writes a text file, whole or not at all."""
-  where = os.path.dirname(path) or "."
-  with tempfile.TemporaryDirectory(dir=where, prefix=".part-") as folder:
-    part = os.path.join(folder, "text")
-    with open(part, "x", encoding="utf-8") as file:
-      file.write(text)
+@contextlib.contextmanager
+def made(path):
+  """Where to make a file that then gets its name: whole, or not at all.
+
+  Args:
+    path: the file, whose folder is there.
+
+  Yields:
+    Another path of the same name, where nothing is.
+  """
+  check(path)
+  where, name = os.path.split(path)
+  with tempfile.TemporaryDirectory(dir=where or ".", prefix=".part-") as folder:
+    part = os.path.join(folder, name)
+    yield part
     replace(part, path)
 
 
 @contextlib.contextmanager
-def results(workdir):
-  """A new folder to make results in, which is gone behind it.
+def result(workdir, name):
+  """As `made`, for a result of a run, file or folder.
 
-  Yields:
-    Its path: what is whole gets its name by `replace`.
+  Args:
+    workdir: the run's folder.
+    name: one of a run's names.
   """
-  path = os.path.join(workdir, run_names.RESULTS_PART)
+  check_result(workdir, name)
   remove_all(workdir, below=run_names.RESULTS_PART)  # what a kill left
-  os.mkdir(path, 0o700)
+  folder = os.path.join(workdir, run_names.RESULTS_PART)
+  os.mkdir(folder, 0o700)
   try:
-    yield path
+    part = os.path.join(folder, name)
+    yield part
+    if os.path.isdir(part):  # a folder is not replaced by another
+      remove_all(workdir, below=name)
+    replace(part, os.path.join(workdir, name), os.path.isdir(part))
   finally:
-    shutil.rmtree(path)  # follows no link
+    shutil.rmtree(folder)  # follows no link
+
+
+def check_result(workdir, name):
+  """Refuses a result that would take the place of something of the user's."""
+  for below in (name, run_names.RESULTS_PART):
+    for path, is_folder in run_names.walk(workdir):
+      if run_names.is_below(path, below):
+        check(os.path.join(workdir, path), is_folder)
+    for path in run_names.unnamed(workdir):
+      if run_names.is_below(path, below):
+        _refuse(os.path.join(workdir, path), f"elsewhere than in {below}")
 
 
 def remove_all(workdir, below=""):
@@ -177,7 +202,9 @@ def remove_all(workdir, below=""):
   Raises:
     ValueError: before anything is removed, if something is of another kind.
   """
-  named = [n for n in run_names.walk(workdir) if _is_below(n.path, below)]
+  named = [
+    n for n in run_names.walk(workdir) if run_names.is_below(n.path, below)
+  ]
   for path, is_folder in named:
     check(os.path.join(workdir, path), is_folder)
   # First that which makes it a run, from the newest one on.
@@ -189,10 +216,6 @@ def remove_all(workdir, below=""):
     if not run_names.stays(path):
       with contextlib.suppress(OSError):  # something of the user's is in it
         os.rmdir(os.path.join(workdir, path))
-
-
-def _is_below(path, folder):
-  return not folder or path == folder or path.startswith(folder + "/")
 
 
 def sync(path):

@@ -101,6 +101,18 @@ def is_part(name):
   return _PARTS.fullmatch(name) is not None
 
 
+def is_left(path):
+  """Whether a run leaves it only where it is killed: made, but not named."""
+  folder, name = os.path.split(path)
+  part = folder == CHECKPOINTS and is_part(name)
+  return part or is_below(path, RESULTS_PART)
+
+
+def is_below(path, folder):
+  """Whether a path is a folder, or in it; "" for any."""
+  return not folder or path == folder or path.startswith(folder + "/")
+
+
 def walk(workdir):
   """All that has a name of a run's: `Named`, a folder before what is in it.
 
@@ -119,6 +131,19 @@ def _walk(workdir, folder):
       full = os.path.join(workdir, path)
       if os.path.isdir(full) and not os.path.islink(full):
         yield from _walk(workdir, path)
+
+
+def unnamed(workdir):
+  """Paths of what stands in a workdir, and in the folders of a run in it,
+  under names that are not a run's."""
+  known = dict(walk(workdir))
+  folders = ["", *(path for path, is_folder in known.items() if is_folder)]
+  paths = [
+    os.path.join(folder, name)
+    for folder in folders
+    for name in listed(os.path.join(workdir, folder))
+  ]
+  return sorted(path for path in paths if path not in known)
 
 
 def events(workdir):

@@ -6,8 +6,11 @@ import time
 
 import numpy as np
 
-from trainloop import figures, tensorboard
+from kernels import checks
+from trainloop import figures, run_files, run_names, tensorboard
 
+_CSV, _PNG = "sweep.csv", "sweep.png"
+_HEAD = "sweep,step,learning_rate,loss,smoothed_loss,loss_change"
 _TAGS = (tensorboard.LEARNING_RATE, "loss", "smoothed_loss", "loss_change")
 
 
@@ -21,8 +24,10 @@ def save(folder, sweeps):
   Raises:
     OSError: if something can't be written.
   """
+  check(folder, sweeps)
   os.makedirs(folder, exist_ok=True)
-  save_csv(os.path.join(folder, "sweep.csv"), sweeps)
+  with run_files.made(os.path.join(folder, _CSV)) as part:
+    save_csv(part, sweeps)
   for name, sweep in sweeps.items():
     table = np.stack([column for _, column in _columns(sweep)], axis=1)
     times = np.full(len(table), time.time())
@@ -30,7 +35,36 @@ def save(folder, sweeps):
     table = table.astype(np.float32)
     steps = np.arange(len(table), dtype=np.int64)
     tensorboard.write_run(path, times, steps, _TAGS, table)
-  save_png(os.path.join(folder, "sweep.png"), sweeps)
+  with run_files.made(os.path.join(folder, _PNG)) as part:
+    save_png(part, sweeps)
+
+
+def check(folder, names):
+  """Refuses a folder in which something else than a sweep's would be written.
+
+  Args:
+    folder: where the files of a sweep go; need not be there.
+    names: of the sweeps.
+
+  Raises:
+    ValueError: naming it.
+  """
+  for name in names:
+    if run_names.is_run(name):
+      checks.fail("name", name, "another than that of a run's folder")
+    run_files.check(os.path.join(folder, name), folder=True)
+  csv_path, png_path = (os.path.join(folder, n) for n in (_CSV, _PNG))
+  for path in (csv_path, png_path):
+    run_files.check(path)
+  strange = None
+  if os.path.lexists(csv_path):
+    with open(csv_path, encoding="utf-8", errors="replace") as file:
+      strange = None if file.readline().strip() == _HEAD else csv_path
+  elif os.path.lexists(png_path):
+    strange = png_path
+  if strange is not None:
+    rule = f"a folder without another program's {os.path.basename(strange)}"
+    checks.fail("workdir", str(folder), rule)
 
 
 def save_csv(path, sweeps):
@@ -40,7 +74,7 @@ def save_csv(path, sweeps):
     for i, (name, sweep) in enumerate(sweeps.items()):
       columns = _columns(sweep)
       if i == 0:
-        writer.writerow(["sweep", "step", *(title for title, _ in columns)])
+        writer.writerow(_HEAD.split(","))
       for step, row in enumerate(zip(*(c for _, c in columns), strict=True)):
         writer.writerow([name, step, *(repr(float(value)) for value in row)])
 

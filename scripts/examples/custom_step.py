@@ -16,6 +16,7 @@ import parent  # noqa: F401
 # isort: split
 from absl import app, flags
 
+import export
 import flag_rules
 import run_flags
 
@@ -103,7 +104,7 @@ def work(strategy):
   print(f"validation: {loop.evaluate(valid)}")
   if FLAGS.workdir:
     path = os.path.join(FLAGS.workdir, "decoder.keras")
-    loop.model.get_layer("decoder").save(path)
+    export.save(path, loop.model.get_layer("decoder").save)
     print(f"wrote {path}: two numbers to an image of 8 x 8")
 
 

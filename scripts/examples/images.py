@@ -15,6 +15,7 @@ import parent  # noqa: F401
 # isort: split
 from absl import app, flags
 
+import export
 import flag_rules
 import run_flags
 
@@ -84,7 +85,7 @@ def work(strategy):
   print(f"test images: {loop.evaluate(valid)}")
   if FLAGS.workdir:
     path = os.path.join(FLAGS.workdir, "model.keras")
-    loop.model.save(path)
+    export.save(path, loop.model.save)
     print(f"wrote {path}")
 
 

@@ -16,6 +16,7 @@ import parent  # noqa: F401
 # isort: split
 from absl import app, flags
 
+import export
 import flag_rules
 import run_flags
 
@@ -81,7 +82,7 @@ def work(strategy):
   print(f"validation: {loop.evaluate(valid)}")
   if FLAGS.workdir:
     path = os.path.join(FLAGS.workdir, "model.keras")
-    data.in_units(loop.model).save(path)
+    export.save(path, data.in_units(loop.model).save)
     print(f"wrote {path}: takes rows of {data.x_train.shape[1]} numbers")
 
 

@@ -14,6 +14,7 @@ import parent  # noqa: F401
 # isort: split
 from absl import app, flags
 
+import export
 import flag_rules
 import run_flags
 
@@ -85,8 +86,9 @@ def work(strategy):
   print(f"test reviews: {loop.evaluate(valid)}")
   if FLAGS.workdir:
     picture = os.path.join(FLAGS.workdir, "learning_rate.png")
-    history.plot("learning_rate", picture)
-    loop.model.save(os.path.join(FLAGS.workdir, "model.keras"))
+    export.save(picture, lambda path: history.plot("learning_rate", path))
+    model = os.path.join(FLAGS.workdir, "model.keras")
+    export.save(model, loop.model.save)
     print(f"wrote {picture} and model.keras")
 
 

@@ -36,6 +36,18 @@ def test_two_optimizers_compared(tmp_path):
   assert names == ["adam", "sgd", "sweep.csv", "sweep.png"]
 
 
+def test_a_sweep_follows_no_link(tmp_path):
+  (tmp_path / "out").mkdir()
+  (tmp_path / "mine.csv").write_text("mine")
+  (tmp_path / "out" / "sweep.csv").symlink_to(tmp_path / "mine.csv")
+  done = sweep("--steps=2ep", "--workdir=out", cwd=tmp_path)
+  (line,) = scripts_run.error_lines(done)
+  assert done.returncode == 2 and "a file and not a symbolic link" in line
+  assert "valley" not in done.stdout  # before the sweep
+  assert (tmp_path / "mine.csv").read_text() == "mine"
+  assert [path.name for path in (tmp_path / "out").iterdir()] == ["sweep.csv"]
+
+
 BAD = [
   (["--min_lr=0"], "min_lr=0"),
   (["--min_lr=2", "--max_lr=1"], "--max_lr must be above --min_lr=2.0"),

@@ -232,6 +232,22 @@ def test_what_needs_the_data_is_refused_before_step_1(tmp_path, flags, names):
   assert {k: v for k, v in after.items() if "__pycache__" not in k} == before
 
 
+def test_files_of_others_are_refused_before_step_1(tmp_path):
+  (tmp_path / "run").mkdir()
+  (tmp_path / "run" / "result.json").write_text("mine")
+  done = scripts_run.train("--epochs=1", "--workdir=run", cwd=tmp_path)
+  (line,) = scripts_run.error_lines(done)
+  assert done.returncode == 2 and "another program's files (result.js" in line
+  (tmp_path / "run" / "result.json").rename(tmp_path / "run" / "notes.txt")
+  flags = ("--epochs=1", "--workdir=run", "--fresh", "--overwrite")
+  done = scripts_run.train(*flags, cwd=tmp_path)
+  (line,) = scripts_run.error_lines(done)
+  assert done.returncode == 2 and "it holds notes.txt (" in line
+  assert "begin beside it without --fresh --overwrite" in line
+  (path,) = tmp_path.rglob("*.*")
+  assert path.read_text() == "mine"
+
+
 def test_what_a_users_model_raises_is_one_line(tmp_path):
   (tmp_path / "own.py").write_text(
     "import keras\n"

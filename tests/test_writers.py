@@ -1,0 +1,119 @@
+"""Who may write: files of a workdir are made and removed in one place."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PLACE = "trainloop/run_files.py"
+# What else writes, and why it may.
+ALLOWED = {
+  # A workdir, or a folder in it, that `run_files` checks next.
+  "trainloop/checkpoints.py": {"os.makedirs"},
+  "trainloop/sweep_output.py": {"os.makedirs", "open"},  # in `made`
+  # Into files that `run_files` opened or made.
+  "trainloop/journal.py": {"os.ftruncate", "os.pwrite"},
+  "trainloop/claims.py": {"os.pwrite"},
+  "trainloop/tensorboard.py": {"os.makedirs", "TFRecordWriter"},
+  "trainloop/checkpoint_files.py": {"SaveV2"},  # in a folder that was checked
+  "trainloop/profiles.py": {"profiler.experimental.start"},  # likewise
+  "trainloop/figures.py": {"savefig"},  # a path that the user names, or `made`
+  # Into temporary folders, memory and pipes.
+  "trainloop/iterators.py": {"open"},
+  "trainloop/stream.py": {"np.savez"},
+  "trainloop/signals.py": {"os.write"},
+  "scripts/quiet.py": {"os.write"},
+  # In `made` and `result`.
+  "scripts/job.py": {"open"},
+  "scripts/benchmark_report.py": {"open"},
+  "scripts/reproduce_report.py": {"open"},
+  # Paths that the user names, and that hold nothing of a run.
+  "scripts/reproduce.py": {"os.makedirs"},
+  "scripts/plot_run.py": {"savefig"},
+  "scripts/benchmark_scaling.py": {"open"},
+  "scripts/chaos.py": {"open"},
+  "scripts/chaos_runs.py": {"os.open", "write_text"},
+  "scripts/examples/tfrecord.py": {"TFRecordWriter"},
+}
+_OS = {
+  "chmod", "chown", "copy_file_range", "ftruncate", "link", "makedirs", "mkdir",
+  "mkfifo", "posix_fallocate", "pwrite", "pwritev", "remove", "removedirs",
+  "rename", "renames", "replace", "rmdir", "sendfile", "symlink", "truncate",
+  "unlink", "write", "writev",
+}  # fmt: skip
+_SHUTIL = {"copy", "copy2", "copyfile", "copytree", "move", "rmtree"}
+_ANYWHERE = {
+  "SaveV2", "TFRecordWriter", "create_file_writer", "hardlink_to", "memmap",
+  "mkdir", "rename", "rmdir", "savefig", "symlink_to", "tofile", "touch",
+  "unlink", "write_bytes", "write_text",
+}  # fmt: skip
+_NUMPY = {"save", "savetxt", "savez", "savez_compressed"}
+_CREATES = {"O_CREAT", "O_RDWR", "O_WRONLY", "O_TRUNC", "O_APPEND"}
+
+
+def writes(path):
+  """Names of the calls in a file that write, make or remove something."""
+  found = set()
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Call):
+      found |= {named(node)} - {None}
+  return found
+
+
+def named(call):
+  text = ast.unparse(call.func)
+  owner, _, name = text.rpartition(".")
+  if text in ("open", "io.open"):
+    return "open" if set("wax+") & set(mode_of(call)) else None
+  if text == "os.open":
+    flags = {n.attr for n in ast.walk(call) if isinstance(n, ast.Attribute)}
+    return text if flags & _CREATES else None
+  known = {"os": _OS, "shutil": _SHUTIL, "np": _NUMPY, "numpy": _NUMPY}
+  if name in known.get(owner, ()):
+    return text
+  if text.endswith("profiler.experimental.start"):
+    return "profiler.experimental.start"
+  return name if name in _ANYWHERE else None
+
+
+def mode_of(call):
+  """The mode that `open` is given; everything if it can't be read."""
+  modes = [*call.args[1:2], *(k.value for k in call.keywords
+                              if k.arg == "mode")]  # fmt: skip
+  if not modes:
+    return "r"
+  return modes[0].value if isinstance(modes[0], ast.Constant) else "w"
+
+
+def sources():
+  folders = ("kernels", "trainloop", "scripts", "scripts/examples")
+  return [p for f in folders for p in sorted((ROOT / f).glob("*.py"))]
+
+
+@pytest.mark.parametrize(
+  "path", sources(), ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_no_other_file_writes(path):
+  name = str(path.relative_to(ROOT))
+  if name != PLACE:
+    assert writes(path) == ALLOWED.get(name, set()), name
+
+
+def test_calls_that_write_are_seen(tmp_path):
+  path = tmp_path / "code.py"
+  lines = {
+    "os.remove(p)": "os.remove",
+    "open(p, 'wb')": "open",
+    "open(p, mode=m)": "open",
+    "os.open(p, os.O_RDWR | os.O_CREAT)": "os.open",
+    "shutil.rmtree(p)": "shutil.rmtree",
+    "tf.io.TFRecordWriter(p)": "TFRecordWriter",
+    "pathlib.Path(p).write_text('')": "write_text",
+    "np.savez(p, a=1)": "np.savez",
+  }
+  path.write_text("\n".join(lines))
+  assert writes(path) == set(lines.values())
+  reads = "open(p)\nopen(p, 'rb')\nos.open(p, os.O_RDONLY)\na.replace(b, c)"
+  path.write_text(reads)
+  assert writes(path) == set()
