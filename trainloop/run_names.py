@@ -105,7 +105,7 @@ def is_left(path):
   """Whether a run leaves it only where it is killed: made, but not named."""
   folder, name = os.path.split(path)
   part = folder == CHECKPOINTS and is_part(name)
-  return part or is_below(path, RESULTS_PART)
+  return part or path == MENDED_PART or is_below(path, RESULTS_PART)
 
 
 def is_below(path, folder):
