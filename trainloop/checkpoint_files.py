@@ -103,6 +103,14 @@ class CheckpointFiles:
       )
     return dict(zip(dtypes, found, strict=True))
 
+  def lacks(self, serial, name):
+    """Whether a checkpoint can be read and holds no tensor of that name."""
+    try:
+      reader = tf.train.load_checkpoint(self._path(f"ckpt-{serial}"))
+      return not reader.has_tensor(name)
+    except Exception:  # damage has many kinds
+      return False
+
   def discard(self):
     """Removes what an interrupted save left."""
     kept = self.serials()

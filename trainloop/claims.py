@@ -30,6 +30,7 @@ def check(workdir, overwrite=False):
   named = list(run_names.walk(workdir))
   for path, is_folder in named:
     run_files.check(os.path.join(workdir, path), is_folder)
+  _refuse_strange(workdir, "checkpoints", _others_checkpoints(workdir))
   if is_run(workdir):
     return
   ours = {path for path, is_folder in named if is_folder or _is_dry(path)}
@@ -54,10 +55,24 @@ def is_run(workdir):
   return mark == _MARK or empty or bool(newest_fits(workdir))
 
 
+def _others_checkpoints(workdir):
+  """Paths of checkpoints that TensorFlow wrote for somebody else."""
+  files = _checkpoints(workdir)
+  return [
+    f"{run_names.CHECKPOINTS}/ckpt-{serial}{run_names.INDEX}"
+    for serial in files.serials()
+    if files.lacks(serial, "log")
+  ]
+
+
+def _checkpoints(workdir):
+  folder = os.path.join(workdir, run_names.CHECKPOINTS)
+  return CheckpointFiles(folder, keep=1)
+
+
 def newest_fits(workdir):
   """The list of fits of the newest checkpoint that can be read, or []."""
-  folder = os.path.join(workdir, run_names.CHECKPOINTS)
-  files = CheckpointFiles(folder, keep=1)
+  files = _checkpoints(workdir)
   for serial in reversed(files.serials()):
     with contextlib.suppress(Exception):  # damage has many kinds
       log = files.read(serial, {"log": tf.string})["log"].numpy()
