@@ -9,6 +9,7 @@ import pytest
 
 import experiments
 import reproduce
+import reproduce_report
 import scripts_run
 
 FILES = {"imdb": "imdb.npz", "ionosphere": "ionosphere.csv"}
@@ -49,6 +50,43 @@ def test_names_are_known_without_tensorflow():
   assert set(reproduce.NAMES) == set(experiments.EXPERIMENTS)
   for one in experiments.EXPERIMENTS.values():
     assert one.published and one.seeds >= 3 and one.title
+
+
+@pytest.mark.parametrize("kind", ["json", "md", "png", "link", "folder"])
+def test_files_of_others_are_not_written_over(kind, tmp_path):
+  name = "ionosphere_step_drop"
+  path = tmp_path / f"{name}.json"
+  mine = path if kind in ("json", "link") else path.with_suffix(f".{kind}")
+  if kind == "folder":
+    mine = path
+    path.mkdir()
+  elif kind == "link":
+    path.symlink_to(tmp_path / "elsewhere")
+  else:
+    mine.write_text('{"runs": "mine"}')
+  one = experiments.EXPERIMENTS[name]
+  with pytest.raises(
+    ValueError, match=r"`(output|path)` must be a f"
+  ) as caught:
+    reproduce_report.read(str(path), name, one, quick=True)
+  assert "\n" not in str(caught.value)
+  assert list(tmp_path.iterdir()) == [mine]
+  if mine.is_file():
+    assert mine.read_text() == '{"runs": "mine"}'
+
+
+def test_a_report_is_read_back_and_replaced(tmp_path):
+  name = "ionosphere_step_drop"
+  path = str(tmp_path / f"{name}.json")
+  one = experiments.EXPERIMENTS[name]
+  report = reproduce_report.read(path, name, one, quick=True)
+  assert report["runs"] == {}
+  for seed in ("0", "1"):
+    report["runs"][seed] = {}
+    reproduce_report.write_json(path, report)
+    found = reproduce_report.read(path, name, one, quick=True)
+    assert found["runs"] == report["runs"]
+  assert [path.name for path in tmp_path.iterdir()] == [f"{name}.json"]
 
 
 def test_published_beside_measured(data_file, tmp_path):

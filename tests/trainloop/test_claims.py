@@ -266,6 +266,8 @@ FILES = (
   ".lock",
   "result.json",
   "model.keras",
+  ".mended.part",
+  ".results.part/model.keras",
   "saved_model/saved_model.pb",
   "checkpoints/ckpt-1.index",
   "checkpoints/part.data-00000-of-00001",
@@ -312,7 +314,8 @@ def test_a_file_with_a_second_name_is_not_written(name, tmp_path, loop_of):
 
 
 FOLDERS = ("checkpoints", "train", "plan", "fit_1", "saved_model",
-           "train/plugins", "train/plugins/profile")  # fmt: skip
+           ".results.part", "train/plugins", "train/plugins/profile",
+           "saved_model/variables")  # fmt: skip
 
 
 @pytest.mark.parametrize("begun", [False, True], ids=["fresh", "a run"])
