@@ -115,6 +115,7 @@ def _refuse_strange(workdir, what, paths):
 
 
 def _some(paths):
-  """The first of some paths, and how many more there are."""
+  """The first of some paths in one line, and how many more there are."""
   more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-  return f"{paths[0]}{more}"
+  first = os.fsencode(paths[0]).decode(errors="replace")
+  return f"{' '.join(first.split())}{more}"

@@ -200,6 +200,16 @@ def test_overwrite_refuses_what_is_no_run(name, tmp_path, one_loop):
   all_stay(tmp_path, [name])
 
 
+def test_a_name_that_is_no_text_is_told_in_a_line(tmp_path, one_loop):
+  for name in (b"two\nlines\xff", b"\xfe"):
+    (tmp_path / os.fsdecode(name)).touch()
+  with pytest.raises(
+    ValueError, match=r"holds two lines. and 1 more"
+  ) as caught:
+    one_loop(tmp_path, "overwrite")
+  assert "\n" not in str(caught.value) and str(caught.value).encode()
+
+
 def test_overwrite_may_begin_where_nothing_is(tmp_path, one_loop):
   one_loop(tmp_path / "missing", "overwrite")
   (tmp_path / "planned").mkdir()
