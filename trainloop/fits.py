@@ -139,7 +139,9 @@ class Fits:
       guard=self.options.guard,
       actions=self.actions,
       extras=self.options.extras,
-      profile=profiles.of(self.workdir, self.options.extras.profile),
+      profile=profiles.of(
+        self.workdir, self.options.extras.profile, self.progress.warn
+      ),
     )
     try:
       return running.run(entry, self.schedule, window, acts, source, validation)

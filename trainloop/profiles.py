@@ -1,5 +1,6 @@
 """A profile of some updates, which TensorBoard's profiler opens."""
 
+import contextlib
 import os
 import re
 
@@ -7,6 +8,7 @@ import tensorflow as tf
 
 from kernels import checks
 from trainloop import run_files
+from trainloop.checkpoint_files import DISK_TROUBLE, reason
 
 
 def parse(text):
@@ -32,11 +34,12 @@ class Profile:
   Args:
     folder: of the run; its `plugins/profile` gets the files.
     steps: the global steps (first, last); see `parse`.
+    tell: called with a line where the profiler fails, which ends no run.
   """
 
-  def __init__(self, folder, steps):
+  def __init__(self, folder, steps, tell=print):
     self._folder, (self._first, self._last) = folder, steps
-    self._running = False
+    self._tell, self._running = tell, False
 
   def before(self, step):
     """Before the window from a step."""
@@ -44,8 +47,9 @@ class Profile:
       plugins = os.path.join(self._folder, "plugins")
       for folder in (self._folder, plugins, os.path.join(plugins, "profile")):
         run_files.folder(folder)
-      tf.profiler.experimental.start(self._folder)
-      self._running = True
+      with self._told():
+        tf.profiler.experimental.start(self._folder)
+        self._running = True
 
   def after(self, step):
     """After the window that came to a step."""
@@ -56,11 +60,20 @@ class Profile:
     """Ends a profile that runs, and writes it."""
     if self._running:
       self._running = False
-      tf.profiler.experimental.stop()
+      with self._told():
+        tf.profiler.experimental.stop()
+
+  @contextlib.contextmanager
+  def _told(self):
+    try:
+      yield
+    except DISK_TROUBLE as error:
+      self._first = self._last  # it is not tried again
+      self._tell(f"warning: no profile is written ({reason(error)})")
 
 
-def of(workdir, steps):
+def of(workdir, steps, tell=print):
   """The `Profile` of a run's global steps; without a folder or steps, none."""
   if workdir is None or steps is None:
     return Profile(None, (0, 0))
-  return Profile(os.path.join(workdir, "train"), steps)
+  return Profile(os.path.join(workdir, "train"), steps, tell)

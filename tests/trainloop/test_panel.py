@@ -257,6 +257,29 @@ def test_a_profile_ends_with_its_fit(monkeypatch, tmp_path):
   assert seen == [str(tmp_path / "train"), 0]
 
 
+def test_a_profile_that_fails_ends_no_run(tmp_path, capsys):
+  tf.profiler.experimental.start(str(tmp_path / "theirs"))
+  make(tmp_path / "run", steps_per_loop=2, profile="3:9").fit(small.data(), 1)
+  tf.profiler.experimental.stop()  # the user's own goes on till here
+  assert list((tmp_path / "theirs").rglob("*.xplane.pb"))
+  (line,) = [
+    line for line in capsys.readouterr().out.splitlines() if "profile" in line
+  ]
+  assert "warning: no profile is written (" in line
+
+
+def test_a_profile_that_the_disk_does_not_take_ends_no_run(tmp_path):
+  told = []
+  profile = profiles.of(str(tmp_path), profiles.parse("3:9"), told.append)
+  profile.before(3)
+  (tmp_path / "train" / "plugins" / "profile").rmdir()
+  (tmp_path / "train" / "plugins" / "profile").write_text("no folder")
+  profile.after(9)
+  profile.before(4)
+  profile.stop()
+  assert len(told) == 1 and told[0].startswith("warning: no profile is written")
+
+
 def test_a_stop_and_the_way_on_leave_nothing_double(tmp_path):
   options = {
     "steps_per_loop": 4,
