@@ -109,7 +109,7 @@ LAYERS = [
     "row_events",
     "watch",
   },
-  {"mending"},
+  {"event_mending", "mending"},
   {"checkpoints", "dry_run"},
   {"parts", "panel"},
   {"notes"},

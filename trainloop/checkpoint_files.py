@@ -64,9 +64,15 @@ class CheckpointFiles:
         self.discard()
       raise
     run_files.sync(self._folder)
-    for one in self.serials()[: -self._keep]:
-      with contextlib.suppress(OSError):  # it is committed: later, then
+    self.tidy()
+
+  def tidy(self):
+    """Removes the oldest beyond `keep` and what removals left. All that stays
+    is committed, so what can't be removed may wait for the next time."""
+    with contextlib.suppress(OSError):
+      for one in self.serials()[: -self._keep]:
         self.remove(one)
+      self.discard()
 
   def _write_part(self, part, tensors):
     tf.raw_ops.SaveV2(

@@ -66,7 +66,7 @@ class RunStore:
     self._lock = self._known = self._saving = None
     self.step, self.data = 0, b""
     self._serial, self._retry_at, self._forgotten = 0, None, False
-    self._thread = None
+    self._thread, self._saved = None, False
 
   def exists(self):
     """Whether the folder holds a run already."""
@@ -169,6 +169,8 @@ class RunStore:
     finally:
       if self._thread is not None:
         self._thread.shutdown()
+        if self._saved:
+          self._files.tidy()
         self._known = self._files.serials()
       self._journal.close()
       if self._lock is not None:
@@ -244,7 +246,7 @@ class RunStore:
       self._tell(f"{text}; the checkpoint before stays, and it is tried again")
       self._retry_at = time.monotonic() + _RETRY_SECONDS
     else:
-      self._written, self._retry_at = written, None
+      self._written, self._retry_at, self._saved = written, None, True
       self._serial, self.step = self._serial + 1, step
 
   def _refuse_vanished(self, events=None):

@@ -34,7 +34,7 @@ def check(workdir, overwrite=False):
   if is_run(workdir):
     return
   ours = {path for path, is_folder in named if is_folder or _is_dry(path)}
-  if _content(workdir, run_names.LOCK) == b"":
+  if _is_mark(_content(workdir, run_names.LOCK)):
     ours.add(run_names.LOCK)  # of a run that was killed as it began
   strange = run_names.others(workdir)
   _refuse_strange(workdir, "events", strange)
@@ -51,7 +51,8 @@ def is_run(workdir):
   """Whether a run of this program's was begun in a folder."""
   mark = _content(workdir, run_names.LOCK)
   # As it begins, on a disk that takes no mark and no row.
-  empty = mark == _content(workdir, run_names.JOURNAL) == b""
+  rows = _content(workdir, run_names.JOURNAL)
+  empty = _is_mark(mark) and rows == b""
   return mark == _MARK or empty or bool(newest_fits(workdir))
 
 
@@ -88,10 +89,16 @@ def lock(workdir):
   except OSError:
     os.close(file)
     checks.fail("workdir", str(workdir), "a folder no other process trains in")
-  if os.fstat(file).st_size == 0:
+  mark = os.pread(file, len(_MARK), 0)
+  if mark != _MARK and _is_mark(mark):
     with contextlib.suppress(OSError):  # told where rows can't be written
       os.pwrite(file, _MARK, 0)
   return file
+
+
+def _is_mark(content):
+  """Whether that is the mark of a run, or what a full disk took of it."""
+  return content is not None and _MARK.startswith(content)
 
 
 def _content(workdir, name):

@@ -11,10 +11,16 @@ import typing
 
 import numpy as np
 import tensorflow as tf
-from tensorboard.compat.proto import event_pb2
 
 from kernels import checks
-from trainloop import journal, row_events, run_files, run_names, tfrecords
+from trainloop import (
+  event_mending,
+  journal,
+  row_events,
+  run_files,
+  run_names,
+  tfrecords,
+)
 from trainloop.checkpoint_files import DISK_TROUBLE, reason
 from trainloop.extents import Extent, extend
 
@@ -85,27 +91,23 @@ class Mending:
     hurt = [p for p, extent in events.items() if not self._is_whole(p, extent)]
     if not blocks and not hurt:
       return
-    train = {
-      path: self._records(path)
-      for path in sorted(events)
-      if os.path.dirname(path) == "train"
-    }
+    found = {path: self._records(path) for path in sorted(events)}
+    train = [path for path in found if os.path.dirname(path) == "train"]
     rows = self._table()
     if blocks:
-      points = [row_events.read(r) for all in train.values() for r in all if r]
-      points = [point for point in points if point is not None]
+      points = [p for path in train for p in row_events.read_all(found[path])]
       sure = not any(path in train for path in hurt)
       rows = self._mended_rows(rows, blocks, points, sure)
-    others = {p: self._records(p) for p in hurt if p not in train}
-    made = _with_rows(train, self._logged(), rows, self.written.wall)
+    whole = {r for path in found if path not in hurt for r in found[path]}
+    logged = row_events.logged_steps(self._fits, self._step)
+    made = event_mending.train(
+      {path: found[path] for path in train}, hurt, whole, rows, logged
+    )
     for path in hurt:
-      if path in train:
-        self._replace_events(path, *made[path])
-      else:
-        self._replace_events(path, [r for r in others[path] if r], 0)
-
-  def _logged(self):
-    return row_events.logged_steps(self._fits, self._step)
+      records = made.get(path)
+      if records is None:
+        records = event_mending.other(found[path], whole)
+      self._replace_events(path, records)
 
   def _is_whole(self, path, extent):
     """Whether an event file begins with what it had."""
@@ -119,14 +121,13 @@ class Mending:
       os.close(file)
 
   def _records(self, path):
-    """The records of an event file up to where it must go; see `salvage`."""
+    """The whole records of an event file, up to where it went."""
     size, content = self.written.events[path].size, b""
     full = os.path.join(self._workdir, path)
     if os.path.exists(full):
       with open(full, "rb") as file:
         content = file.read(size)
-    torn = [None] * (len(content) < size)
-    return tfrecords.salvage(content) + torn
+    return [r for r in tfrecords.salvage(content) if r is not None]
 
   def _table(self):
     """The journal's rows, NaN where it ends too early."""
@@ -170,12 +171,12 @@ class Mending:
       self.lines.append(text)
     return rows
 
-  def _replace_events(self, path, records, made):
-    """Writes an event file anew; `made` of its records come from rows."""
+  def _replace_events(self, path, records):
+    """Writes an event file anew."""
     full = os.path.join(self._workdir, path)
     run_files.make(self._part)
     with tf.io.TFRecordWriter(self._part) as writer:
-      for record in _with_version(records, self.written.wall):
+      for record in event_mending.begun(records, self.written.wall):
         writer.write(record)
     run_files.sync(self._part)
     run_files.folder(os.path.dirname(full))
@@ -187,79 +188,11 @@ class Mending:
       os.close(file)
     events = {**self.written.events, path: extent}
     self.written = self.written._replace(events=events)
-    text = f"warning: {path} was damaged; {len(records) - made} events of it "
-    text = f"{text}stay, those of {made} updates were made again from the rows"
-    self.lines.append(f"{text}, and other values that stood there are lost")
+    rows = os.path.dirname(path) == "train"
+    made = "its rows were made again, other " if rows else ""
+    text = f"warning: {path} was damaged: {made}values that stood in the"
+    self.lines.append(f"{text} damaged place are lost")
 
 
 def _crc(rows):
   return journal.crcs_of(rows)[0]
-
-
-def _with_version(records, wall):
-  """Records behind the one that an event file begins with."""
-  if records:
-    first = event_pb2.Event.FromString(records[0])
-    wall = first.wall_time
-    if first.file_version:
-      return records
-  version = event_pb2.Event(wall_time=wall, file_version="brain.Event:2")
-  return [version.SerializeToString(), *records]
-
-
-def _with_rows(files, logged, rows, wall):
-  """{path: (its records, how many of them were made)}: gaps hold the rows that
-  are logged between their neighbours.
-
-  Args:
-    files: {path: records, None for each gap}, in the order of time.
-    logged: steps whose rows are events, ascending.
-    rows: float32 (steps, columns); what is not known is not made.
-    wall: the latest time there can be.
-  """
-  points = {
-    path: [r and row_events.read(r) for r in records]
-    for path, records in files.items()
-  }
-  flat = [p for path in files for p in points[path]]
-  ahead = _next_points(flat, len(rows), wall)
-  found, before, at = {}, row_events.Point(-1, None), 0
-  for path, records in files.items():
-    kept, made = [], 0
-    for record, point in zip(records, points[path], strict=True):
-      after, at = ahead[at], at + 1
-      if record is not None:
-        kept.append(record)
-        before = _newer(before, point)
-        continue
-      steps = row_events.between(logged, before.step, after.step)
-      steps = [s for s in steps if not np.isnan(rows[s, 0])]
-      if steps:
-        begin = (
-          after.wall_time if before.wall_time is None else before.wall_time
-        )
-        times = np.linspace(begin, after.wall_time, len(steps))
-        kept += row_events.encode(times, np.array(steps), rows[steps])
-        before, made = (
-          row_events.Point(steps[-1], float(times[-1])),
-          made + len(steps),
-        )
-    found[path] = kept, made
-  return found
-
-
-def _newer(before, point):
-  """The last row's step and the last time, once a record was passed."""
-  if point is None:
-    return before
-  step = before.step if point.row is None else point.step
-  return row_events.Point(step, point.wall_time)
-
-
-def _next_points(points, step, wall):
-  """For each place: the step of the next row, and the next time."""
-  found, after = [], row_events.Point(step, wall)
-  for point in reversed(points):
-    found.append(after)
-    after = _newer(after, point)
-  return found[::-1]

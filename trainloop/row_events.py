@@ -18,16 +18,32 @@ _SKIPPED = COLUMNS.index("skipped")
 
 
 class Point(typing.NamedTuple):
-  """What one event says of an update; `row` is None if it is no row's."""
+  """An event of a run.
 
+  Attributes:
+    record: its bytes.
+    row: float32 values of `TAGS`; None if it is no row's.
+    skipped: whether it counts a skipped update.
+    version: whether it is the one that a file begins with.
+    plain: whether it is neither that nor holds a tag of a row's.
+  """
+
+  record: bytes
   step: int
   wall_time: float
-  row: typing.Any = None
-  skipped: bool = False
+  row: typing.Any
+  skipped: bool
+  version: bool
+  plain: bool
 
 
-def read(record):
-  """The `Point` of an event, bytes; None if it is none."""
+def read_all(records):
+  """The `Point` of each event, bytes; what is none goes by."""
+  points = map(_read, records)
+  return [point for point in points if point is not None]
+
+
+def _read(record):
   try:
     event = event_pb2.Event.FromString(record)
   except DecodeError:
@@ -37,11 +53,19 @@ def read(record):
     for value in event.summary.value
     if value.HasField("simple_value")
   }
-  row = None
+  row, version = None, bool(event.file_version)
   if values.keys() >= _ALWAYS:
     nan = float("nan")
     row = np.array([values.get(tag, nan) for tag in TAGS], np.float32)
-  return Point(event.step, event.wall_time, row, "skipped" in values)
+  return Point(
+    record=record,
+    step=event.step,
+    wall_time=event.wall_time,
+    row=row,
+    skipped="skipped" in values,
+    version=version,
+    plain=not version and not values.keys() & set(TAGS),
+  )
 
 
 def table(points, steps):
@@ -49,10 +73,10 @@ def table(points, steps):
   places NaN stands where no event holds it."""
   rows = np.full((steps, len(COLUMNS)), np.nan, np.float32)
   for point in points:
-    if point.row is not None and point.step < steps:
+    if point.row is not None and 0 <= point.step < steps:
       rows[point.step] = [*point.row, 0.0]
   for point in points:
-    if point.skipped and point.step < steps:
+    if point.skipped and 0 <= point.step < steps:
       rows[point.step, _SKIPPED] = 1.0
   return rows
 

@@ -401,12 +401,13 @@ def test_a_run_with_a_profile_goes_on_and_is_overwritten(tmp_path, loop_of):
   assert not profile.exists() and again.resumed_from == []
 
 
-def test_a_run_that_began_on_a_full_disk_is_one(tmp_path, one_loop):
+@pytest.mark.parametrize("mark", [b"", b"a run of"])
+def test_a_run_that_began_on_a_full_disk_is_one(tmp_path, one_loop, mark):
   one_loop(tmp_path)
   for folder in ("checkpoints", "train"):  # events of updates come later
     for path in (tmp_path / folder).iterdir():
       path.unlink()
-  for name in (".lock", "rows.f32"):
-    (tmp_path / name).write_bytes(b"")
+  (tmp_path / ".lock").write_bytes(mark)
+  (tmp_path / "rows.f32").write_bytes(b"")
   assert not one_loop(tmp_path).restored
   assert (tmp_path / ".lock").read_bytes() == b"a run of trainloop\n"

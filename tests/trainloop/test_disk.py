@@ -15,7 +15,13 @@ import small
 import test_damage
 import test_resume
 import test_tensorboard
-from trainloop import checkpoint_files, checkpoints, event_writer
+from trainloop import (
+  checkpoint_files,
+  checkpoints,
+  event_writer,
+  tensorboard,
+  wall_clock,
+)
 from trainloop.fit import Fit
 
 
@@ -275,3 +281,83 @@ def test_the_loop_goes_on_while_a_save_is_written(monkeypatch, tmp_path):
     if name not in ("log", "written", "data"):
       found = reader.get_tensor(name)
       assert found.tobytes() == want.get_tensor(name).tobytes(), name
+
+
+def test_nothing_is_written_anew_before_the_torn_file_is_cut(
+  monkeypatch, tmp_path
+):
+  """A failed truncate is no success: else events would be there twice."""
+  writer = event_writer.EventWriter(tmp_path, tell=lambda text: None)
+  rows = np.arange(100, dtype=np.float32).reshape(-1, 5)
+  writer.rows(0.0, 0, rows[:10])
+  writer.flush()
+  reached, cuts = tensorboard.EventFile.reached, [2]
+  cut = os.ftruncate
+
+  def fails(self):
+    raise OSError(5, "Input/output error")
+
+  def fails_twice(*args):
+    cuts[0] -= 1
+    if cuts[0] >= 0:
+      raise OSError(5, "Input/output error")
+    return cut(*args)
+
+  monkeypatch.setattr(os, "ftruncate", fails_twice)
+  monkeypatch.setattr(tensorboard.EventFile, "reached", fails)
+  writer.rows(0.0, 10, rows[10:])
+  with pytest.raises(OSError, match="Input/output"):
+    writer.flush()
+  monkeypatch.setattr(tensorboard.EventFile, "reached", reached)
+  with pytest.raises(OSError, match="Input/output"):
+    writer.flush()
+  assert len(list((tmp_path / "train").iterdir())) == 1
+  writer.close()
+  assert cuts[0] < 0
+  steps, _ = test_tensorboard.read(tmp_path / "train")["loss"]
+  assert steps == list(range(20))
+
+
+def test_new_event_files_are_behind_the_old_ones(monkeypatch, tmp_path):
+  """Whatever the clock says; nor do wall times go back."""
+  clock = wall_clock.WallClock()
+  rows = np.arange(10, dtype=np.float32).reshape(-1, 5)
+  for i, now in enumerate((2e9, 1e9, 1e9, 2.5e9, 3e8)):
+    monkeypatch.setattr("time.time", lambda now=now: now)
+    writer = event_writer.EventWriter(tmp_path, clock=clock)
+    writer.rows(now, 2 * i, rows)
+    writer.close()
+    clock = wall_clock.WallClock(clock.latest)  # as another process has it
+  reader = test_tensorboard.event_accumulator.EventAccumulator(
+    str(tmp_path / "train"), size_guidance={"scalars": 0}
+  )
+  points = reader.Reload().Scalars("loss")
+  assert [point.step for point in points] == list(range(10))
+  times = [point.wall_time for point in points]
+  assert times == sorted(times)
+  assert len(list((tmp_path / "train").iterdir())) == 5
+
+
+@pytest.mark.parametrize("call", ["ftruncate", "remove"])
+def test_what_cannot_be_cut_is_not_written_behind(monkeypatch, tmp_path, call):
+  test_resume.cut_off(monkeypatch, tmp_path, 9)
+  (tmp_path / "train" / min(os.listdir(tmp_path / "train"))).open("ab").write(
+    b"torn"
+  )
+  name = max(os.listdir(tmp_path / "train"))
+  extra = name.replace("events.out.tfevents.1", "events.out.tfevents.2")
+  shutil.copy(tmp_path / "train" / name, tmp_path / "train" / extra)
+  before = test_resume.files(tmp_path)
+
+  def fails(*args, **options):
+    raise OSError(5, "Input/output error")
+
+  with monkeypatch.context() as patch:
+    patch.setattr(os, call, fails)
+    with pytest.raises((OSError, ValueError), match="Input/output") as caught:
+      test_resume.go(test_resume.make(tmp_path))
+  assert "\n" not in str(caught.value)
+  after = test_resume.files(tmp_path)
+  assert after["rows.f32"] == before["rows.f32"]
+  assert after.keys() <= before.keys()
+  assert test_resume.go(test_resume.make(tmp_path)).rows["step"].size == 48

@@ -145,7 +145,7 @@ def test_events_without_rows_lose_what_stood_there(runs, whole, cut, run):
   flip(events_of(workdir, run))
   history = runs.fit(workdir)
   (line,) = runs.told
-  assert "other values that stood there are lost" in line
+  assert "was damaged: values that stood in the damaged place" in line
   assert runs.outcome(workdir, history)["rows"] == whole["rows"]
 
 
