@@ -32,11 +32,13 @@ class Stream:
     self._stretch, self._staged = stretch, None
     self._end = self.at = at  # steps: behind the present stretch, and next
     self._length = 0
-    self._iterator = iter(self._batched(dataset))
-    if kept and self._unpack(kept, at):
-      return
-    if at > first:
-      self._iterator = iter(self._batched(dataset.skip(at - first)))
+    self._iterator = None
+    if kept:
+      self._iterator = iter(self._batched(dataset))
+      if self._unpack(kept, at):
+        return
+    # One that is not read from would still move the dataset's seeds.
+    self._iterator = iter(self._batched(dataset.skip(at - first)))
 
   def _batched(self, dataset):
     return dataset.batch(self._stretch).prefetch(1)
