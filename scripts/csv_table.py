@@ -2,15 +2,29 @@
 
 import csv
 import math
+import os
 
 import numpy as np
 
+import memory
+
 # What programs write where a value is missing; an empty cell, too.
 _MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
+_LONGEST_LINE = 1 << 24  # characters: some millions of numbers
+_LONGEST_LABEL = 1000  # characters: NumPy gives every label that much room
+_LONGEST_ERROR = 600  # characters
+_SMALLEST_CELL = 4  # bytes in memory for each byte of the file, at least
 
 
 class DataError(ValueError):
-  """A dataset that can't be used, in one line."""
+  """A dataset that can't be used, in one line, whatever stands in the file."""
+
+  def __init__(self, text):
+    line = "".join(c if c.isprintable() else " " for c in text)
+    line = " ".join(line.split())
+    if len(line) > _LONGEST_ERROR:
+      line = f"{line[: _LONGEST_ERROR - 100]} ... {line[-90:]}"
+    super().__init__(line)
 
 
 def read(path):
@@ -40,12 +54,14 @@ def read(path):
     names, lines = lines[0][1], lines[1:]
   if not lines:
     raise DataError(f"--data_path={path} has no rows")
-  width = len(lines[0][1])
+  width = len(lines[0][1] if names is None else names)
   if width < 2:
     raise DataError(f"--data_path={path}: columns are separated by commas")
   for number, row in lines:
     _check(path, number, row, width, names)
-  x = np.array([[float(v) for v in row[:-1]] for _, row in lines])
+  x = np.empty((len(lines), width - 1))
+  for i, (_, row) in enumerate(lines):
+    x[i] = [float(value) for value in row[:-1]]
   if width > 2 and names and not names[0].strip() and _counts_rows(x[:, 0]):
     print("warning: the first column has no name and counts the rows: left out")
     x = x[:, 1:]
@@ -78,12 +94,26 @@ def _labels(path, lines):
   texts = [(number, row[-1].strip()) for number, row in lines]
   number = _numbers([texts[0][1]])
   for line, text in texts:
+    if len(text) > _LONGEST_LABEL:
+      text = f"line {line} has a label of {len(text)} characters"
+      raise DataError(f"--data_path={path}: {text}, more than {_LONGEST_LABEL}")
     if _numbers([text]) != number:
       kinds = "numbers" if number else "words"
       text = f"the label {text!r} in line {line} is not like the {kinds} above"
       raise DataError(f"--data_path={path}: {text}")
+    if number and _is_rounded(text):
+      text = f"the label {text} in line {line} has more digits than a float64"
+      raise DataError(f"--data_path={path}: {text}: write it as a word")
   return np.array([float(t) for _, t in texts] if number
                   else [t for _, t in texts])  # fmt: skip
+
+
+def _is_rounded(text):
+  """Whether it is a whole number that float64 takes for another one."""
+  try:
+    return int(text) != float(text)
+  except ValueError:
+    return False
 
 
 def _is_header(lines):
@@ -117,15 +147,42 @@ def _counts_rows(column):
 
 
 def _lines(path):
-  """[(line in the file, cells)] of all lines that are not empty."""
+  """[(line in the file, cells)] of all lines that are not blank."""
+  least, room = os.path.getsize(path) * _SMALLEST_CELL, memory.available()
+  if least > room:
+    raise DataError(
+      f"--data_path={path}: its cells take {memory.told(least)} or more; "
+      f"{memory.told(room)} of memory are left"
+    )
+  rows = None
   try:
     with open(path, newline="", encoding="utf-8-sig") as file:
-      reader = csv.reader(file)
-      return [(reader.line_num, row) for row in reader if any(row)]
-  except (UnicodeDecodeError, csv.Error) as error:
-    raise DataError(
-      f"--data_path={path} is no CSV in UTF-8 ({error})"
-    ) from error
+      rows = csv.reader(_bounded(path, file), strict=True)
+      return [(rows.line_num, row) for row in rows if not _is_blank(row)]
+  except UnicodeDecodeError as error:
+    text = f"--data_path={path} is no CSV in UTF-8 ({error})"
+    raise DataError(text) from error
+  except csv.Error as error:
+    text = f"--data_path={path} is no CSV: line {rows.line_num}: {error}"
+    raise DataError(text) from error
+
+
+def _bounded(path, file):
+  """A file's lines, none of which fills the memory or hides a NUL."""
+  number, line = 0, file.readline(_LONGEST_LINE)
+  while line:
+    number += 1
+    if len(line) == _LONGEST_LINE:
+      text = f"line {number} is longer than {_LONGEST_LINE - 1} characters"
+      raise DataError(f"--data_path={path}: {text}")
+    if "\0" in line:
+      raise DataError(f"--data_path={path}: line {number} has a NUL: no text")
+    yield line
+    line = file.readline(_LONGEST_LINE)
+
+
+def _is_blank(row):
+  return not row or (len(row) == 1 and not row[0].strip())
 
 
 def _is_missing(cell):
@@ -133,7 +190,10 @@ def _is_missing(cell):
 
 
 def _parses(cell):
-  """Whether a text is a number, one that is not finite included."""
+  """Whether a text is a number, one that is not finite included; 1_000 and
+  digits of other scripts, which Python takes, are none."""
+  if "_" in cell or not cell.strip().isascii():
+    return False
   try:
     float(cell)
   except ValueError:

@@ -2,13 +2,13 @@
 
 import dataclasses
 import os
-import zipfile
 
 import numpy as np
 
 import csv_table
 import quiet
 from csv_table import DataError
+from npz_file import NpzFile
 
 NAMES = (
   "digits",
@@ -146,13 +146,28 @@ def _check_parts(path, parts):
   """Refuses arrays whose shapes do not go together."""
   x_train, x_val, y_train, y_val = parts
   for x, y, part in ((x_train, y_train, "train"), (x_val, y_val, "val")):
+    shapes = f"x_{part} {x.shape} and y_{part} {y.shape}"
     if x.ndim < 1 or y.ndim < 1 or len(x) != len(y) or not len(x):
-      shapes = f"x_{part} {x.shape} and y_{part} {y.shape}"
       rule = "must hold as many examples, at least one"
       raise DataError(f"--data_path={path}: {shapes} {rule}")
+    if not x.size or not y.size:
+      raise DataError(f"--data_path={path}: {shapes} hold no values")
+    for name, array in ((f"x_{part}", x), (f"y_{part}", y)):
+      _check_values(path, name, array)
   if x_train.shape[1:] != x_val.shape[1:]:
     shapes = f"{x_train.shape[1:]} in training, {x_val.shape[1:]} in validation"
     raise DataError(f"--data_path={path}: examples differ in shape: {shapes}")
+
+
+def _check_values(path, name, array):
+  """Refuses numbers that float32 has not: missing, infinite, too large."""
+  if array.dtype.kind != "f":
+    return
+  bad = ~(np.abs(array) <= np.finfo(np.float32).max)
+  if bad.any():
+    where = tuple(map(int, np.argwhere(bad)[0]))
+    text = f"{name} has {array[where]} at index {where}"
+    raise DataError(f"--data_path={path}: {text}, no finite float32")
 
 
 def _split(x, y, fraction):
@@ -170,28 +185,26 @@ def _split(x, y, fraction):
 def _read_parts(name, path, fraction):
   if path is None:
     return _from_keras(name)
-  try:
-    with np.load(path, allow_pickle=False) as file:
-      arrays = {key: file[key] for key in file.files}
-  except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError) as error:
-    raise DataError(f"--data_path={path} is no plain .npz file") from error
-  except (TypeError, AttributeError) as error:
-    raise DataError(f"--data_path={path} is one array, no .npz") from error
-  found = ", ".join(sorted(arrays)) or "none"
-  for key in ("x_train", "y_train"):
-    if key not in arrays:
-      raise DataError(f"--data_path={path} has no array {key} (has {found})")
-  for held in ("val", "test"):
-    keys = ("x_train", f"x_{held}", "y_train", f"y_{held}")
-    there = [key for key in keys if key in arrays]
-    if len(there) == 4:
-      return [arrays[key] for key in keys]
-    if len(there) == 3:
-      (lost,) = set(keys) - set(there)
-      raise DataError(f"--data_path={path} has no array {lost} (has {found})")
-  x, y = arrays["x_train"], arrays["y_train"]
+  file = NpzFile(path)
+  keys = _keys(path, file.names)
+  parts = file.read(keys)
+  if len(keys) == 4:
+    return parts
+  x, y = parts
   _check_parts(path, [x, x, y, y])
   return _split(x, y, fraction)
+
+
+def _keys(path, names):
+  """Which of a file's arrays are read: those to train on, and to hold out."""
+  pairs = {held: {f"x_{held}", f"y_{held}"} for held in ("val", "test")}
+  held = [one for one, pair in pairs.items() if pair & set(names)][:1]
+  keys = [f"{axis}_{part}" for axis in "xy" for part in ("train", *held)]
+  for key in keys:
+    if key not in names:
+      there = ", ".join(names)[:200] or "none"
+      raise DataError(f"--data_path={path} has no array {key} (has {there})")
+  return keys
 
 
 def _from_keras(name):

@@ -2,7 +2,9 @@
 
 import csv
 import hashlib
+import io
 import json
+import zipfile
 
 import keras
 import numpy as np
@@ -203,9 +205,22 @@ BAD_RUNS = [
   (["--model=missing.module:make"], "cannot be made (ModuleNotFoundError"),
   (["--schedule=warmup_cosine", "--warmup=30ep"], "`warmup_steps` must be"),
   (["--dataset=csv", "--data_path=empty.csv"], "has no rows"),
-  (["--dataset=npz", "--data_path=pickle.npz"], "is no plain .npz file"),
+  (["--dataset=npz", "--data_path=pickle.npz"], "holds Python objects"),
+  (["--dataset=npz", "--data_path=bomb.npz"], "8000000000000 bytes; it has 0"),
+  (["--dataset=npz", "--data_path=cut.npz"], "is no plain .npz file"),
+  (["--dataset=csv", "--data_path=bomb.npz"], "is no CSV in UTF-8"),
   (["--workdir=file/run"], "`workdir` must be writable"),
 ]
+
+
+def bomb(path):
+  """An .npz file of 10^12 numbers, as it says."""
+  head = {"descr": "<f8", "fortran_order": False, "shape": (10**12,)}
+  content = io.BytesIO()
+  np.lib.format.write_array_header_1_0(content, head)
+  with zipfile.ZipFile(path, "w") as file:
+    file.writestr("x_train.npy", content.getvalue())
+    file.writestr("y_train.npy", content.getvalue())
 
 
 @pytest.mark.parametrize(
@@ -223,6 +238,9 @@ def test_what_needs_the_data_is_refused_before_step_1(tmp_path, flags, names):
   (tmp_path / "empty.csv").write_text("")
   objects = np.array([{"a": 1}] * 4, object)
   np.savez(tmp_path / "pickle.npz", x_train=objects, y_train=objects)
+  bomb(tmp_path / "bomb.npz")
+  content = (tmp_path / "pickle.npz").read_bytes()
+  (tmp_path / "cut.npz").write_bytes(content[: len(content) // 2])
   before = test_resume.files(tmp_path)
   done = scripts_run.train("--workdir=run", *flags, cwd=tmp_path)
   assert done.returncode == 2, done.stderr[-2000:]
