@@ -24,7 +24,7 @@ CASES = (
 MORE = (
   *("write:99:1:ENOSPC", "write:60:7:EDQUOT", "write:60:500:EIO"),
   *("sync:40:1:EIO", "sync:40:3:ENOSPC", "rename:30:1:EIO"),
-  *("rename:30:4:ENOSPC", "unlink:30:4:EIO", "mkdir:9:2:EIO"),
+  *("rename:30:4:ENOSPC", "unlink:30:1:EIO", "mkdir:9:2:EIO"),
   *("create:40:1:EIO", "create:40:5:EMFILE", "close:30:3:EIO"),
   *("stat:60:1:EIO", "stat:60:5:EIO"),
 )
