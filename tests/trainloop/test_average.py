@@ -164,9 +164,9 @@ def test_before_an_update_the_weights_themselves_are_judged():
   seen = []
   plain = loop.parts.evaluate
 
-  def evaluate(source):
+  def evaluate(source, empty):
     seen.append(flat(loop.model.get_weights()))
-    return plain(source)
+    return plain(source, empty)
 
   loop.parts.evaluate = evaluate
   rows = loop.fit(weighted, 1, validation=VALID).rows
