@@ -1,6 +1,7 @@
 """A user's batched tf.data.Dataset as the loop sees it."""
 
 import copy
+import struct
 import sys
 
 import tensorflow as tf
@@ -10,16 +11,20 @@ from trainloop import counting, iterators, staging, structures
 from trainloop.fit_plan import MOST_UPDATES
 from trainloop.stream import MOST_STEPS, Stream
 
+_AT = struct.Struct("<q")
+
 
 class DatasetData:
   """A user's batched `tf.data.Dataset` as the loop sees it.
 
   One iterator reads it over and over, in the graph engine batch by batch, in
-  XLA in stretches that are read ahead. A checkpoint holds it where TensorFlow
-  can save it (on one device; not with a generator, a Python function or a
-  stateful random op in it). Elsewhere a fit that goes on skips the batches
-  before, one by one from its first epoch. An order without a seed is exact to
-  the end of the present epoch.
+  XLA in stretches that are read ahead. A checkpoint holds the last place at
+  which its saved state was proven to give all later batches, and a fit that
+  goes on reads on from there. TensorFlow loses the seeds of a shuffle that is
+  read to its end, as at most epochs' ends, and can't save a generator, a Python
+  function or a stateful random op: where no place was proven, the batches
+  before are skipped, one by one from the fit's first epoch. An order without a
+  seed is exact to the end of the present epoch.
 
   A dataset of unknown length is counted in one pass before step 1, unless
   `steps_per_epoch` is given; then an epoch is that many batches.
@@ -55,7 +60,8 @@ class DatasetData:
     self._name, self._first, self._memory = name, None, None
     self._stretch, self._kept, self._opaque = 0, b"", False
     self._iterator = self._next = self._stream = self._steps = None
-    self._origin = 0
+    self._origin = self._skipped = 0
+    self._proven, self._draws = b"", None
 
   @property
   def example(self):
@@ -120,8 +126,16 @@ class DatasetData:
   def cut(self, first):
     """Steps from step `first` of an epoch that may share a window."""
     if self._memory is not None:
+      self._go_on(first)
       return self._left(first) or self._stretch
     return sys.maxsize if self.endless else self.steps_per_epoch - first
+
+  def _go_on(self, first):
+    """Reads on where a fit was left: what is left of a stretch is shorter."""
+    if self._stream is None and self._kept:
+      (at,) = _AT.unpack_from(self._kept)
+      if at % self.steps_per_epoch == first:
+        self._stream = self._read_ahead(at)
 
   def _left(self, first):
     """Batches that the present stretch has from step `first` of an epoch."""
@@ -139,6 +153,7 @@ class DatasetData:
     """
     self._origin = 0 if self.endless else first_epoch * self.steps_per_epoch
     self._kept, self._iterator, self._stream = kept, None, None
+    self._proven = b""
     if epochs is not None:
       self._steps = (first_epoch + epochs) * self.steps_per_epoch - self._origin
 
@@ -160,36 +175,51 @@ class DatasetData:
 
   def _start(self, at):
     """An iterator that gives the batch of step `at` next."""
-    kept, self._kept = self._kept, b""
-    if kept:
-      iterator = iter(self._passes())
-      if iterators.unpack(iterator, kept, at):
-        return iterator
-    return iter(self._passes().skip(at - self._origin))
+    content, self._skipped = self._known(at), at - self._origin
+    if not content:
+      return self._new(self._skipped)
+    iterator, step, self._skipped = iterators.unpack(self._new, content)
+    for _ in range(step, at):
+      next(iterator)
+    return iterator
+
+  def _new(self, skipped):
+    return iter(iterators.skipping(self._passes(), skipped))
 
   def _read_ahead(self, at):
     """A `Stream` that gives the batch of step `at` next."""
-    kept, self._kept = self._kept, b""
-    whole = self._passes()
+    whole, place = self._passes(), self._known(at)
     if self._steps is not None:
       whole = whole.take(self._steps)
-    return Stream(whole, self._origin, self._stretch, at, kept)
+    return Stream(whole, self._origin, self._stretch, at, place)
+
+  def _known(self, at):
+    """The proven place to read on from to step `at`; b"" if there is none."""
+    content, self._kept = self._kept, b""
+    if not content or _AT.unpack_from(content)[0] != at:
+      return b""
+    self._proven = content[_AT.size :]
+    return self._proven
 
   def _passes(self):
     return self.dataset if self.endless else self.dataset.repeat()
 
   def position(self, epoch, first):
     """The place before a step, as bytes for `begin`; no window may be
-    running. b"" where TensorFlow can't save it."""
-    if self._opaque:
-      return b""
-    at, found = epoch * self.steps_per_epoch + first, b""
+    running. b"" where none is proven."""
+    if self._opaque or (self._iterator or self._stream) is None:
+      return b"" if self._opaque else self._kept  # nothing was read yet
+    at = epoch * self.steps_per_epoch + first
+    if self._draws is None:
+      self._draws = iterators.draws(self.dataset)
     if self._stream is not None:
-      found = self._stream.position(at)
-    elif self._memory is None:
-      found = iterators.pack(self._iterator, at)
-    self._opaque = not found
-    return found
+      place = self._stream.position(at, self._draws)
+    else:
+      place = iterators.Place(self._iterator, at, self._skipped)
+      place = iterators.pack(place, self._draws)
+    self._opaque = place == b""
+    self._proven = self._proven if place is None else place
+    return self._proven and _AT.pack(at) + self._proven
 
   def evaluation(self, strategy):
     """As `ArrayData.evaluation`: (iterator of a fresh pass, int32 n).

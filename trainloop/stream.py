@@ -11,7 +11,7 @@ from trainloop import counting, iterators, staging, structures
 # Longer ones would only make the first update wait: at this length a window's
 # own cost is below a tenth of the smallest model's updates.
 MOST_STEPS = 256
-_SIZE = struct.Struct("<q")
+_HEAD = struct.Struct("<qq")  # the stretch, bytes of the iterator
 
 
 class Stream:
@@ -24,24 +24,26 @@ class Stream:
       shape.
     first: step of the run that the first of them is for.
     stretch: batches that are staged together, int >= 1.
-    at: the step to begin with; those before are read and thrown away, unless
-    kept: what `position` gave at that step is known.
+    at: the step to begin with; those before are read and thrown away, from
+    kept: the place that `position` gave, b"" for the first step. One in other
+      stretches is not known.
   """
 
   def __init__(self, dataset, first, stretch, at, kept=b""):
     self._stretch, self._staged = stretch, None
     self._end = self.at = at  # steps: behind the present stretch, and next
     self._length = 0
-    self._iterator = None
-    if kept:
-      self._iterator = iter(self._batched(dataset))
-      if self._unpack(kept, at):
-        return
-    # One that is not read from would still move the dataset's seeds.
-    self._iterator = iter(self._batched(dataset.skip(at - first)))
+    self._dataset, self._skipped = dataset, at - first
+    if kept and _HEAD.unpack_from(kept)[0] == stretch:
+      self._unpack(kept)
+      self._pass_over(at)
+    else:
+      self._iterator = self._new(at - first)
 
-  def _batched(self, dataset):
-    return dataset.batch(self._stretch).prefetch(1)
+  def _new(self, skipped):
+    """Only one is made: another, unread, would move the dataset's seeds."""
+    batches = iterators.skipping(self._dataset, skipped)
+    return iter(batches.batch(self._stretch).prefetch(1))
 
   @property
   def left(self):
@@ -61,36 +63,44 @@ class Stream:
     self.at += count
     return self._staged, np.arange(first, first + count, dtype=np.int32)
 
-  def position(self, at):
+  def position(self, at, draws):
     """The place before step `at`, as bytes: the iterator's state, and the
-    batches that it has given already; b"" where TensorFlow can't save it.
+    batches that it has given already; b"" and None as `iterators.pack`.
 
     Args:
       at: a step inside the present stretch, or its end.
+      draws: see `iterators.pack`.
     """
-    packed = iterators.pack(self._iterator, at)
+    place = iterators.Place(self._iterator, at, self._skipped)
+    packed = iterators.pack(place, draws)
     if not packed:
-      return b""
+      return packed
     first, leaves = self._length - (self._end - at), []
     if self._staged is not None:
       leaves = structures.leaves(self._staged)
     file = io.BytesIO()
     np.savez(file, *(a[first : self._length].numpy() for a in leaves))
-    return _SIZE.pack(len(packed)) + packed + file.getvalue()
+    head = _HEAD.pack(self._stretch, len(packed))
+    return head + packed + file.getvalue()
 
-  def _unpack(self, kept, at):
-    """Goes to where `position` was called; whether that could be done."""
-    (size,) = _SIZE.unpack_from(kept)
-    start = _SIZE.size
+  def _unpack(self, kept):
+    """Goes to where `position` was called."""
+    _, size = _HEAD.unpack_from(kept)
+    start = _HEAD.size
     packed, rest = kept[start : start + size], kept[start + size :]
-    if not iterators.unpack(self._iterator, packed, at):
-      return False
+    place = iterators.unpack(self._new, packed)
+    self._iterator, self.at, self._skipped = place
+    self._end = self.at
     with np.load(io.BytesIO(rest)) as file:
       leaves = [tf.constant(file[name]) for name in file.files]
     if leaves and len(leaves[0]):
       spec = self._iterator.element_spec
       self._stage(structures.pack((*spec, None)[:3], leaves))
-    return True
+
+  def _pass_over(self, at):
+    """Reads batches and throws them away, up to step `at`."""
+    while self.at < at:
+      self.take(min(self.left or self._stretch, at - self.at))
 
   def _stage(self, batches):
     self._length = structures.leaves(batches)[0].shape[0]

@@ -108,6 +108,28 @@ def test_a_run_goes_on_with_the_batch_that_comes(
   assert small.state_of(again) == small.state_of(whole)
 
 
+@pytest.mark.parametrize("engine", ["graph", "xla"])
+def test_a_fit_that_is_stopped_behind_an_epoch_goes_on(tmp_path, engine):
+  """Where the shuffle was read to its end."""
+
+  def go(name, stop=None):
+    def look(epoch):
+      if epoch["epoch"] == stop:
+        loop.stop()
+
+    loop = small.loop(workdir=tmp_path / name, compile=engine, on_epoch=look)
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(1280, seed=7)
+    data = data.batch(8, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    loop.fit(data, 6)
+    return loop
+
+  whole = go("whole")
+  assert go("cut", stop=2).global_step == 24
+  again = go("cut")
+  assert again.resumed_from == [24]
+  assert small.state_of(again) == small.state_of(whole)
+
+
 def test_an_order_without_a_seed_goes_on_too():
   """Nothing but the saved iterator knows what comes."""
   first = data_lib.DatasetData(shuffled(seed=None))
