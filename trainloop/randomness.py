@@ -8,42 +8,40 @@ of seed and position alone, so the result depends on no window's length.
 
 import contextlib
 import functools
-from unittest import mock
 
 import tensorflow as tf
 
-# (module, function, its parameter): what `keras.random` calls.
-_FUNCTIONS = (
-  (tf.nn.experimental, "stateless_dropout", "rng_alg"),
-  (tf.random, "stateless_uniform", "alg"),
-  (tf.random, "stateless_normal", "alg"),
-  (tf.random, "stateless_truncated_normal", "alg"),
+from trainloop import stand_ins
+
+# What `keras.random` calls, and that function's parameter.
+_FUNCTIONS = tuple(
+  (stand_ins.StandIn(module, name), parameter)
+  for module, name, parameter in (
+    (tf.nn.experimental, "stateless_dropout", "rng_alg"),
+    (tf.random, "stateless_uniform", "alg"),
+    (tf.random, "stateless_normal", "alg"),
+    (tf.random, "stateless_truncated_normal", "alg"),
+  )
 )
 
 
+@contextlib.contextmanager
 def vectorised():
   """A context in which functions are traced for XLA on a CPU.
 
   Random layers take ThreeFry inside it where they name no algorithm. The
-  parameter is public, but Keras has no way to pass it on: TensorFlow's
-  functions are replaced by themselves with another default while one trace
-  lasts.
+  parameter is public, but Keras has no way to pass it on: for what belongs to
+  this trace TensorFlow's functions have another default. What is traced or
+  computed elsewhere meanwhile keeps the default it had.
   """
-  stack = contextlib.ExitStack()
-  for module, name, parameter in _FUNCTIONS:
-    traced = _traced(getattr(module, name), parameter)
-    stack.enter_context(mock.patch.object(module, name, traced))
-  return stack
+  here = stand_ins.of_this_graph()
+  with contextlib.ExitStack() as stack:
+    for stand_in, parameter in _FUNCTIONS:
+      given = functools.partial(_threefry, stand_in.own, parameter)
+      stack.enter_context(stand_in.used(given, here))
+    yield
 
 
-def _traced(function, parameter):
-  """The function; where it is traced, with ThreeFry as its default. What
-  other threads compute meanwhile keeps the default it had."""
-
-  @functools.wraps(function)
-  def call(*args, **kwargs):
-    if not tf.executing_eagerly():
-      kwargs = {parameter: "threefry", **kwargs}
-    return function(*args, **kwargs)
-
-  return call
+def _threefry(function, parameter, *args, **options):
+  """The function, with ThreeFry as its default."""
+  return function(*args, **{parameter: "threefry", **options})

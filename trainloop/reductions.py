@@ -15,7 +15,6 @@ result does not depend on replicas or micro-batches.
 import concurrent.futures
 import contextlib
 import typing
-from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -27,11 +26,12 @@ from keras.src import backend as _backend
 from keras.src.losses import loss as _keras_loss
 
 from kernels import checks
-from trainloop import structures
+from trainloop import stand_ins, structures
 
 _EXAMPLES, _COUNTED, _SUM, _SCALAR = "examples", "counted", "sum", "scalar"
 _PAIRS = ("circle", "Circle")
 _MOST = 8  # examples that a loss is tried on
+_REDUCE = stand_ins.StandIn(_keras_loss, "reduce_weighted_values")
 _SHARED = "one that replicas and micro-batches can share"
 
 
@@ -95,7 +95,7 @@ class Reductions:
       yield
       return
     kinds = iter(enumerate(self._kinds))
-    whole = _keras_loss.reduce_weighted_values
+    whole = _REDUCE.own
 
     def reduce(values, sample_weight=None, mask=None, reduction="", dtype=None):
       i, kind = next(kinds)
@@ -256,7 +256,8 @@ def check_reduced(loss, value=None):
 
 
 def _reduced_by(function):
-  return mock.patch.object(_keras_loss, "reduce_weighted_values", function)
+  """A context in which a function reduces losses that this thread computes."""
+  return _REDUCE.used(function, stand_ins.of_this_thread())
 
 
 def _kind(values, sample_weight, mask, reduction):
