@@ -79,9 +79,10 @@ class Schedule:
     """
     step = _as_step(step)
     learning_rate, momentum = self._computed(tf.maximum(step, 0))
-    learning_rate = tf.cast(learning_rate, tf.float32)
+    name = f"{type(self).__name__}.compute()"
+    learning_rate = _as_values(f"{name}[0]", learning_rate, step)
     if momentum is not None:
-      momentum = tf.cast(momentum, tf.float32)
+      momentum = _as_values(f"{name}[1]", momentum, step)
     return Hyperparameters(learning_rate, momentum)
 
   def _computed(self, step):
@@ -212,7 +213,7 @@ def tabulate(schedule, steps):
   flat = steps.reshape(-1).astype(np.int64)
   graph = _graph(schedule)
   blocks = [
-    [None if value is None else value.numpy() for value in graph(block)]
+    [_column(schedule, value, block) for value in graph(block)]
     for block in np.split(flat, range(_BLOCK, flat.size, _BLOCK))
   ]
   columns = [
@@ -220,6 +221,15 @@ def tabulate(schedule, steps):
     for column in zip(*blocks, strict=True)
   ]
   return tuple(columns)
+
+
+def _column(schedule, value, steps):
+  """What a schedule gave for some steps as an array, or None."""
+  if value is not None and value.shape != steps.shape:
+    name = f"{type(schedule).__name__}.compute()"
+    rule = f"of the shape of `step`, {steps.shape}"
+    checks.fail(name, tuple(value.shape), rule)
+  return None if value is None else value.numpy()
 
 
 @functools.lru_cache(64)
@@ -243,6 +253,21 @@ def _as_step(step):
   if step.dtype not in (tf.int32, tf.int64):
     checks.fail("step", step.dtype.name, "of type int32 or int64")
   return tf.cast(step, tf.int64)
+
+
+def _as_values(name, value, step):
+  """What was computed for some steps as float32, a number each."""
+  try:
+    value = tf.convert_to_tensor(value)
+  except (TypeError, ValueError):
+    checks.fail(name, value, "a tensor of real numbers")
+  if not (value.dtype.is_floating or value.dtype.is_integer):
+    checks.fail(name, value.dtype.name, "of a real dtype, as float64")
+  if not value.shape.is_compatible_with(step.shape):
+    rule = f"of the shape of `step`, {tuple(step.shape)}; for a constant "
+    rule += "`tf.fill(tf.shape(step), value)`"
+    checks.fail(name, tuple(value.shape), rule)
+  return tf.cast(value, tf.float32)
 
 
 def check_schedule(name, value):

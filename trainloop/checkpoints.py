@@ -259,7 +259,7 @@ class RunStore:
     name = self._snapshot.first_nonfinite(tensors)
     if name is not None:
       text = f"after {step} updates {name} is not finite"
-      raise NonFiniteError(step, message=f"{text}: that was not saved")
+      raise NonFiniteError(step, f"{text}: that was not saved")
 
   def _restore(self, check_fits):
     """Restores the newest checkpoint that can be read, if there are any."""

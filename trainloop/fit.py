@@ -14,7 +14,7 @@ from trainloop.actions import Actions
 from trainloop.evaluation import Evaluation
 from trainloop.fit_plan import FitPlan
 from trainloop.histograms import Histograms
-from trainloop.history import History, NonFiniteError
+from trainloop.history import History, nonfinite, refused
 from trainloop.logged import Logged
 from trainloop.pace import Pace
 from trainloop.profiles import Profile
@@ -60,7 +60,7 @@ class Fit:
       validation: data source of validation, or None.
 
     Raises:
-      NonFiniteError: if an update's loss or gradient is not finite.
+      NonFiniteError: if an update is not finite.
     """
     self._ready = self._unwritten = None
     plan = self.plan
@@ -152,8 +152,7 @@ class Fit:
       self._write()
     if found.halted:
       fed[0].check(found, step)
-      loss, norm = found.rows[done][2:4]
-      raise NonFiniteError(step + done, loss, norm)
+      raise refused(step + done, found.rows[done])
     return after
 
   def _prepare(self, step, source):
@@ -231,11 +230,10 @@ class Fit:
       # cost a fifth more bytes.
       count = {"skipped": self._skipped}
       self.records.scalars("train", step + int(i), count)
-    last = found[-1]
-    loss, norm = rows[last][2:4]
-    which = f"update {step + last} was not finite (loss {loss}, norm {norm})"
+    last, row = found[-1], rows[found[-1]]
+    which = f"update {step + last} was not finite ({nonfinite(row)})"
     count = f"{len(found)} skipped, {self._skipped} so far"
-    if self.state.loss_scale is not None and np.isfinite(loss):
+    if self.state.loss_scale is not None and np.isfinite(row[:3:2]).all():
       count += "; a loss scale that is too large is halved"
     self.progress.warn(f"warning: {which}: {count}")
 

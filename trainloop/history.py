@@ -10,25 +10,63 @@ _ROWS = ("loss", "learning_rate", "momentum")
 
 
 class NonFiniteError(ArithmeticError):
-  """An update's loss or gradient was not finite; it was not applied.
+  """An update was not finite, and not applied: its loss or gradient, or the
+  learning rate or momentum that the schedule gave for it.
 
   Args:
     step: 0-based global step of that update.
-    loss, grad_norm: its loss, and its gradient's Euclidean norm.
-    message: what to say instead of these.
+    message: what to say.
 
   Attributes:
     step: 0-based global step of that update.
   """
 
-  def __init__(self, step, loss=None, grad_norm=None, message=None):
-    kept = f"those after step {step - 1}" if step else "the initial ones"
-    super().__init__(
-      message
-      or f"update {step} is not finite (loss {loss}, gradient norm {grad_norm})"
-      f"; it was not applied: the weights are {kept}"
-    )
+  def __init__(self, step, message):
+    super().__init__(message)
     self.step = step
+
+
+def refused(step, row):
+  """The `NonFiniteError` of an update.
+
+  Args:
+    step: its 0-based global step.
+    row: float32 (5,) of `window.COLUMNS`.
+  """
+  kept = f"those after step {step - 1}" if step else "the initial ones"
+  text = f"update {step} is not finite ({nonfinite(row)}); it was not applied"
+  return NonFiniteError(step, f"{text}: the weights are {kept}")
+
+
+def with_weights(error, model):
+  """The `NonFiniteError` of an update, which names a weight that is not finite
+  either: an update before it made it so.
+
+  Args:
+    error: what `refused` gave.
+    model: the keras.Model, as it is after the update before.
+  """
+  for weight in model.weights:
+    if not np.isfinite(np.asarray(weight, np.float64)).all():
+      text = f"{error}, where {weight.path} is not finite"
+      return NonFiniteError(error.step, text)
+  return error
+
+
+def nonfinite(row):
+  """Of a refused update's row, in words: what was not finite.
+
+  Args:
+    row: float32 (5,) of `window.COLUMNS`.
+  """
+  rate, momentum, loss, norm, _ = row
+  gradient = f"loss {loss}, gradient norm {norm}"
+  parts = [] if np.isfinite(rate) else [f"learning rate {rate}"]
+  finite = np.isfinite(loss) and np.isfinite(norm)
+  # Where the optimizer has none momentum is NaN, and nothing is wrong with it.
+  if (finite and not parts) or np.isinf(momentum):
+    parts.append(f"momentum {momentum}")
+  return ", ".join([*parts, gradient])
 
 
 class History:

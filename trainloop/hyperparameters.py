@@ -75,6 +75,9 @@ class Binding:
     self._moves = bool(names)  # whether a schedule can move it
     self._asks = any(kind in _VELOCITY for kind in kinds)
     self._attribute = names[0] if names else _constant(optimizer)
+    if self.momentum is not None and not math.isfinite(self.momentum):
+      name = f"optimizer.{self._attribute}"
+      checks.fail(name, self.momentum, "a finite number")
     self.exact = exact.asked(bias_correction, optimizer)
 
   @property
@@ -93,7 +96,8 @@ class Binding:
         None if the schedule leaves momentum alone.
 
     Raises:
-      ValueError: if the schedule moves a momentum the optimizer hasn't got.
+      ValueError: if the schedule moves a momentum the optimizer hasn't got,
+        or it was built for other variables.
     """
     kind = type(self.optimizer).__name__
     if scheduled_momentum is not None and not self._moves:
@@ -109,6 +113,12 @@ class Binding:
       self.optimizer.momentum = scheduled_momentum or 0.9
     if not self.optimizer.built:
       self.optimizer.build(variables)
+    # Private: nothing public says whose slots it has. `test_compilation.py`
+    # notices if it moves.
+    known = {id(one) for one in self.optimizer._trainable_variables}
+    if not known.issuperset(map(id, variables)):
+      rule = "one that has no slots yet for other weights: give each model its "
+      checks.fail("optimizer", kind, f"{rule}own")
 
   def apply(
     self,

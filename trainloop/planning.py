@@ -3,7 +3,7 @@
 import numpy as np
 
 from kernels import checks
-from trainloop import fit_plan, make, outline, preflight
+from trainloop import curve_check, fit_plan, make, outline, preflight
 from trainloop.fit_plan import FitPlan, window_limits, with_cycles
 from trainloop.recipes import Recipe
 
@@ -55,6 +55,24 @@ def resolve(parts, schedule, source, epochs):
   if isinstance(schedule, Recipe):
     return schedule.schedule_for(source.steps_per_epoch, epochs)
   return schedule or make.own_schedule(parts.binding.optimizer)
+
+
+def check_curve(parts, schedule, at, updates):
+  """Refuses values that the updates of the coming fit can't follow.
+
+  Args:
+    parts: the loop's `Parts`, built.
+    schedule: its `kernels.Schedule`.
+    at: see `begin`.
+    updates: how many the fit has, int.
+
+  Raises:
+    ValueError: naming the step and its value.
+  """
+  if at is None:
+    state = parts.state
+    at = int(state.global_step.numpy()) - int(state.schedule_start.numpy())
+  curve_check.check(schedule, at, at + updates)
 
 
 def plan(parts, begun, asked, schedule, acts=(), cuts=()):

@@ -13,7 +13,7 @@ from trainloop.bounds import ValueRangeError
 from trainloop.extras import Extras
 from trainloop.fit import Fit
 from trainloop.fit_plan import Limits
-from trainloop.history import NonFiniteError
+from trainloop.history import NonFiniteError, with_weights
 from trainloop.pace import Pace
 from trainloop.parts import Parts
 from trainloop.profiles import Profile
@@ -142,7 +142,9 @@ class Running:
           step = int(parts.state.global_step.numpy())
           with contextlib.suppress(NonFiniteError):
             self.records.leave(step, self.history)
-          raise
+          if data:
+            raise
+          raise with_weights(error, parts.model) from None
         self._rewind(plan, error)
 
   def _evaluate(self, validation):

@@ -97,17 +97,19 @@ class Update:
     if moving.variables:
       run(moving.average, args=(statistics, batch, count))
     loss, norm = distribution.first(self._strategy, (loss, norm))
-    good = finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
+    finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
+    usable = self._usable(learning_rate, momentum)
+    good = finite & usable
     if self.watched:
       alarm = distribution.first(self._strategy, alarm)
-      good = finite & (alarm[0] == 0)
+      good = good & (alarm[0] == 0)
 
     def apply():
       self._apply(gradients, learning_rate, momentum)
       run(step.count, args=(batch, count, outputs))
 
     guard(good, apply, moved, before)
-    halts = self._halts(finite, loss, alarm)
+    halts = self._halts(finite, usable, loss, alarm)
     skipped = tf.cast(~good, tf.float32)
     row = tf.stack([learning_rate, momentum, loss, norm, skipped])
     weight = tf.cast(count.examples, tf.float64)
@@ -116,24 +118,34 @@ class Update:
     counted = tf.where(good, counted, tf.zeros_like(counted))
     return row, halts, counted, alarm
 
-  def _halts(self, finite, loss, alarm):
+  def _usable(self, learning_rate, momentum):
+    """Whether what the schedule gives is finite; a row's momentum is NaN where
+    the optimizer has none."""
+    usable = tf.math.is_finite(learning_rate)
+    if self._schedule.moves_momentum:
+      usable = usable & tf.math.is_finite(momentum)
+    return usable
+
+  def _halts(self, finite, usable, loss, alarm):
     """Whether a refused update ends the window; moves the loss scale."""
     refused = ~finite
     rings = tf.constant(False) if alarm is None else alarm[0] > 0
     if self._scale is not None:
       overflowed = self._scale.overflowed(finite, loss)
-      self._scale.record(finite, overflowed, ~rings)
+      self._scale.record(finite, overflowed, usable & ~rings)
       refused = refused & ~overflowed
-    return rings if self._skips else refused | rings
+    return rings if self._skips else refused | ~usable | rings
 
   def finish(self, plan, done):
-    """Leaves the last of the `done` learning rates in the optimizer."""
+    """Leaves the last of the `done` learning rates in the optimizer; one that
+    is not finite was not used."""
+    last = plan[0][tf.maximum(done, 1) - 1]
 
     def leave():
-      self._binding.leave(plan[0][done - 1])
+      self._binding.leave(last)
       return done
 
-    tf.cond(done > 0, leave, lambda: done)
+    tf.cond((done > 0) & tf.math.is_finite(last), leave, lambda: done)
 
   def metrics(self):
     """What `Step.metric_state` holds, over all replicas; and behind it the

@@ -1,0 +1,63 @@
+"""A schedule's values, looked at before step 1."""
+
+import numpy as np
+
+import kernels
+from kernels import checks
+from kernels.steps import Steps
+
+# A curve of so many steps or fewer is looked at step by step, 50 ns each; of a
+# longer one so many, and an update looks at its own values all the same.
+EVERY = 1 << 20
+_PART = EVERY // 4
+
+
+def check(schedule, first, last):
+  """Refuses a curve that updates can't follow.
+
+  Of more than `EVERY` steps it looks at those at both ends, an even grid, and
+  the schedule's corners (or a part of them) with the step before each.
+
+  Args:
+    schedule: a `kernels.Schedule`.
+    first, last: its own steps, first < last.
+
+  Raises:
+    ValueError: naming the first step looked at whose rate is not a finite
+      number >= 0 or whose momentum is not in [0, 1).
+  """
+  steps = _looked_at(schedule, first, last)
+  rates, momenta = kernels.tabulate(schedule, steps)
+  good = np.isfinite(rates) & (rates >= 0)
+  _refuse("learning rates that are finite and >= 0", good, steps, rates)
+  if momenta is not None:
+    good = (momenta >= 0) & (momenta < 1)
+    _refuse("momenta in [0, 1)", good, steps, momenta)
+
+
+def _looked_at(schedule, first, last):
+  """int64 steps in [first, last), in any order, some more than once."""
+  if last - first <= EVERY:
+    return np.arange(first, last, dtype=np.int64)
+  parts = [
+    np.arange(first, first + _PART, dtype=np.int64),
+    np.arange(last - _PART, last, dtype=np.int64),
+    np.linspace(first, last - 1, _PART).astype(np.int64),
+  ]
+  for corners in schedule.corners(last):
+    inside = Steps.of(corners).within(first + 1, last)
+    count = min(len(inside), _PART // 4)
+    chosen = np.linspace(0, len(inside) - 1, count).astype(np.int64)
+    corner = inside.take(chosen)
+    parts += [corner - 1, corner]
+  steps = np.concatenate(parts)
+  return steps[steps < last]  # past 2^53 linspace rounds
+
+
+def _refuse(rule, good, steps, values):
+  bad = np.flatnonzero(~good)
+  if len(bad):
+    first = bad[np.argmin(steps[bad])]
+    value, step = values[first], steps[first]
+    text = f"`schedule` must give {rule} at every step"
+    raise checks.ArgumentError(f"{text}; got {value:g} at its step {step}")
