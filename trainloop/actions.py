@@ -1,5 +1,7 @@
 """What a user's own callables are told at windows' and epochs' ends."""
 
+import contextlib
+
 from kernels import callables
 from trainloop.window import COLUMNS
 
@@ -16,6 +18,9 @@ class Actions:
     on_epoch: likewise after each epoch.
     callbacks: a `keras_callbacks.Callbacks`, or None.
 
+  Attributes:
+    turns: the loop's `Turns`.
+
   Raises:
     ValueError: if one can't be called.
   """
@@ -27,7 +32,7 @@ class Actions:
         callables.check(name, action, {}, rule=rule)
     self._on_window, self._on_epoch = on_window, on_epoch
     self._callbacks = callbacks
-    self._error = None
+    self.turns = self._error = None
 
   @property
   def at_windows(self):
@@ -57,7 +62,7 @@ class Actions:
     if self._callbacks is not None:
       last = plan.first_epoch + plan.epochs
       sizes = {"epochs": last, "steps": plan.steps_per_epoch, "verbose": 0}
-      self._try(lambda: self._callbacks.begin(model, sizes, epoch))
+      self._try(lambda: self._callbacks.begin(model, sizes, epoch), True)
 
   def window(self, epoch, step, rows):
     """After a window.
@@ -83,9 +88,10 @@ class Actions:
     """
     if self._on_epoch is not None:
       told = {"epoch": epoch, "step": step, **values}
-      self._try(lambda: self._on_epoch(told))
+      self._try(lambda: self._on_epoch(told), True)
     if self._callbacks is not None:
-      self._try(lambda: self._callbacks.epoch(epoch - 1, values, goes_on))
+      told = epoch - 1, values, goes_on
+      self._try(lambda: self._callbacks.epoch(*told), True)
 
   def end(self):
     """After the last update, with everything on the disk.
@@ -94,17 +100,23 @@ class Actions:
       What an action raised.
     """
     if self._callbacks is not None:
-      self._try(self._callbacks.end)
+      self._try(self._callbacks.end, True)
     error, self._error = self._error, None
     if error is not None:
       raise error
 
-  def _try(self, call):
-    """Calls, unless an action raised before; keeps what it raises."""
+  def _try(self, call, rests=False):
+    """Calls, unless an action raised before; keeps what it raises.
+
+    Args:
+      call: a function without arguments.
+      rests: whether no update is at work meanwhile.
+    """
     if self._error is not None:
       return
     try:
-      call()
+      with self.turns.rest() if rests else contextlib.nullcontext():
+        call()
     # Also an interrupt: the run is saved before it goes on.
     except BaseException as error:
       self._error = error

@@ -14,6 +14,7 @@ from trainloop import (
   planning,
   profiles,
   shared_records,
+  turns,
 )
 from trainloop import data as data_lib
 from trainloop.actions import Actions
@@ -46,6 +47,10 @@ class Fits:
   records: typing.Any = None
   history: typing.Any = None
 
+  def __post_init__(self):
+    self.actions.turns = self.parts.turns
+
+  @turns.one("fit")
   def run(self, data, epochs, validation, schedule, steps_per_epoch):
     """One fit; see `TrainLoop.fit`, but `schedule` was checked."""
     parts = self.parts
@@ -60,6 +65,8 @@ class Fits:
     parts.ranges.show_cautions(self.progress.warn)
     at = self._begins_at(schedule)
     schedule = self.coming(source, epochs, schedule)
+    updates = epochs * source.steps_per_epoch
+    planning.check_curve(parts, schedule, at, updates)
     parts.prepare(schedule)  # the engine is part of what is agreed on
     known = None if overwrites else self.workdir
     tell = self.progress.line

@@ -15,6 +15,7 @@ from trainloop import (
   options,
   progress,
   staging,
+  turns,
 )
 from trainloop import data as data_lib
 from trainloop.actions import Actions
@@ -55,10 +56,11 @@ class TrainLoop:
     validate_every: duration between validations, as "1ep".
     checkpoint_every: duration between checkpoints in the workdir.
     keep: checkpoints that stay, int >= 1; with one, damage to it ends the run.
-    on_nonfinite: what follows an update whose loss or gradient is not finite;
-      it is not applied. "raise": `NonFiniteError` names its step. "skip":
-      the step advances, its row says skipped, and the run goes on. "rewind",
-      or a `Rewind`: back to the last checkpoint with smaller learning rates.
+    on_nonfinite: what follows an update whose loss, gradient, rate or momentum
+      is not finite; it is not applied. "raise": `NonFiniteError` names step and
+      cause. "skip": the step advances, its row says skipped, and the run goes
+      on. "rewind", or a `Rewind`: back to the last checkpoint with smaller
+      learning rates.
     bias_correction: "keras", or "exact" for Adam, AdamW, Adamax and Lamb
       under a moving beta_1: they then divide by 1 - prod beta_1(i).
     mixed_precision: None, "bfloat16" or "float16"; see `Numerics`. A callable
@@ -246,7 +248,7 @@ class TrainLoop:
 
     Raises:
       ValueError: before the first update, if something can't work.
-      NonFiniteError: if an update's loss or gradient is not finite.
+      NonFiniteError: if an update is not finite.
       What a callable of the caller's raised, with everything saved.
     """
     schedule = make.schedule(schedule)
@@ -261,6 +263,7 @@ class TrainLoop:
     self._stop.set()
 
   @entry.guarded
+  @turns.one("restore_epoch")
   def restore_epoch(self, epoch):
     """Goes back to the weights and slots at the end of an epoch.
 
@@ -281,8 +284,11 @@ class TrainLoop:
     self._parts.state.show()
 
   @entry.guarded
+  @turns.one("evaluate", reads=True)
   def evaluate(self, data):
     """The loss and metrics over all examples of some data.
+
+    It may be called in `on_epoch`, and changes nothing.
 
     Args:
       data: an `ArrayData`, or a batched `tf.data.Dataset` of (x, y[, weight]).

@@ -22,6 +22,7 @@ from trainloop.loss_scale import LossScale
 from trainloop.per_replica import PerReplica
 from trainloop.ranges import Ranges
 from trainloop.state import TrainState
+from trainloop.turns import Turns
 from trainloop.update import Update
 from trainloop.watch import Watch
 from trainloop.window import Window
@@ -43,6 +44,7 @@ class Parts:
   Attributes:
     loss, judging, numerics: as they were given.
     binding: the optimizer's `Binding`;  measures: whether to time engines.
+    turns: the loop's `Turns`: no call moves the model without one.
     engines, state, metric_names, ranges, taken: None until `build`.
     directions: of the metrics that say theirs; see `directions.of_metrics`.
     workers: the `Workers` of the strategy.
@@ -83,10 +85,11 @@ class Parts:
       numerics.check_model(self.model)
       self.binding = Binding(make.optimizer(optimizer), bias_correction)
       numerics.check_optimizer(self.binding.optimizer)
-      self.model.compile(
-        optimizer=self.binding.optimizer,
+      self.turns = Turns(
+        self.model,
+        self.binding.optimizer,
+        metrics,
         loss=self.loss,
-        metrics=metrics,
         loss_weights=loss_weights,
         auto_scale_loss=False,
       )

@@ -12,7 +12,7 @@ import numpy as np
 import kernels
 from kernels import checks
 from trainloop import data as data_lib
-from trainloop import durations, entry, suggestions, sweep_output
+from trainloop import durations, entry, suggestions, sweep_output, turns
 from trainloop.fit_plan import MOST_UPDATES, Limits
 from trainloop.loop import TrainLoop
 from trainloop.snapshot import Snapshot
@@ -152,18 +152,33 @@ def sweep_learning_rate(
   if divergence is not None:
     rule = "a finite number > 1, or None"
     checks.number("divergence", divergence, rule, lambda v: v > 1)
-  parts = _prepare(loop, source, _validation(on, validation))
-  most = _most(parts, source, validation, steps)
-  watch = parts.watch(smoothing, divergence, validation, most)
-  snapshot = Snapshot(parts.moved())
-  before = snapshot.take()
-  try:
-    rows, ended = _run(parts, schedule, source, watch, most)
-  finally:
-    snapshot.put_back(before)
+  validation = _validation(on, validation)
+  watched = smoothing, divergence, validation
+  rows, ended = _sweep(loop, source, schedule, watched)
   finite = np.isfinite(rows[:, 2])
   rates, losses = rows[finite, 0], rows[finite, 2]
   return Sweep(name, rates, losses, steps, ended, smoothing)
+
+
+@turns.one("sweep_learning_rate")
+def _sweep(loop, source, schedule, watched):
+  """What `_run` gives, with all put back.
+
+  Args:
+    loop, source: see `_prepare`.
+    schedule: a `kernels.RangeSweep`.
+    watched: (smoothing, divergence, validation), as of `Watch`.
+  """
+  validation = watched[-1]
+  parts = _prepare(loop, source, validation)
+  most = _most(parts, source, validation, schedule.total_steps)
+  watch = parts.watch(*watched, most)
+  snapshot = Snapshot(parts.moved())
+  before = snapshot.take()
+  try:
+    return _run(parts, schedule, source, watch, most)
+  finally:
+    snapshot.put_back(before)
 
 
 def compare_learning_rates(loops, data, **options):
