@@ -135,6 +135,8 @@ _NAMES = {
   "because `existing` is 'refuse'": "because of --fresh",
   "with `existing` as 'continue'": "without --fresh --overwrite",
   "another workdir or replan": "another --workdir or --replan",
+  "or another workdir": "or another --workdir",
+  'existing="overwrite"': "--fresh --overwrite",
 }
 
 

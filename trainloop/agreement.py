@@ -3,12 +3,17 @@
 import json
 
 from kernels import checks
+from trainloop import code_identity
 
 EXISTING = ("continue", "refuse", "overwrite", "replan")
 # What a plan is; the rest makes another run.
 _PLAN = ("schedule", "epochs", "validate_steps", "checkpoint_steps")
 # What is only looked at: no bit depends on it, so it may change at any time.
 _SHOWN = ("histograms_steps",)
+_KINDS = ("kind", "kernel")  # keys that say what a dict describes
+_LONGEST = 200  # characters that an error shows
+_ABLE = 'existing="overwrite" or another workdir'
+_ABLE_PLAN = 'existing="overwrite", another workdir or replan'
 
 
 def plain(asked):
@@ -29,6 +34,45 @@ def changes(was, asked):
   return found
 
 
+def difference(old, new, path):
+  """The first place where two JSON values differ; None if none does.
+
+  A value that is None is like one that is missing. Two things of other kinds
+  differ as a whole.
+
+  Args:
+    old, new: what was, and what is.
+    path: where they stand.
+
+  Returns:
+    (path, old, new), as "model.layers[2].rate", 0.5, 0.3.
+  """
+  if isinstance(old, dict) and isinstance(new, dict):
+    kinds = [[d.get(k) for k in _KINDS] for d in (old, new)]
+    if kinds[0] != kinds[1]:
+      return (path, *(next(filter(None, kind), None) for kind in kinds))
+    keys = {**old, **new}
+    inside = [(old.get(k), new.get(k), f"{path}.{k}") for k in keys]
+  elif _is_nested(old) and _is_nested(new):
+    pairs = zip(old, new, strict=False)
+    inside = [(*pair, f"{path}[{i}]") for i, pair in enumerate(pairs)]
+    if len(old) != len(new):
+      inside.append((f"{len(old)} entries", f"{len(new)} entries", path))
+  elif old == new or not code_identity.comparable(old, new):
+    return None
+  else:
+    return path, old, new
+  found = (difference(*one) for one in inside)
+  return next(filter(None, found), None)
+
+
+def _is_nested(value):
+  """Whether it is a list whose entries are to be compared one by one."""
+  return isinstance(value, list) and any(
+    isinstance(one, (dict, list)) for one in value
+  )
+
+
 def check(workdir, was, asked, replan):
   """Refuses to go on with a fit that was another one.
 
@@ -38,14 +82,23 @@ def check(workdir, was, asked, replan):
     replan: whether another schedule and length are taken.
 
   Raises:
-    ValueError: naming old and new.
+    ValueError: naming the value that differs, old and new.
   """
-  for name, (old, new) in changes(was, asked).items():
-    if name not in _SHOWN and not (replan and name in _PLAN):
-      rule = f"{old!r}, as in the run that {workdir} holds"
-      able = " or replan" if name in _PLAN else ""
-      rule = f"{rule} (another run needs another workdir{able})"
-      checks.fail(name, new, rule)
+  for name in {**was, **asked}:
+    if name in _SHOWN or (replan and name in _PLAN):
+      continue
+    found = difference(was.get(name), asked.get(name), name)
+    if found is not None:
+      path, old, new = found
+      rule = f"{_brief(old)}, as in the run that {workdir} holds"
+      able = _ABLE_PLAN if name in _PLAN else _ABLE
+      checks.fail(path, new, f"{rule} (another run needs {able})")
+
+
+def _brief(value):
+  """A value's repr, its middle left out where that is long."""
+  text = repr(value)
+  return text if len(text) <= _LONGEST else f"{text[:150]} ... {text[-20:]}"
 
 
 def epoch_of(fits, step):

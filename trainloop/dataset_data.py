@@ -96,6 +96,10 @@ class DatasetData:
     TensorFlow can't say that, its first batch."""
     return iterators.checksum(self.dataset) or structures.checksum(self.example)
 
+  def described(self):
+    """The `tf.data.Dataset` as it was given, to be told from others."""
+    return self.dataset
+
   def place(self, jit, memory):
     """Decides whether batches go to the device one by one or as a stretch.
 

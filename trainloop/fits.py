@@ -71,14 +71,16 @@ class Fits:
     known = None if overwrites else self.workdir
     tell = self.progress.line
     measure.once(parts, source, schedule, epochs, known, tell)
-    asked = fingerprint.of(
+    compared = fingerprint.of(
       parts,
       (source, validation),
       epochs,
       schedule,
       self.options.every,
       self.options.extra,
+      compares=self.options.saves or parts.workers.count > 1,
     )
+    asked = compared.values
     limits = planning.limits(
       parts,
       asked,
@@ -100,7 +102,8 @@ class Fits:
       self.schedule = schedule
       read = {"data": source, "validation": validation}
       with batch_errors.named(parts.taken, **read):
-        finished = self._go(entry, window, limits.acts, source, validation)
+        told = compared.text if self.options.saves else ""
+        finished = self._go(entry, window, limits.acts, read, told)
     finally:
       self.records.close(failed=not finished)
     return self.history
@@ -134,7 +137,7 @@ class Fits:
         **self.options.kept,
       )
 
-  def _go(self, entry, window, acts, source, validation):
+  def _go(self, entry, window, acts, read, told):
     """Runs what an entry of the records describes; whether it came to its
     end."""
     running = Running(
@@ -149,8 +152,9 @@ class Fits:
       profile=profiles.of(
         self.workdir, self.options.extras.profile, self.progress.warn
       ),
+      identity=told,
     )
     try:
-      return running.run(entry, self.schedule, window, acts, source, validation)
+      return running.run(entry, self.schedule, window, acts, *read.values())
     finally:
       self.history = running.history

@@ -9,7 +9,8 @@ from kernels import checks
 from trainloop.directions import direction
 
 # Choices that say nothing beside the others.
-_LEFT_OUT = ("data_crc32", "validation")
+_LEFT_OUT = ("data_crc32", "validation", "data", "model", "metrics")
+_LEFT_OUT += ("random_seed",)
 
 
 def check(given):
@@ -93,6 +94,8 @@ def _flat(name, value):
     return {} if plain is None else {name: plain}
   found = {}
   for key, part in value.items():
+    if key == "code":
+      continue
     inner = name if key in ("kernel", "kind") else f"{name}/{key}"
     found.update(_flat(inner, part))
   return found

@@ -3,6 +3,7 @@
 import keras
 
 from kernels import callables, checks
+from trainloop import optimizer_config
 
 # What to use here in place of a callback that changes or steers training.
 _INSTEAD = {
@@ -130,20 +131,12 @@ class Callbacks:
     The loop puts each update's learning rate into the update itself: a value
     that a callback leaves in the optimizer would not be seen.
     """
-    before = _settings(self._model.optimizer)
+    before = optimizer_config.of(self._model.optimizer)
     for callback in self._callbacks:
       getattr(callback, method)(*arguments)
-      after = _settings(self._model.optimizer)
+      after = optimizer_config.of(self._model.optimizer)
       for name, value in before.items():
         if after.get(name) != value:
           kind = f"{type(callback).__name__}.{method}"
           rule = f"one that leaves the optimizer's {name} to `schedule=`"
           checks.fail("callbacks", kind, rule)
-
-
-def _settings(optimizer):
-  """{name: value} of an optimizer, as its config has them."""
-  try:
-    return optimizer.get_config()
-  except NotImplementedError:  # made with a schedule that has no config
-    return {}

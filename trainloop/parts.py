@@ -12,6 +12,7 @@ from trainloop import (
   micro_batches,
   objective,
   preflight,
+  seeds,
   staging,
 )
 from trainloop.engines import Engines
@@ -42,7 +43,10 @@ class Parts:
     memory: a `staging.Memory`; None for the default.
 
   Attributes:
-    loss, judging, numerics: as they were given.
+    loss, wanted, judging, numerics, seed: as they were given.
+    random_seed: what the process was seeded with when the model was made;
+      see `seeds.given`.
+    described: what a run that goes on must be made of; see `fingerprint`.
     binding: the optimizer's `Binding`;  measures: whether to time engines.
     turns: the loop's `Turns`: no call moves the model without one.
     engines, state, metric_names, ranges, taken: None until `build`.
@@ -71,16 +75,18 @@ class Parts:
     self._compile, self._skips = compile, skips
     self.measures = compile == "measure"
     self.memory = memory or staging.Memory()
+    self.wanted, self.seed, self.described = wanted, seed, None
     self.loss, metrics, loss_weights, self._custom = wanted
     objective.check(self._custom, self.loss, metrics, loss_weights)
     self._windows, self._histograms, self.taken = {}, None, None
     self.directions = {}
     self.engines = self.state = self.metric_names = None
-    seeds = make.seeds(model, seed)
-    self._making = functools.partial(make.making, numerics, seeds)
+    seeded = make.seeds(model, seed)
+    self._making = functools.partial(make.making, numerics, seeded)
     with strategy.scope():
       with self._making():
         self.model = make.model(model)
+        self.random_seed = seeds.given()
       make.check_training(self.model, self._custom)
       numerics.check_model(self.model)
       self.binding = Binding(make.optimizer(optimizer), bias_correction)
@@ -290,14 +296,6 @@ class Parts:
     """The tf.Variables of weights and optimizer; counters stay out."""
     weights = [v.value for v in self.model.variables]
     return [*weights, *self._slots(), *self.state.average.variables]
-
-  @property
-  def identity(self):
-    """What a run that goes on must have, too; JSON types, without defaults."""
-    if self._custom is None:
-      return {}
-    kind = type(self._custom)
-    return {"step": getattr(self._custom, "__qualname__", kind.__qualname__)}
 
   @property
   def traces(self):

@@ -25,7 +25,7 @@ from trainloop.records import NoRecords
 class Running:
   """What the fits of a loop share; `history` is that of the last one.
 
-  `extras` says what TensorBoard shows of them.
+  `extras` says what TensorBoard shows of them; `identity` see `summary.of_fit`.
   """
 
   parts: Parts
@@ -37,6 +37,7 @@ class Running:
   actions: Actions
   extras: Extras
   profile: Profile
+  identity: str = ""
   history: typing.Any = None
 
   def run(self, entry, schedule, window, acts, source, validation):
@@ -79,6 +80,7 @@ class Running:
         source,
         self.records.workdir,
         part,
+        self.identity,
       ),
     )
     if cuts and cuts[1] > plan.end:

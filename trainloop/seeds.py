@@ -55,6 +55,11 @@ class Seeds:
       context.clear_kernel_cache()
 
 
+def given():
+  """What `keras.utils.set_random_seed` was given, int; None if nothing."""
+  return _keras.get_global_attribute(_IN_KERAS[0])
+
+
 @contextlib.contextmanager
 def kept():
   """A context after which the process's generators are as they were."""

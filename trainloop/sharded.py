@@ -76,6 +76,10 @@ class ShardedData:
     """What tells it from other data: its first batch, read as by one worker."""
     return structures.checksum(self.example)
 
+  def described(self):
+    """A `tf.data.Dataset` of it, as one worker alone would read it."""
+    return self._read(tf.distribute.InputContext())
+
   def place(self, jit, memory):
     """Batches come one by one, whatever compiles."""
 

@@ -31,7 +31,7 @@ def of_loop(parts):
   ]
 
 
-def of_fit(parts, plan, schedule, source, workdir, shown):
+def of_fit(parts, plan, schedule, source, workdir, shown, identity=""):
   """What one fit is going to do, and where it can be seen.
 
   Args:
@@ -41,6 +41,7 @@ def of_fit(parts, plan, schedule, source, workdir, shown):
     source: the data source of training.
     workdir: the run's folder, or None.
     shown: the fit's `Logged`.
+    identity: what of it is not compared when it goes on, in words; or "".
 
   Returns:
     Lines of text.
@@ -66,6 +67,7 @@ def of_fit(parts, plan, schedule, source, workdir, shown):
     _labelled("schedule", _cut(brief(schedule), _LONG) + _from(parts, plan)),
     *([_labelled("judging", basis)] if basis else []),
     _labelled("logs", logs),
+    *([_labelled("identity", identity)] if identity else []),
   ]
 
 
@@ -193,13 +195,14 @@ def _model(parts):
 
 def _step(parts):
   """The line that says which methods of the model a `step` stands in for."""
-  step = parts.identity.get("step")
+  step = parts.wanted[3]
   own = model_metrics.overridden(
     parts.model, *model_metrics.TRAINING, *model_metrics.EVALUATING
   )
   if step is None or not own:
     return []
-  text = f"{step}; the model's own {', '.join(own)} not called"
+  name = getattr(step, "__qualname__", type(step).__qualname__)
+  text = f"{name}; the model's own {', '.join(own)} not called"
   return [_labelled("step", text)]
 
 

@@ -252,5 +252,5 @@ def test_a_second_fit_that_was_cut_off_is_judged_alike(
 
 def test_a_fit_goes_on_with_its_own_validation_data_only(whole):
   loop = make_run(whole[2])
-  with pytest.raises(ValueError, match=r"`validation` must be {'data_crc32'"):
+  with pytest.raises(ValueError, match=r"`validation\.data_crc32` must be"):
     loop.fit(small.data(48), 2, validation=hard())

@@ -193,15 +193,18 @@ def test_the_second_of_two_fits_goes_on(monkeypatch, tmp_path):
     ({"data": small.data(97)}, "`num_examples` must be 96"),
     (
       {"schedule": kernels.OneCycle(0.1, STEPS)},
-      "`schedule` must be {'peak_lr': 0.05}, .* got {'peak_lr': 0.1}",
+      "`schedule.peak_lr` must be 0.05, .* got 0.1",
     ),
     (
       {"optimizer": keras.optimizers.SGD(momentum=0.9, nesterov=True)},
-      "`optimizer` must be {'nesterov': False}",
+      "`optimizer.nesterov` must be False",
     ),
     ({"early_stopping": None}, '`early_stopping` must be "EarlyStopping'),
     ({"log_every": 5}, "`log_every` must be 'auto'"),
-    ({"net": small.model()}, "`model` must be that of the run's checkpoint"),
+    (
+      {"net": small.model()},
+      r"`model.layers\[1\]` must be 'BatchNormalization', .* got 'Dense'",
+    ),
   ],
   ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -225,7 +228,7 @@ def test_another_run_is_refused(whole, change, match):
   with pytest.raises(ValueError, match=match) as caught:
     go(loop, data, epochs)
   assert "\n" not in str(caught.value)
-  assert "another workdir" in str(caught.value) or "net" in change
+  assert "another workdir" in str(caught.value)
   assert files(workdir) == before
 
 

@@ -1,0 +1,133 @@
+"""What tells one tf.data.Dataset from another, whatever order it is in.
+
+TensorFlow writes down how a dataset is made. From that a copy is made without
+its shuffles, and the copy's first batches are read: the dataset itself, and
+the seeds that its shuffles move, are left alone. What differs in two copies
+is random, and is not compared.
+"""
+
+import os
+import zlib
+
+import tensorflow as tf
+
+from trainloop import seeds, structures
+
+BATCHES = 4
+_LARGEST = 1 << 28  # bytes of which a copy is made; all is in constants then
+_SHUFFLES = ("ShuffleDataset", "ShuffleDatasetV2", "ShuffleDatasetV3")
+
+
+def of(source, describe, path):
+  """A source of data, as JSON types.
+
+  Args:
+    source: a `DatasetData` or `ShardedData`.
+    describe: a `Description`, which learns what is not compared.
+    path: "data" or "validation".
+
+  Returns:
+    {"spec", "constants", "shuffles", "first_batches"}: what its elements are,
+    a checksum of the arrays that it holds, [buffer size and seeds] of each
+    shuffle, and a checksum of its first batches before any shuffle.
+  """
+  with seeds.kept():
+    dataset = source.described()
+    found = {"spec": _spec(dataset.element_spec)}
+    try:
+      graph = _graph(dataset)
+    except (tf.errors.OpError, ValueError, NotImplementedError):
+      describe.left_out.append(f"{path} (TensorFlow can't say how it is made)")
+      return found
+    nodes = [graph.node, *(f.node_def for f in graph.library.function)]
+    found["constants"] = _constants(nodes)
+    found["shuffles"] = sorted(s for part in nodes for s in _shuffles(part))
+    if graph.ByteSize() < _LARGEST:
+      first = _first(graph, dataset.element_spec)
+      if first is None:
+        describe.left_out.append(f"{path}'s batches, which are random")
+      found["first_batches"] = first
+  return found
+
+
+def _spec(spec):
+  """Structure, shapes and dtypes of elements, as a text."""
+  return " ".join(repr(spec).split())
+
+
+def _graph(dataset):
+  """The GraphDef of a dataset; random seeds are passed over."""
+  with tf.device("CPU"):
+    made = tf.raw_ops.DatasetToGraphV2(
+      input_dataset=tf.data.experimental.to_variant(dataset),
+      external_state_policy=1,
+      strip_device_assignment=True,
+    )
+  return tf.compat.v1.GraphDef.FromString(made.numpy())
+
+
+def _constants(nodes):
+  """CRC-32 of the arrays in a dataset, in whatever order they stand.
+
+  Numbers are left out (of functions the batches tell, of the rest only time
+  depends on them), and names of files.
+  """
+  found = 0
+  for node in (node for part in nodes for node in part):
+    if node.op == "Const":
+      tensor = node.attr["value"].tensor
+      if tensor.tensor_shape.dim and not _is_path(tensor):
+        one = zlib.crc32(tensor.SerializeToString(deterministic=True))
+        found = (found + one) % 2**32
+  return f"crc32 {found:08x}"
+
+
+def _is_path(tensor):
+  texts = tensor.string_val[:1]
+  return any(os.sep.encode() in t and os.path.exists(t) for t in texts)
+
+
+def _shuffles(nodes):
+  """[buffer size, seed, seed] of each shuffle; None where none was given."""
+  known = {node.name: node for node in nodes}
+  for node in nodes:
+    if node.op in _SHUFFLES:
+      numbers = [_scalar(known, name) for name in node.input[1:4]]
+      yield [-1 if number is None else number for number in numbers]
+
+
+def _scalar(known, name):
+  node = known.get(name.partition(":")[0])
+  if node is None or node.op != "Const":
+    return None
+  return int(tf.make_ndarray(node.attr["value"].tensor))
+
+
+def _first(graph, spec):
+  """Checksum of the first batches of a dataset's copy without shuffles; None
+  if a second copy has others."""
+  for nodes in (graph.node, *(f.node_def for f in graph.library.function)):
+    _pass_over(nodes)
+  made = graph.SerializeToString()
+  found = {_read(made, spec) for _ in range(2)}
+  return f"crc32 {found.pop():08x}" if len(found) == 1 else None
+
+
+def _pass_over(nodes):
+  """Gives what reads from a shuffle what the shuffle reads from."""
+  inputs = {n.name: n.input[0] for n in nodes if n.op in _SHUFFLES}
+  for node in nodes:
+    for i, name in enumerate(node.input):
+      while name.partition(":")[0] in inputs:
+        name = inputs[name.partition(":")[0]]
+      node.input[i] = name
+
+
+def _read(made, spec):
+  found = 0
+  with tf.device("CPU"):
+    variant = tf.raw_ops.DatasetFromGraph(graph_def=made)
+    copy = tf.data.experimental.from_variant(variant, spec)
+    for batch in copy.take(BATCHES):
+      found = zlib.crc32(str(structures.checksum(batch)).encode(), found)
+  return found
