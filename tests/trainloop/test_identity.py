@@ -11,6 +11,8 @@ import kernels
 import small
 import test_resume
 import trainloop
+import trainloop.data
+from trainloop import checkpoints, data_identity, description, optimizer_config
 
 L, K = keras.layers, keras
 SCALE = 1.0  # a global that a loss reads
@@ -176,6 +178,20 @@ def generated(shift=0.0):
 
   spec = tf.TensorSpec((8, 8)), tf.TensorSpec((8,), tf.int64)
   return tf.data.Dataset.from_generator(batches, output_signature=spec)
+
+
+def drawn():
+  """Batches that a Python function draws, others each time."""
+  generator = np.random.default_rng()
+
+  def noise(x):
+    return x + generator.random(x.shape, np.float32)
+
+  def add(x, y):
+    found = tf.numpy_function(noise, [x], tf.float32)
+    return tf.ensure_shape(found, x.shape), y
+
+  return dataset(mapped=False).map(add)
 
 
 def two_outputs():
@@ -406,6 +422,7 @@ SAME = {
   "an order without a seed": ({"train": P(dataset)}, {"train": P(dataset)}),
   "random batches": ({"train": P(dataset, random=True)},
                      {"train": P(dataset, random=True)}),
+  "batches that no seed repeats": ({"train": drawn}, {"train": drawn}),
   "a dataset's time": ({"train": dataset},
                        {"train": lambda: dataset().prefetch(3)}),
   "generator": ({"train": generated}, {"train": generated}),
@@ -430,3 +447,68 @@ def test_the_same_run_goes_on(name, monkeypatch, tmp_path, unseeded):
   begin(monkeypatch, tmp_path, **was)
   tf.random.set_seed(1)
   begin(monkeypatch, tmp_path, **now)  # it comes to its first window
+
+
+def test_two_replicas_see_the_same(monkeypatch, tmp_path, two_replicas):
+  def begun(made, optimizer):
+    def go():
+      loop = small.loop(
+        made, optimizer, workdir=tmp_path, compile="graph",
+        strategy=two_replicas, schedule=kernels.Constant(0.1),
+      )  # fmt: skip
+      loop.fit(dataset(seed=1), 1, validation=data())
+
+    small.cut_off(monkeypatch, 0, go)
+
+  sgd = P(keras.optimizers.SGD, learning_rate=0.1)
+  begun(net, sgd)
+  begun(P(counted, made=net), sgd)
+  with pytest.raises(ValueError, match=r"`model\.layers\[3\]\.rate` must be"):
+    begun(P(net, rate=0.5), sgd)
+
+
+def test_an_older_checkpoint_is_refused_in_one_line(monkeypatch, tmp_path):
+  with monkeypatch.context() as patch:
+    patch.setattr(checkpoints, "_VERSION", checkpoints._VERSION - 1)
+    begin(patch, tmp_path)
+  with pytest.raises(ValueError, match="`checkpoint version` must be") as told:
+    run(tmp_path)
+  assert "\n" not in str(told.value)
+
+
+def said(capsys, monkeypatch, workdir, **options):
+  """The summary's line on what is compared, "" without one."""
+  begin(monkeypatch, workdir, verbose=1, **options)
+  lines = capsys.readouterr().out.splitlines()
+  return "".join(one for one in lines if one.startswith("identity"))
+
+
+def test_the_summary_says_what_is_not_compared(capsys, monkeypatch, tmp_path):
+  def told(name, **options):
+    return said(capsys, monkeypatch, tmp_path / name, **options)
+
+  assert told("arrays") == ""
+  assert "not compared" not in told("whole", train=dataset)
+  assert "data known by its first 4 batches" in told("known", train=dataset)
+  text = told("random", train=drawn)
+  assert "not compared: data's batches, which are random" in text
+
+
+def test_reading_what_a_dataset_is_leaves_its_order_alone():
+  def orders(reads):
+    made = dataset(seed=3)
+    if reads:
+      source = trainloop.data.adapt("data", made)
+      data_identity.of(source, description.Description(), "data")
+    return [y.numpy().tolist() for _ in range(2) for _, y in made]
+
+  assert orders(True) == orders(False)
+
+
+def test_an_optimizer_whose_config_fails_is_still_compared():
+  class Silent(keras.optimizers.SGD):
+    def get_config(self):
+      raise TypeError("none")
+
+  found = optimizer_config.of(Silent(0.1, momentum=0.7, nesterov=True))
+  assert found["momentum"] == 0.7 and found["nesterov"] is True
