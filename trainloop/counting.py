@@ -45,7 +45,7 @@ class Waiting:
       self._tell(self._text(passed))
 
 
-def length(name, dataset, **told):
+def length(name, dataset, see=None, **told):
   """The number of batches of a dataset, int >= 1.
 
   One of unknown length is read once, some 30 us a batch besides its own time.
@@ -53,6 +53,7 @@ def length(name, dataset, **told):
   Args:
     name: what it is called: "data" or "validation".
     dataset: a `tf.data.Dataset`.
+    see: called with the first batch where it is read; or None.
     **told: `tell` and `wait` of `Waiting`.
 
   Raises:
@@ -65,7 +66,7 @@ def length(name, dataset, **told):
       checks.fail("steps_per_epoch", None, rule)
     checks.fail(name, "one without end", f"a dataset that ends: {_ends(name)}")
   if count == tf.data.UNKNOWN_CARDINALITY:
-    count = _read(name, dataset, told)
+    count = _read(name, dataset, see, told)
   if count == 0:
     checks.fail(name, 0, "a dataset of at least one batch")
   return count
@@ -91,7 +92,7 @@ def no_more(name):
   return checks.fail(name, "no batch in a later pass", rule)
 
 
-def _read(name, dataset, told):
+def _read(name, dataset, see, told):
   count = 0
 
   def text(seconds):
@@ -99,7 +100,9 @@ def _read(name, dataset, told):
     return f"{counted} in {seconds:.0f} s so far; {_ends(name)}"
 
   with Waiting(text, **told):
-    for _ in dataset:
+    for batch in dataset:
+      if see is not None and not count:
+        see(batch)
       count += 1
   return count
 

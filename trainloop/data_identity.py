@@ -3,7 +3,9 @@
 TensorFlow writes down how a dataset is made. From that a copy is made without
 its shuffles, and the copy's first batches are read: the dataset itself, and
 the seeds that its shuffles move, are left alone. What differs in two copies
-is random, and is not compared.
+is random, and is not compared. A Python function or generator has a state that
+each read may move: there only what is read anyway is looked at, the first
+batch when it was counted and when the model was built.
 """
 
 import os
@@ -29,7 +31,8 @@ def of(source, describe, path):
   Returns:
     {"spec", "constants", "shuffles", "first_batches"}: what its elements are,
     a checksum of the arrays that it holds, [buffer size and seeds] of each
-    shuffle, and a checksum of its first batches before any shuffle.
+    shuffle, and a checksum of its first batches before any shuffle; of one
+    that Python makes, of its first batch.
   """
   with seeds.kept():
     dataset = source.described()
@@ -42,11 +45,15 @@ def of(source, describe, path):
     nodes = [graph.node, *(f.node_def for f in graph.library.function)]
     found["constants"] = _constants(nodes)
     found["shuffles"] = sorted(s for part in nodes for s in _shuffles(part))
-    if graph.ByteSize() < _LARGEST:
-      first = _first(graph, dataset.element_spec)
-      if first is None:
-        describe.left_out.append(f"{path}'s batches, which are random")
-      found["first_batches"] = first
+    if any("PyFunc" in node.op for part in nodes for node in part):
+      first, why = _first_counted(source), "which Python makes"
+    elif graph.ByteSize() < _LARGEST:
+      first, why = _first(graph, dataset.element_spec), "which are random"
+    else:
+      first, why = None, "beside its arrays"
+    if first is None:
+      describe.left_out.append(f"{path}'s batches, {why}")
+    found["first_batches"] = first
   return found
 
 
@@ -101,6 +108,13 @@ def _scalar(known, name):
   if node is None or node.op != "Const":
     return None
   return int(tf.make_ndarray(node.attr["value"].tensor))
+
+
+def _first_counted(source):
+  """Checksum of a first batch that was the same in both reads; else None."""
+  counted = getattr(source, "counted", None)
+  same = counted is not None and counted == structures.checksum(source.example)
+  return f"crc32 {counted:08x}" if same else None
 
 
 def _first(graph, spec):

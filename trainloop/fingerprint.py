@@ -79,7 +79,7 @@ def _text(left_out, values):
   found = [f"not compared: {', '.join(left_out)}"] if left_out else []
   names = [n for n in ("data", "validation") if "spec" in values.get(n, {})]
   if names:
-    first = f"its first {data_identity.BATCHES} batches"
+    first = f"at most its first {data_identity.BATCHES} batches"
     found.append(f"{' and '.join(names)} known by {first}, and its arrays")
   return "; ".join(found)
 

@@ -489,9 +489,11 @@ def test_the_summary_says_what_is_not_compared(capsys, monkeypatch, tmp_path):
 
   assert told("arrays") == ""
   assert "not compared" not in told("whole", train=dataset)
-  assert "data known by its first 4 batches" in told("known", train=dataset)
+  assert "data known by at most its first 4 batches" in told(
+    "known", train=dataset
+  )
   text = told("random", train=drawn)
-  assert "not compared: data's batches, which are random" in text
+  assert "not compared: data's batches, which Python makes" in text
 
 
 def test_reading_what_a_dataset_is_leaves_its_order_alone():
@@ -503,6 +505,22 @@ def test_reading_what_a_dataset_is_leaves_its_order_alone():
     return [y.numpy().tolist() for _ in range(2) for _, y in made]
 
   assert orders(True) == orders(False)
+
+
+def test_a_generator_is_not_read_again():
+  passes = []
+
+  def batches():
+    passes.append(len(passes))
+    x, y = small.arrays(16)
+    yield from ((x, y) for _ in range(2))
+
+  spec = tf.TensorSpec((16, 8)), tf.TensorSpec((16,), tf.int64)
+  made = tf.data.Dataset.from_generator(batches, output_signature=spec)
+  source = trainloop.data.adapt("data", made)
+  assert source.example is not None and len(passes) == 2
+  found = data_identity.of(source, description.Description(), "data")
+  assert found["first_batches"] and len(passes) == 2
 
 
 def test_an_optimizer_whose_config_fails_is_still_compared():
