@@ -14,6 +14,7 @@ import zlib
 import tensorflow as tf
 
 from trainloop import seeds, structures
+from trainloop.code_identity import UNKNOWN
 
 BATCHES = 4
 _LARGEST = 1 << 28  # bytes of which a copy is made; all is in constants then
@@ -53,7 +54,7 @@ def of(source, describe, path):
       first, why = None, "beside its arrays"
     if first is None:
       describe.left_out.append(f"{path}'s batches, {why}")
-    found["first_batches"] = first
+    found["first_batches"] = first or UNKNOWN
   return found
 
 
@@ -74,19 +75,20 @@ def _graph(dataset):
 
 
 def _constants(nodes):
-  """CRC-32 of the arrays in a dataset, in whatever order they stand.
+  """CRC-32 of the arrays in a dataset, in whatever order they stand; one that
+  holds none may be the same data as one that does.
 
   Numbers are left out (of functions the batches tell, of the rest only time
   depends on them), and names of files.
   """
-  found = 0
+  found, count = 0, 0
   for node in (node for part in nodes for node in part):
     if node.op == "Const":
       tensor = node.attr["value"].tensor
       if tensor.tensor_shape.dim and not _is_path(tensor):
         one = zlib.crc32(tensor.SerializeToString(deterministic=True))
-        found = (found + one) % 2**32
-  return f"crc32 {found:08x}"
+        found, count = (found + one) % 2**32, count + 1
+  return f"crc32 {found:08x}" if count else UNKNOWN
 
 
 def _is_path(tensor):

@@ -520,7 +520,7 @@ def test_a_generator_is_not_read_again():
   source = trainloop.data.adapt("data", made)
   assert source.example is not None and len(passes) == 2
   found = data_identity.of(source, description.Description(), "data")
-  assert found["first_batches"] and len(passes) == 2
+  assert "crc32" in found["first_batches"] and len(passes) == 2
 
 
 def test_an_optimizer_whose_config_fails_is_still_compared():
