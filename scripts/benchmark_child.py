@@ -11,6 +11,7 @@ import sys
 import time
 
 import quiet
+from light import output, strict_json
 
 _STATUS = "/proc/self/status"
 
@@ -101,6 +102,5 @@ def resident():
 
 if __name__ == "__main__":
   asked = json.loads(sys.argv[1])
-  print(
-    json.dumps({"startup": startup, "length": length}[asked["what"]](asked))
-  )
+  measure = {"startup": startup, "length": length}[asked["what"]]
+  output.line(strict_json.dumps(measure(asked)))

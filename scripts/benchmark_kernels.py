@@ -15,6 +15,7 @@ from absl import app, flags
 
 import flag_rules
 import quiet
+from light import output
 
 FLAGS = flags.FLAGS
 
@@ -122,8 +123,8 @@ def main(argv):
     tf.config.list_logical_devices()
   n = tf.constant(FLAGS.updates, tf.int64)
   bare = loop_over(None)
-  print(f"{'kernel':22}{'with us':>9}{'without':>9}{'us/update':>11}", end="")
-  print(f"{'table s':>9}" if FLAGS.table else "")
+  head = f"{'kernel':22}{'with us':>9}{'without':>9}{'us/update':>11}"
+  output.line(head + (f"{'table s':>9}" if FLAGS.table else ""))
   for name, schedule in schedules().items():
     if FLAGS.only.lower() not in name.lower():
       continue
@@ -133,7 +134,7 @@ def main(argv):
       begun = time.perf_counter()
       kernels.tabulate(schedule, FLAGS.table)
       line += f"{time.perf_counter() - begun:9.2f}"
-    print(line, flush=True)
+    output.line(line)
 
 
 if __name__ == "__main__":

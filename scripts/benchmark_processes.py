@@ -11,6 +11,7 @@ import sys
 import time
 
 from benchmark_measure import add_ratios, case, summary
+from light import strict_json
 
 _CHILD = pathlib.Path(__file__).with_name("benchmark_child.py")
 _STEPS = 1000  # of an epoch
@@ -22,7 +23,7 @@ def _ask(what, **given):
   """What a child process finds, a dict."""
   given = {"what": what, "began": time.time(), **given}
   done = subprocess.run(
-    [sys.executable, str(_CHILD), json.dumps(given)],
+    [sys.executable, str(_CHILD), strict_json.dumps(given)],
     capture_output=True,
     text=True,
     check=False,

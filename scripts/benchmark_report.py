@@ -2,11 +2,12 @@
 
 import datetime
 import importlib.metadata
-import json
 import os
 import platform
 
 from absl import flags
+
+from light import output, strict_json
 
 _LIBRARIES = ("tensorflow", "keras", "numpy", "trainloop-tf")
 _PEERS = ("jax", "torch", "tf-models-official")
@@ -75,11 +76,12 @@ class Report:
       "tables": [],
     }
     where = self._found["machine"]
-    print(
+    output.line(
       f"{where['cpus']} x {where['cpu']}, load {where['load'][0]}, "
       f"n = {repeats}"
     )
-    print(", ".join(f"{k} {v}" for k, v in self._found["versions"].items()))
+    known = self._found["versions"].items()
+    output.line(", ".join(f"{k} {v}" for k, v in known))
 
   def add(self, table):
     """Shows a table and writes all so far.
@@ -90,7 +92,7 @@ class Report:
     self._found["tables"].append(table)
     ratio = f"ratio: time over that of {table['reference']}"
     parts = (table["mode"], table["model"], table["unit"], ratio)
-    print("\n" + " | ".join(parts))
+    output.line("\n" + " | ".join(parts))
     show(table["rows"])
     if table.get("cases"):
       show(table["cases"])
@@ -101,7 +103,7 @@ class Report:
         run_files.made(self._path) as part,  # a kill leaves no half a file
         open(part, "w", encoding="utf-8") as file,
       ):
-        json.dump(self._found, file, indent=1)
+        file.write(strict_json.report(self._found, indent=1))
 
 
 def _command():
@@ -119,7 +121,7 @@ def show(rows):
   widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
   for line in cells:
     text = "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True))
-    print(text.rstrip(), flush=True)
+    output.line(text.rstrip())
 
 
 def _shown(row):

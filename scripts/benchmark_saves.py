@@ -14,6 +14,7 @@ from absl import app, flags
 
 import flag_rules
 import quiet
+from light import output
 
 FLAGS = flags.FLAGS
 
@@ -142,11 +143,13 @@ def main(argv):
   columns = zip(*found, strict=True)
   written, stood = (statistics.median(column) for column in columns)
   share = 100 * stood / written
-  print(f"{FLAGS.megabytes} MB: written in {written:.2f} s;", end=" ")
-  print(f"the loop stood still for {stood:.3f} s, {share:.1f} % of it")
+  output.line(
+    f"{FLAGS.megabytes} MB: written in {written:.2f} s; "
+    f"the loop stood still for {stood:.3f} s, {share:.1f} % of it"
+  )
   for step in (0, 10**6):
     seconds, at = resume_seconds(step)
-    print(f"resume at step {at}: {seconds:.2f} s until its first update")
+    output.line(f"resume at step {at}: {seconds:.2f} s until its first update")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ global batch is the same work however it is cut, so a ratio above 1 is what
 cutting and all-reducing costs, and none can be below 1 for long.
 """
 
-import json
 import os
 import statistics
 import subprocess
@@ -23,6 +22,7 @@ from absl import app, flags
 
 import flag_rules
 import quiet
+from light import output, strict_json
 
 FLAGS = flags.FLAGS
 _BATCH = 128
@@ -126,7 +126,7 @@ def main(argv):
   flag_rules.check_output()
   del argv
   if FLAGS.one:
-    print(measure(FLAGS.one))
+    output.line(measure(FLAGS.one))
     return
   counts = flag_rules.read_numbers(FLAGS.replicas, int)
   names = ["one device", "XLA", *(f"mirrored {count}" for count in counts)]
@@ -135,13 +135,13 @@ def main(argv):
     for name, found in times.items():
       found.append(time_one(name))
   rows = table(times)
-  print(f"{'case':14}{'us/update':>10}{'least':>8}{'ratio':>7}{'n':>4}")
+  output.line(f"{'case':14}{'us/update':>10}{'least':>8}{'ratio':>7}{'n':>4}")
   for row in rows:
     shown = f"{row['us']:10}{row['least']:8}{row['ratio']:7.2f}{row['n']:4}"
-    print(f"{row['case']:14}{shown}")
+    output.line(f"{row['case']:14}{shown}")
   if FLAGS.output:
     with open(FLAGS.output, "w", encoding="utf-8") as file:
-      json.dump(rows, file, indent=2)
+      file.write(strict_json.dumps(rows, indent=2))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import chaos_points
 import chaos_runs
 import flag_rules
 import quiet
+from light import output, strict_json
 
 FLAGS = flags.FLAGS
 _OWN = ("kills", "seed", "json", "kills_per_run")
@@ -169,7 +170,7 @@ class Chaos:
       tally["rows lost or doubled"] += lost + doubled
     for part in want:
       if found[part] != want[part]:
-        print(f"{name}: {part} differ; see {self._folder}", flush=True)
+        output.line(f"{name}: {part} differ; see {self._folder}")
 
   def _train(self, name):
     """Runs the script to its end."""
@@ -225,10 +226,10 @@ def main(argv):
   folder = tempfile.mkdtemp(prefix="chaos-")
   chaos = Chaos(folder, FLAGS.seed)
   good = chaos.run(FLAGS.kills, FLAGS.kills_per_run)
-  print(json.dumps(chaos.tally, indent=2))
+  output.line(strict_json.dumps(chaos.tally, indent=2))
   if FLAGS.json:
     with open(FLAGS.json, "w", encoding="utf-8") as file:
-      json.dump(chaos.tally, file)
+      file.write(strict_json.dumps(chaos.tally))
   return 0 if good else 1
 
 

@@ -6,8 +6,9 @@ import os
 import pathlib
 import signal
 import struct
-import sys
 import time
+
+from light import output, strict_json
 
 _TIMES = ("seconds", "steps_per_second", "resumed_from")
 
@@ -17,15 +18,15 @@ def fork(function, log):
 
   TensorFlow is imported but not used before: a fork costs no import.
   """
-  sys.stdout.flush()
+  output.write("")
   child = os.fork()
   if child:
     return child
   code = 1
   try:
-    output = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
+    file = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
     code = function() or 0
   except SystemExit as error:
     code = error.code or 0
@@ -34,8 +35,8 @@ def fork(function, log):
 
     traceback.print_exc()
   finally:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    output.write("")
+    output.write("", error=True)
     os._exit(code)
 
 
@@ -142,4 +143,4 @@ def left_by(workdir):
 
 def write_left(workdir, path):
   """What a child does: `left_by` into a file."""
-  pathlib.Path(path).write_text(json.dumps(left_by(workdir)))
+  pathlib.Path(path).write_text(strict_json.dumps(left_by(workdir)))

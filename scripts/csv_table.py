@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 import memory
+from light import output
 
 # What programs write where a value is missing; an empty cell, too.
 _MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
@@ -50,7 +51,8 @@ def read(path):
   elif _counts_columns(lines):
     text = ",".join(lines[0][1])
     text = text if len(text) < 30 else f"{text[:30]} ..."
-    print(f"warning: line {lines[0][0]}, {text}, counts the columns: a header")
+    text = f"line {lines[0][0]}, {text}, counts the columns: a header"
+    output.line(f"warning: {text}")
     names, lines = lines[0][1], lines[1:]
   if not lines:
     raise DataError(f"--data_path={path} has no rows")
@@ -63,7 +65,8 @@ def read(path):
   for i, (_, row) in enumerate(lines):
     x[i] = [float(value) for value in row[:-1]]
   if width > 2 and names and not names[0].strip() and _counts_rows(x[:, 0]):
-    print("warning: the first column has no name and counts the rows: left out")
+    text = "the first column has no name and counts the rows: left out"
+    output.line(f"warning: {text}")
     x = x[:, 1:]
   return x, _labels(path, lines)
 

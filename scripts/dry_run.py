@@ -3,6 +3,7 @@
 import flag_rules
 import schedule_flags
 import trainloop
+from light import output
 from trainloop import dry_run
 
 _OWN = ("validate_every", "checkpoint_every", "histograms_every")
@@ -25,14 +26,14 @@ def run(flags, schedule, steps_per_epoch, optimizer):
         trainloop.durations.to_steps(name, text, steps_per_epoch, total)
         for text in flag_rules.split(given)
       ]
-      print(f"{name}: {given} = {','.join(map(str, found))} steps")
+      output.line(f"{name}: {given} = {','.join(map(str, found))} steps")
   if flags.workdir is None:
     return
   momentum = trainloop.hyperparameters.Binding(optimizer).momentum
   drawn = dry_run.write(flags.workdir, schedule, total, momentum)
   if drawn is None:
-    print(f"plan: not written, {flags.workdir} holds a run already")
+    output.line(f"plan: not written, {flags.workdir} holds a run already")
     return
-  print(f"plan: see it with tensorboard --logdir={flags.workdir}")
+  output.line(f"plan: see it with tensorboard --logdir={flags.workdir}")
   if drawn.left_out:
-    print(drawn.note(total))
+    output.line(drawn.note(total))

@@ -1,5 +1,7 @@
 """What a run leaves for others: the model, without this library in it."""
 
+from light import output
+
 KINDS = ("keras", "saved_model", "both", "none")
 
 
@@ -70,7 +72,7 @@ def _first_of(folder, ways):
       raise
     except (NotImplementedError, TypeError, ValueError) as error:
       reason = str(error).strip().splitlines()[0]
-      print(f"warning: {name} not saved: {reason}")
+      output.line(f"warning: {name} not saved: {reason}")
       continue
     return [name]
   return []

@@ -7,6 +7,8 @@ import sys
 
 from absl import app, flags
 
+from light import output
+
 _INTEGER = r"must be an integer; got \1"
 _DURATION = re.compile(r"\d+(\.\d+)?(ep|st|%)")
 DURATIONS = []  # names of the flags that are durations
@@ -16,8 +18,10 @@ def parse(argv):
   """Parses flags for `app.run(flags_parser=...)`.
 
   A bad flag or a stray argument ends the program with one line that names
-  the flag, its value and the rule, and exit code 2.
+  the flag, its value and the rule, and exit code 2. As the first that every
+  script does, this also makes its standard streams lenient.
   """
+  output.guard()
   if {"--help", "-help", "-h"} & set(argv):
     app.usage(shorthelp=True, writeto_stdout=True)
     sys.exit(0)
@@ -33,7 +37,7 @@ def parse(argv):
 
 def stop(message, code=2):
   """Ends the program with one line on standard error."""
-  print(f"error: {message}", file=sys.stderr)
+  output.line(f"error: {message}", error=True)
   sys.exit(code)
 
 

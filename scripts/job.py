@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import json
 import os
 
 import keras
@@ -15,6 +14,7 @@ import models
 import quiet
 import run_flags
 import trainloop
+from light import output, strict_json
 from trainloop import run_files, run_names
 
 
@@ -48,8 +48,8 @@ def run(flags, peaks, strategy):
   if flags.dry_run:
     if chief:
       total = steps * flags.epochs
-      print(f"run: {flags.epochs} epochs of {steps} steps: {total}")
-      print(f"schedule: {schedule}")
+      output.line(f"run: {flags.epochs} epochs of {steps} steps: {total}")
+      output.line(f"schedule: {schedule}")
       own = optimizer(flags, flags.optimizer, peak, data)
       dry_run.run(flags, schedule, steps, own)
     return
@@ -60,13 +60,13 @@ def run(flags, peaks, strategy):
   history = run_flags.fit(loop, train, valid)
   if _is_done(flags.workdir, loop, history):
     if chief:
-      print(f"nothing to do; see {_result_path(flags.workdir)}")
+      output.line(f"nothing to do; see {_result_path(flags.workdir)}")
     return
   found = loop.evaluate(valid)
   if not chief:
     return
   result = _result(loop, history, found)
-  quiet.show(json.dumps(result["metrics"]))
+  quiet.show(strict_json.report(result["metrics"]))
   if flags.workdir:
     _write(flags, data.in_units(loop.model), result)
 
@@ -203,7 +203,6 @@ def _write(flags, model, result):
     run_files.result(workdir, run_names.RESULT) as part,
     open(part, "w", encoding="utf-8") as file,
   ):
-    json.dump(result, file, indent=2)
-    file.write("\n")
+    file.write(strict_json.report(result, indent=2) + "\n")
   names = " and ".join([*written, "result.json"])
   quiet.show(f"wrote {names}")

@@ -9,7 +9,6 @@ exit code is the worst of those that ended by themselves.
 """
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -21,6 +20,7 @@ import time
 from absl import app, flags
 
 import flag_rules
+from light import output, strict_json
 
 FLAGS = flags.FLAGS
 
@@ -46,7 +46,7 @@ def addresses(count):
 def start(command, index, workers):
   """Starts one worker in a session of its own: signals come from here."""
   task = {"type": "worker", "index": index}
-  config = json.dumps({"cluster": {"worker": workers}, "task": task})
+  config = strict_json.dumps({"cluster": {"worker": workers}, "task": task})
   return subprocess.Popen(
     command,
     env={**os.environ, "TF_CONFIG": config, "PYTHONUNBUFFERED": "1"},
@@ -62,8 +62,7 @@ def start(command, index, workers):
 def show(index, stream):
   """Prints a worker's lines, each with its number in front."""
   for line in stream:
-    sys.stdout.write(f"[{index}] {line}")
-    sys.stdout.flush()
+    output.write(f"[{index}] {line}")
 
 
 def send(processes, number):

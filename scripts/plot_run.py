@@ -13,6 +13,7 @@ from absl import app, flags
 
 import flag_rules
 import quiet
+from light import output
 
 FLAGS = flags.FLAGS
 _PLANNED = ("hyperparameters/learning_rate", "hyperparameters/momentum")
@@ -52,7 +53,7 @@ def main(argv):
     flag_rules.stop(f"--output needs {error.name}: {extra}")
   except OSError as error:
     flag_rules.stop(error, code=1)
-  print(f"wrote {FLAGS.output}")
+  output.line(f"wrote {FLAGS.output}")
 
 
 def panels(found):

@@ -15,6 +15,7 @@ from absl import app, flags
 import flag_rules
 import quiet
 import schedule_flags
+from light import output
 
 FLAGS = flags.FLAGS
 
@@ -48,17 +49,17 @@ def main(argv):
   steps = FLAGS.epochs * FLAGS.steps_per_epoch
   try:
     schedules = _schedules(compared, steps)
-    print(plots.text(schedules, steps, FLAGS.axis))
+    output.line(plots.text(schedules, steps, FLAGS.axis))
     if FLAGS.output is not None:
       plots.save(FLAGS.output, schedules, steps, FLAGS.axis)
-      print(f"wrote {FLAGS.output}")
+      output.line(f"wrote {FLAGS.output}")
   except checks.ArgumentError as error:
     flag_rules.stop(error)
   except ModuleNotFoundError as error:
     extra = "pip install 'trainloop-tf[examples]'"
     flag_rules.stop(f"--output needs {error.name}: {extra}")
   except OSError as error:
-    print(f"error: {error}", file=sys.stderr)
+    output.line(f"error: {error}", error=True)
     sys.exit(1)
 
 

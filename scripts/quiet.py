@@ -8,6 +8,8 @@ import tempfile
 
 from absl import flags
 
+from light import output
+
 _TEXT = (
   "how much is shown [level]: -1 warnings and errors alone; 0 also a summary, "
   "one live line (in a log a line an epoch) and the result; 1 also "
@@ -33,7 +35,7 @@ def level():
 def show(text):
   """Prints a line, unless only warnings are wanted."""
   if level():
-    print(text, flush=True)
+    output.line(text)
 
 
 @contextlib.contextmanager
@@ -49,16 +51,31 @@ def startup():
   for name in ("", "absl"):  # absl's own setter would change the flag
     logging.getLogger(name).setLevel(logging.ERROR)
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-  sys.stderr.flush()
-  real = os.dup(2)
-  with tempfile.TemporaryFile() as held:
-    os.dup2(held.fileno(), 2)
+  held = []
+  try:
+    with _held_back(held):
+      yield
+  except Exception:
+    output.write("".join(held), error=True)
+    raise
+
+
+@contextlib.contextmanager
+def _held_back(held):
+  """Keeps from standard error what is appended to `held` at the end."""
+  output.write("", error=True)  # what waits there comes before
+  with contextlib.ExitStack() as stack:
+    try:
+      real = os.dup(2)
+      stack.callback(os.close, real)
+      file = stack.enter_context(tempfile.TemporaryFile())
+    except OSError:  # there is no standard error, or no room to keep it
+      yield
+      return
+    os.dup2(file.fileno(), 2)
     try:
       yield
-    except BaseException:
-      held.seek(0)
-      os.write(real, held.read())
-      raise
     finally:
       os.dup2(real, 2)
-      os.close(real)
+      file.seek(0)
+      held.append(file.read().decode(errors="replace"))

@@ -14,6 +14,7 @@ from absl import app, flags
 
 import flag_rules
 import quiet
+from light import output
 
 FLAGS = flags.FLAGS
 # Known here so that a wrong name is refused before TensorFlow is imported.
@@ -86,15 +87,15 @@ def _run(name, experiment):
   seeds = experiment.seeds if FLAGS.seeds is None else FLAGS.seeds
   for seed in range(FLAGS.first_seed, FLAGS.first_seed + seeds):
     if str(seed) not in report["runs"]:
-      print(f"{name}, seed {seed}", flush=True)
+      output.line(f"{name}, seed {seed}")
       report["runs"][str(seed)] = reproduce_report.run(
         experiment, seed, FLAGS.data_dir, FLAGS.quick
       )
       reproduce_report.write_json(path, report)
   text = reproduce_report.markdown(report)
-  print(text)
+  output.line(text)
   reproduce_report.write(path, report, text)
-  print(f"wrote {path} and the same as .md and .png")
+  output.line(f"wrote {path} and the same as .md and .png")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 import json
-import math
 import os
 import platform
 import statistics
@@ -12,6 +11,7 @@ import time
 import tensorflow as tf
 
 from kernels import checks
+from light import strict_json
 from trainloop import figures, run_files
 
 
@@ -62,7 +62,7 @@ def run(experiment, seed, folder, quick):
   began = time.monotonic()
   outcome = experiment.run(seed, folder, quick)
   return {
-    **_plain(dataclasses.asdict(outcome)),
+    **strict_json.nulls(dataclasses.asdict(outcome)),
     "seconds": round(time.monotonic() - began, 1),
     "date": datetime.date.today().isoformat(),
     "machine": f"{platform.machine()}, {os.cpu_count()} cores",
@@ -114,19 +114,8 @@ def write_json(path, report):
     run_files.made(path) as part,
     open(part, "w", encoding="utf-8") as file,
   ):
-    json.dump(_plain(report), file, indent=1, allow_nan=False)
+    file.write(strict_json.dumps(report, indent=1))
     file.write("\n")
-
-
-def _plain(value):
-  """As JSON has it: what is not finite becomes null."""
-  if isinstance(value, dict):
-    return {name: _plain(one) for name, one in value.items()}
-  if isinstance(value, (list, tuple)):
-    return [_plain(one) for one in value]
-  if isinstance(value, float) and not math.isfinite(value):
-    return None
-  return value
 
 
 def write(path, report, text):

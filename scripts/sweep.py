@@ -17,6 +17,7 @@ import device_flags
 import flag_rules
 import quiet
 import train
+from light import output
 
 FLAGS = flags.FLAGS
 
@@ -101,7 +102,7 @@ def main(argv):
   except (trainloop.PeerError, OSError) as error:
     flag_rules.stop(error, code=1)
   except KeyboardInterrupt:
-    print("error: interrupted", file=sys.stderr)
+    output.line("error: interrupted", error=True)
     sys.exit(130)
 
 
@@ -109,10 +110,10 @@ def _show(sweeps):
   """Prints the table, and writes the files."""
   from trainloop import sweep_output
 
-  print(_table(sweeps))
+  output.line(_table(sweeps))
   if FLAGS.workdir is not None:
     sweep_output.save(FLAGS.workdir, sweeps)
-    print(f"wrote sweep.png, sweep.csv and events to {FLAGS.workdir}")
+    output.line(f"wrote sweep.png, sweep.csv and events to {FLAGS.workdir}")
 
 
 def _sweep(optimizers, strategy):

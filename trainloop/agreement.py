@@ -3,7 +3,7 @@
 import json
 
 from kernels import checks
-from trainloop import code_identity
+from trainloop import code_identity, strict_json
 
 EXISTING = ("continue", "refuse", "overwrite", "replan")
 # What a plan is; the rest makes another run.
@@ -18,7 +18,7 @@ _ABLE_PLAN = 'existing="overwrite", another workdir or replan'
 
 def plain(asked):
   """As JSON reads it back; what JSON has no type for becomes its repr."""
-  return json.loads(json.dumps(asked, default=repr))
+  return json.loads(strict_json.dumps(asked, default=repr))
 
 
 def changes(was, asked):

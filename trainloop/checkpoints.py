@@ -19,9 +19,11 @@ from trainloop import (
   claims,
   event_reader,
   journal,
+  output,
   run_files,
   run_names,
   snapshot,
+  strict_json,
   tensorboard,
 )
 from trainloop.checkpoint_files import DISK_TROUBLE, CheckpointFiles, reason
@@ -54,7 +56,7 @@ class RunStore:
       otherwise.
   """
 
-  def __init__(self, workdir, groups, keep=2, tell=print):
+  def __init__(self, workdir, groups, keep=2, tell=output.line):
     self._workdir = workdir
     self._snapshot = snapshot.Snapshot(groups)
     folder = os.path.join(workdir, run_names.CHECKPOINTS)
@@ -208,7 +210,7 @@ class RunStore:
     """
     self.wait()
     log = {"version": _VERSION, "shapes": self._snapshot.shapes, **self.log}
-    texts = {"log": json.dumps({**log, "step": step}), "data": data}
+    texts = {"log": strict_json.dumps({**log, "step": step}), "data": data}
     tensors, blocks = self._snapshot.take(), self._journal.waiting
     wall = self.clock.latest
     self._saving = self._thread.submit(

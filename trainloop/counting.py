@@ -9,6 +9,7 @@ import threading
 import tensorflow as tf
 
 from kernels import checks
+from trainloop import output
 
 _FIRST, _GROWTH = 5.0, 3  # seconds to the first line; each later one waits more
 
@@ -26,7 +27,7 @@ class Waiting:
   """
 
   def __init__(self, text, tell=None, wait=None):
-    self._text, self._tell = text, tell or _show
+    self._text, self._tell = text, tell or output.line
     self._ended = threading.Event()
     self._wait = wait or self._ended.wait
     self._thread = threading.Thread(target=self._say, daemon=True)
@@ -112,7 +113,3 @@ def _ends(name):
   if name == "data":
     return "give `fit` its `steps_per_epoch`, or write `data.take(n)`"
   return f"write `{name}.take(n)`, n as Keras' `validation_steps`"
-
-
-def _show(line):
-  print(line, flush=True)

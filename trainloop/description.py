@@ -1,7 +1,6 @@
 """Objects of Keras' and of users' as JSON values that can be compared."""
 
 import functools
-import json
 import math
 import re
 import types
@@ -12,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainloop import code_identity
+from trainloop import code_identity, strict_json
 
 _SHORT, _DEEP = 16, 12  # numbers that are shown; objects inside objects
 # They are described on their own, or are moved by training.
@@ -55,7 +54,7 @@ class Description:
     if isinstance(value, dict):
       return {str(k): self.of(v, f"{path}.{k}") for k, v in value.items()}
     if isinstance(value, (set, frozenset)):
-      return sorted((self.of(v, path) for v in value), key=json.dumps)
+      return sorted((self.of(v, path) for v in value), key=strict_json.dumps)
     if isinstance(value, (type, tf.DType)):
       return getattr(value, "name", None) or value.__qualname__
     if any(one is value for one in self._inside) or len(self._inside) > _DEEP:
@@ -186,7 +185,7 @@ class Description:
 
   def _list(self, values, path, describe=None):
     if len(values) > _SHORT and all(map(_is_plain, values)):
-      text = json.dumps([_number(v) for v in values])
+      text = strict_json.dumps([_number(v) for v in values])
       return f"{len(values)} values, crc32 {zlib.crc32(text.encode()):08x}"
     if describe is not None:
       return [describe(v, None, f"{path}[{i}]") for i, v in enumerate(values)]

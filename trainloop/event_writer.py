@@ -9,7 +9,7 @@ from concurrent import futures
 
 import numpy as np
 
-from trainloop import run_files, summaries, tensorboard
+from trainloop import output, run_files, summaries, tensorboard
 from trainloop.checkpoint_files import DISK_TROUBLE, reason
 from trainloop.extents import VanishedError, is_same, vanished
 from trainloop.tensorboard import TAGS
@@ -37,7 +37,7 @@ class EventWriter:
     clock: a `WallClock`, the events' own.
   """
 
-  def __init__(self, workdir, log_every=1, tell=print, clock=None):
+  def __init__(self, workdir, log_every=1, tell=output.line, clock=None):
     self._workdir = workdir
     self._log_every = log_every
     self._tell = tell

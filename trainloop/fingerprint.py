@@ -12,6 +12,7 @@ from trainloop import (
   durations,
   model_identity,
   optimizer_config,
+  strict_json,
 )
 from trainloop.description import Description
 
@@ -121,7 +122,7 @@ def _planned(schedule, steps):
   if not foreign:
     return config
   # The values say what JSON can't; a repr has addresses of this process.
-  text = json.dumps(config, default=lambda value: type(value).__name__)
+  text = strict_json.dumps(config, default=lambda value: type(value).__name__)
   at = np.linspace(0, steps - 1, min(steps, _CURVE)).astype(np.int64)
   rates, momenta = kernels.tabulate(schedule, at)
   momenta = b"" if momenta is None else momenta.tobytes()
@@ -160,7 +161,7 @@ def _dataset(parts, source, describe, path):
 
 def _of_chief(parts, value):
   """A JSON value of the chief's on all workers."""
-  return json.loads(parts.workers.from_chief(json.dumps(value).encode()))
+  return json.loads(parts.workers.from_chief(strict_json.dumps(value).encode()))
 
 
 def _training(parts, describe):

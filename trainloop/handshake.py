@@ -8,9 +8,10 @@ the key is empty: whoever speaks the protocol is let in.
 
 import hashlib
 import hmac
-import json
 import secrets
 import string
+
+from trainloop import strict_json
 
 _HELLO = "trainloop workers 2"
 
@@ -38,7 +39,7 @@ def is_hello(message):
 
 def digest(cluster):
   """All addresses in a few bytes, so that a hello is short."""
-  return hashlib.sha256(json.dumps(cluster.workers).encode()).hexdigest()
+  return hashlib.sha256(strict_json.dumps(cluster.workers).encode()).hexdigest()
 
 
 def nonce():

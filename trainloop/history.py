@@ -3,7 +3,7 @@
 import numpy as np
 
 from kernels import checks
-from trainloop import figures
+from trainloop import figures, strict_json
 from trainloop.window import COLUMNS
 
 _ROWS = ("loss", "learning_rate", "momentum")
@@ -205,10 +205,15 @@ class History:
     """
     history = cls()
     history.stop_reason = config["stop_reason"]
-    history.validated = config["validated"]
+    history.validated = _numbers(config["validated"])
     history.handled = config["handled"]
     for values in config["epochs"]:
-      history.add_epoch(values)
+      history.add_epoch(_numbers(values))
     if rows is not None and len(rows):
       history.add_rows(first_step, rows)
     return history
+
+
+def _numbers(values):
+  """{name: number} as it was before it became JSON."""
+  return {name: strict_json.number(value) for name, value in values.items()}

@@ -5,8 +5,9 @@ import contextlib
 import json
 import select
 import socket
-import sys
 import time
+
+from trainloop import output, strict_json
 
 LONGEST = 1 << 12  # bytes of a message
 _WORDS = 500  # characters of a text in one
@@ -44,7 +45,7 @@ class Link:
 
   def send(self, message):
     """Sends a dict; a connection that is gone shows when it is read."""
-    line = json.dumps(message, ensure_ascii=False) + "\n"
+    line = strict_json.dumps(message, ensure_ascii=False) + "\n"
     try:
       # Not taken whole: its buffer is full, and half a line is none.
       self.socket.sendall(line.encode(errors="replace"))
@@ -138,5 +139,4 @@ def missing(cluster, absent, timeout, reasons):
 
 def note(text):
   """Shows a line on standard error; nothing else is there so early."""
-  sys.stderr.write(f"{text}\n")
-  sys.stderr.flush()
+  output.line(text, error=True)

@@ -19,6 +19,7 @@ from trainloop import (
   row_events,
   run_files,
   run_names,
+  strict_json,
   tfrecords,
 )
 from trainloop.checkpoint_files import DISK_TROUBLE, reason
@@ -42,7 +43,7 @@ class Written(typing.NamedTuple):
 
   def to_json(self):
     """All of it as a text."""
-    return json.dumps(self._asdict())
+    return strict_json.dumps(self._asdict())
 
   @classmethod
   def from_json(cls, text):

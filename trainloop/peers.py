@@ -12,7 +12,6 @@ import functools
 import math
 import os
 import selectors
-import sys
 import threading
 import time
 
@@ -22,7 +21,7 @@ import tensorflow as tf
 # `test_distribution.py` notices if this moves.
 from tensorflow.python.eager import context as _context
 
-from trainloop import cluster_secret, rendezvous
+from trainloop import cluster_secret, output, rendezvous
 from trainloop.links import PeerError, plain
 
 _TICK = 1.0  # seconds
@@ -259,8 +258,7 @@ class Peers(NoPeers):
     self._abort()
     if time.monotonic() - self._since < _GRACE:
       return
-    sys.stderr.write(f"error: {self._trouble}\n")
-    sys.stderr.flush()
+    output.line(f"error: {self._trouble}", error=True)
     os._exit(1)
 
 

@@ -7,7 +7,7 @@ import re
 import tensorflow as tf
 
 from kernels import checks
-from trainloop import run_files
+from trainloop import output, run_files
 from trainloop.checkpoint_files import DISK_TROUBLE, reason
 
 
@@ -37,7 +37,7 @@ class Profile:
     tell: called with a line where the profiler fails, which ends no run.
   """
 
-  def __init__(self, folder, steps, tell=print):
+  def __init__(self, folder, steps, tell=output.line):
     self._folder, (self._first, self._last) = folder, steps
     self._tell, self._running = tell, False
 
@@ -72,7 +72,7 @@ class Profile:
       self._tell(f"warning: no profile is written ({reason(error)})")
 
 
-def of(workdir, steps, tell=print):
+def of(workdir, steps, tell=output.line):
   """The `Profile` of a run's global steps; without a folder or steps, none."""
   if workdir is None or steps is None:
     return Profile(None, (0, 0))

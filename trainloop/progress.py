@@ -1,10 +1,10 @@
 """Terminal progress: one live line in a terminal, a line an epoch in a log."""
 
 import shutil
-import sys
 import time
 
 from kernels import checks
+from trainloop import output
 
 SILENT, NORMAL, DETAILED = 0, 1, 2
 _EVERY = 0.1  # seconds between two live lines
@@ -37,8 +37,8 @@ class Progress:
     verbose: 0 or False shows warnings alone; 1 or True also a summary, epochs,
       events and a table at the end; 2 also validations inside epochs and
       checkpoints.
-    stream: where to write; its `isatty` decides between one live line and
-      plain lines.
+    stream: where to write, None for the standard output there is then; a
+      terminal gets one live line, all else plain lines.
     clock: gives seconds; injected in tests.
 
   Raises:
@@ -47,9 +47,8 @@ class Progress:
 
   def __init__(self, verbose=True, stream=None, clock=time.monotonic):
     self._level = level = level_of(verbose)
-    self._stream = sys.stdout if stream is None else stream
-    self._clock = clock
-    self._live = self._stream.isatty() and level > SILENT
+    self._stream, self._clock = stream, clock
+    self._live = level > SILENT and output.is_terminal(stream)
     self._drawn = 0  # length of the live line that is there
     self._introduced = False
 
@@ -134,8 +133,7 @@ class Progress:
   def clear(self):
     """Takes the live line away."""
     if self._drawn:
-      self._stream.write("\r" + " " * self._drawn + "\r")
-      self._stream.flush()
+      self._write("\r" + " " * self._drawn + "\r")
       self._drawn = 0
 
   def detail(self, text):
@@ -153,15 +151,16 @@ class Progress:
     if self._drawn:
       text = "\r" + text.ljust(self._drawn)
       self._drawn = 0
-    self._stream.write(text + "\n")
-    self._stream.flush()
+    self._write(text + "\n")
 
   def _draw(self, parts):
     """Writes over the live line; one column stays free, or it would wrap."""
     text = _fitted(parts, self._room())
-    self._stream.write("\r" + text.ljust(min(self._drawn, self._room())))
-    self._stream.flush()
+    self._write("\r" + text.ljust(min(self._drawn, self._room())))
     self._drawn = len(text)
+
+  def _write(self, text):
+    output.write(text, self._stream)
 
   def _room(self):
     return shutil.get_terminal_size().columns - 1

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from trainloop import records
+from trainloop import records, strict_json
 from trainloop.history import History
 from trainloop.window import COLUMNS
 
@@ -89,7 +89,7 @@ class SharedRecords:
   def _restored(self, entry):
     """The chief's entry and, if there is one, its state, on all workers."""
     note = {"entry": entry, "goes_on": self._own.goes_on}
-    told = self._workers.from_chief(json.dumps(note).encode())
+    told = self._workers.from_chief(strict_json.dumps(note).encode())
     self._note = json.loads(told)
     if self._note["entry"] is not None:
       self._workers.copy_from_chief(self._moved)

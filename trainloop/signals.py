@@ -3,10 +3,10 @@
 import os
 import select
 import signal
-import sys
 import threading
 
 from kernels import callables, checks
+from trainloop import output
 
 
 class StopOnSignals:
@@ -73,7 +73,7 @@ class StopOnSignals:
         self._stop()
       elif found is None or found in self._numbers:
         why = "again" if ready else f"{self._grace:g} s ago"
-        print(f"signal {why}: exit without saving", file=sys.stderr, flush=True)
+        output.line(f"signal {why}: exit without saving", error=True)
         os._exit(self.exit_code)
 
 

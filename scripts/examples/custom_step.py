@@ -19,6 +19,7 @@ from absl import app, flags
 import export
 import flag_rules
 import run_flags
+from light import output
 
 FLAGS = flags.FLAGS
 
@@ -101,11 +102,11 @@ def work(strategy):
     **run_flags.options(),
   )
   run_flags.fit(loop, train, valid)
-  print(f"validation: {loop.evaluate(valid)}")
+  output.line(f"validation: {loop.evaluate(valid)}")
   if FLAGS.workdir:
     path = os.path.join(FLAGS.workdir, "decoder.keras")
     export.save(path, loop.model.get_layer("decoder").save)
-    print(f"wrote {path}: two numbers to an image of 8 x 8")
+    output.line(f"wrote {path}: two numbers to an image of 8 x 8")
 
 
 def main(argv):

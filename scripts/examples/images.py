@@ -18,6 +18,7 @@ from absl import app, flags
 import export
 import flag_rules
 import run_flags
+from light import output
 
 FLAGS = flags.FLAGS
 
@@ -78,15 +79,15 @@ def work(strategy):
     metrics=["accuracy"],
     strategy=strategy,
     schedule=run_flags.schedule(train.steps_per_epoch, peak_lr=0.1),
-    on_epoch=lambda told: print(f"epoch {told['epoch']}: {told}"),
+    on_epoch=lambda told: output.line(f"epoch {told['epoch']}: {told}"),
     **run_flags.options(),
   )
   run_flags.fit(loop, train, valid)
-  print(f"test images: {loop.evaluate(valid)}")
+  output.line(f"test images: {loop.evaluate(valid)}")
   if FLAGS.workdir:
     path = os.path.join(FLAGS.workdir, "model.keras")
     export.save(path, loop.model.save)
-    print(f"wrote {path}")
+    output.line(f"wrote {path}")
 
 
 def main(argv):

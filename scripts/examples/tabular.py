@@ -19,6 +19,7 @@ from absl import app, flags
 import export
 import flag_rules
 import run_flags
+from light import output
 
 FLAGS = flags.FLAGS
 
@@ -78,12 +79,12 @@ def work(strategy):
     **run_flags.options(),
   )
   history = run_flags.fit(loop, train, valid)
-  print(f"{history.stop_reason}; the best was {loop.best}")
-  print(f"validation: {loop.evaluate(valid)}")
+  output.line(f"{history.stop_reason}; the best was {loop.best}")
+  output.line(f"validation: {loop.evaluate(valid)}")
   if FLAGS.workdir:
     path = os.path.join(FLAGS.workdir, "model.keras")
     export.save(path, data.in_units(loop.model).save)
-    print(f"wrote {path}: takes rows of {data.x_train.shape[1]} numbers")
+    output.line(f"wrote {path}: takes rows of {data.x_train.shape[1]} numbers")
 
 
 def main(argv):

@@ -17,6 +17,7 @@ from absl import app, flags
 import export
 import flag_rules
 import run_flags
+from light import output
 
 FLAGS = flags.FLAGS
 
@@ -83,13 +84,13 @@ def work(strategy):
     **run_flags.options(),
   )
   history = run_flags.fit(loop, train, valid)
-  print(f"test reviews: {loop.evaluate(valid)}")
+  output.line(f"test reviews: {loop.evaluate(valid)}")
   if FLAGS.workdir:
     picture = os.path.join(FLAGS.workdir, "learning_rate.png")
     export.save(picture, lambda path: history.plot("learning_rate", path))
     model = os.path.join(FLAGS.workdir, "model.keras")
     export.save(model, loop.model.save)
-    print(f"wrote {picture} and model.keras")
+    output.line(f"wrote {picture} and model.keras")
 
 
 def main(argv):

@@ -19,6 +19,7 @@ from absl import app, flags
 import flag_rules
 import run_flags
 from csv_table import DataError
+from light import output
 
 FLAGS = flags.FLAGS
 _SHAPE = (8, 8)
@@ -52,7 +53,7 @@ def write(path):
       }
       example = train.Example(features=train.Features(feature=features))
       file.write(example.SerializeToString())
-  print(f"wrote {len(images)} records to {path}")
+  output.line(f"wrote {len(images)} records to {path}")
 
 
 def read(paths):
@@ -123,7 +124,7 @@ def work(strategy):
     **run_flags.options(),
   )
   run_flags.fit(loop, train, valid)
-  print(f"validation: {loop.evaluate(valid)}")
+  output.line(f"validation: {loop.evaluate(valid)}")
 
 
 def main(argv):

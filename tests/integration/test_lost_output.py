@@ -1,0 +1,73 @@
+"""A full disk or a closed pipe behind a script's output ends no run."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import scripts_run
+import test_launch_workers
+
+FLAGS = ("--epochs=2", "--hidden=8", "--batch_size=128", "--seed=3")
+
+
+def train(cwd, name, **streams):
+  script = str(scripts_run.ROOT / "scripts" / "train.py")
+  command = [sys.executable, script, *FLAGS, f"--workdir={name}"]
+  done = subprocess.run(
+    command, cwd=cwd, text=True, timeout=240, check=False, **streams
+  )
+  found = json.loads((cwd / name / "result.json").read_text())
+  del found["seconds"], found["steps_per_second"]
+  return done, found
+
+
+@pytest.fixture
+def full():
+  with open("/dev/full", "w", encoding="utf-8") as stream:
+    yield stream
+
+
+@pytest.fixture
+def nobody():
+  """A pipe that nobody reads."""
+  read, write = os.pipe()
+  os.close(read)
+  yield write
+  os.close(write)
+
+
+def test_the_result_is_the_same(tmp_path, full, nobody):
+  _, whole = train(tmp_path, "whole", capture_output=True)
+  done, found = train(tmp_path, "a", stdout=full, stderr=subprocess.PIPE)
+  assert (done.returncode, found) == (0, whole)
+  assert done.stderr.splitlines() == [
+    "warning: standard output can't be written (No space left on device): "
+    "what it would show is lost"
+  ]
+  done, found = train(tmp_path, "b", stdout=nobody, stderr=full)
+  assert (done.returncode, found) == (0, whole)
+
+
+def test_an_error_keeps_its_code(full):
+  done = scripts_run.ROOT / "scripts" / "train.py"
+  command = [sys.executable, str(done), "--epochs=0"]
+  assert subprocess.run(command, stderr=full, check=False).returncode == 2
+
+
+@pytest.mark.parametrize("stream", ["full", "nobody"])
+def test_the_lines_of_workers_are_lost_and_the_workers_are_not(request, stream):
+  """Who relays their lines reads on, or a full pipe would hold them."""
+  code = "print('x' * 70 + '\\n' * (task + 1), end='', flush=True)\n"
+  done = subprocess.run(
+    test_launch_workers.command(f"for _ in range(9999): {code}sys.exit(task)"),
+    stdout=request.getfixturevalue(stream),
+    stderr=subprocess.PIPE,
+    text=True,
+    timeout=120,
+    check=False,
+  )
+  assert done.returncode == 1
+  assert done.stderr.count("standard output can't be written") == 1
