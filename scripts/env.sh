@@ -2,7 +2,7 @@
 # Arguments: the extra of pyproject.toml to install.
 # Environment: PYTHON, the interpreter to build .venv with.
 
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+root="$(CDPATH= cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 extra="$1"
 venv="$root/.venv"
 python="$venv/bin/python"

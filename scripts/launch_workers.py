@@ -4,8 +4,8 @@
       --strategy=multi_worker --workdir=runs/two
 
 Each gets a TF_CONFIG with free ports of this machine, and its lines a prefix.
-The first one that fails ends the others; SIGINT and SIGTERM are passed on; the
-exit code is the worst of those that ended by themselves.
+The first one that fails ends the others; SIGINT, SIGTERM and SIGHUP are passed
+on; the exit code is the worst of those that ended by themselves.
 """
 
 import contextlib
@@ -107,8 +107,9 @@ def main(command):
     del frame
     send(processes, number)
 
-  for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, forward)
+  for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+      signal.signal(number, forward)
   threads = []
   try:
     for index in range(FLAGS.workers):

@@ -6,7 +6,7 @@
 # in headless Chromium; about half a minute. PYTHON is the interpreter, that of
 # .venv if it is not set.
 set -euo pipefail
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+root="$(CDPATH= cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 output="$(realpath "${1:-$root/trainloop/pictures/tensorboard.png}")"
 python="${PYTHON:-$root/.venv/bin/python}"
 folder="$(mktemp -d)"

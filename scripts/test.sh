@@ -4,7 +4,7 @@
 # takes up to 5 GB).
 #   bash scripts/test.sh -k one_cycle
 set -euo pipefail
-here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+here="$(CDPATH= cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 source "$here/env.sh" test
 cd "$root"
 [ $# -gt 0 ] || set -- -n auto --maxprocesses=4 --dist=loadfile

@@ -2,6 +2,6 @@
 # Trains: sets up .venv if needed, then runs scripts/train.py with the flags.
 #   bash scripts/train.sh --workdir=runs/first
 set -euo pipefail
-here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+here="$(CDPATH= cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 source "$here/env.sh" examples
 exec "$python" "$here/train.py" "$@"

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT end a run after its window, with a checkpoint."""
+"""SIGTERM, SIGINT and SIGHUP end a run after its window, with a checkpoint."""
 
 import os
 import select
@@ -21,11 +21,13 @@ class StopOnSignals:
   returns. After `grace` seconds, or at a second signal, the process exits with
   128 + the signal's number; the checkpoints that were committed stay whole.
   A thread listens, so that it works while TensorFlow holds the main thread.
+  SIGHUP, a terminal that went away, is one of them unless it is ignored, as
+  `nohup` has it.
 
   Args:
     stop: called without arguments, on another thread.
     grace: seconds from the first signal until the process exits, > 0.
-    numbers: the signals.
+    numbers: the signals, or None for SIGTERM, SIGINT and SIGHUP.
 
   Attributes:
     exit_code: 128 + the first signal's number; 0 before one came.
@@ -34,11 +36,11 @@ class StopOnSignals:
     ValueError: if `grace` is not > 0, or outside the main thread.
   """
 
-  def __init__(self, stop, grace=10.0, numbers=(signal.SIGTERM, signal.SIGINT)):
+  def __init__(self, stop, grace=10.0, numbers=None):
     callables.check("stop", stop, rule="a callable without arguments")
     self._stop = stop
     self._grace = checks.positive("grace", grace)
-    self._numbers = tuple(numbers)
+    self._numbers = _usual() if numbers is None else tuple(numbers)
     self.exit_code = 0
 
   def __enter__(self):
@@ -75,6 +77,14 @@ class StopOnSignals:
         why = "again" if ready else f"{self._grace:g} s ago"
         output.line(f"signal {why}: exit without saving", error=True)
         os._exit(self.exit_code)
+
+
+def _usual():
+  """The signals that ask a process to end; none that it was told to ignore."""
+  hang_up = getattr(signal, "SIGHUP", None)  # not on Windows
+  if hang_up is None or signal.getsignal(hang_up) is signal.SIG_IGN:
+    return signal.SIGTERM, signal.SIGINT
+  return signal.SIGTERM, signal.SIGINT, hang_up
 
 
 def _nothing(number, frame):

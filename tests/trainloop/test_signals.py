@@ -16,7 +16,8 @@ from trainloop.fit import Fit
 
 
 @pytest.mark.parametrize(
-  ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+  ("number", "code"),
+  [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)],
 )
 def test_a_signal_asks_to_stop(number, code):
   asked, before = threading.Event(), signal.getsignal(number)
@@ -25,6 +26,15 @@ def test_a_signal_asks_to_stop(number, code):
     os.kill(os.getpid(), number)
     assert asked.wait(5) and caught.exit_code == code
   assert signal.getsignal(number) is before
+
+
+def test_what_nohup_ignores_stays_ignored():
+  code, _ = run(
+    "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+    "with signals.StopOnSignals(lambda: os._exit(9)):\n"
+    "  os.kill(os.getpid(), signal.SIGHUP)\n  time.sleep(0.3)\n"
+  )
+  assert code == 0
 
 
 def run(code):
