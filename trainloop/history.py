@@ -1,5 +1,7 @@
 """What a fit leaves behind: rows, epochs, the reason it stopped."""
 
+import functools
+
 import numpy as np
 
 from kernels import checks
@@ -24,6 +26,9 @@ class NonFiniteError(ArithmeticError):
   def __init__(self, step, message):
     super().__init__(message)
     self.step = step
+
+  def __reduce__(self):
+    return type(self), (self.step, str(self))
 
 
 def refused(step, row):
@@ -100,6 +105,13 @@ class History:
     self.validated, self.handled = {}, 0
     self.planned = self.steps_per_epoch = None
     self._first, self._blocks, self._epochs = 0, [], []
+
+  def __getstate__(self):
+    # A user's schedule need not pickle; what it gave does.
+    state = self.__dict__.copy()
+    if self.planned is not None:
+      state["planned"] = functools.partial(_itself, self.planned())
+    return state
 
   def add_rows(self, first_step, rows):
     """Appends a window's rows: float32 (n, len(COLUMNS))."""
@@ -217,3 +229,7 @@ class History:
 def _numbers(values):
   """{name: number} as it was before it became JSON."""
   return {name: strict_json.number(value) for name, value in values.items()}
+
+
+def _itself(value):
+  return value
