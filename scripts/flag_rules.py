@@ -11,6 +11,7 @@ from light import output
 
 _INTEGER = r"must be an integer; got \1"
 _DURATION = re.compile(r"\d+(\.\d+)?(ep|st|%)")
+_INT32 = 2**31 - 1  # what TensorFlow takes as a size
 DURATIONS = []  # names of the flags that are durations
 
 
@@ -49,7 +50,7 @@ def check_output(name="output"):
     stop(f"--{name} must be a file in a folder that is there; got {path!r}")
 
 
-def integer(name, default, text, minimum, maximum=None):
+def integer(name, default, text, minimum, maximum=_INT32):
   """Defines an integer flag in [minimum, maximum]."""
   flags.DEFINE_integer(
     name, default, text, lower_bound=minimum, upper_bound=maximum
@@ -161,8 +162,12 @@ def numbers(name, default, text, count=None, kind=float, accept=None, rule=""):
       return True
     try:
       found = [kind(part) for part in value.split(",")]
-      good = all(map(math.isfinite, found)) and all(map(accept, found))
-    except ValueError:
+      if kind is int:
+        good = all(abs(one) <= _INT32 for one in found)
+      else:
+        good = all(map(math.isfinite, found))
+      good = good and all(map(accept, found))
+    except (ValueError, OverflowError):
       good, found = False, []
     if good and count in (None, len(found)):
       return True

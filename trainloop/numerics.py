@@ -33,6 +33,7 @@ class Numerics:
     if self.mixed_precision is not None:
       checks.choice("mixed_precision", self.mixed_precision, _LOW)
     checks.integer("accumulate", self.accumulate, 1)
+    check_floatx()
 
   @property
   def scales_loss(self):
@@ -65,10 +66,11 @@ class Numerics:
     Raises:
       ValueError: in one line, that says what to do.
     """
+    check_floatx()
     found = {layer.dtype_policy.name for layer in _layers(model)}
     low = sorted(name for name in found if name.endswith(_LOW))
     if self.mixed_precision is None:
-      if "mixed_float16" in low:
+      if any(not name.endswith("bfloat16") for name in low):
         rule = "'float16', the precision of the model's layers"
         checks.fail("mixed_precision", None, f"{rule}, which scales the loss")
       return
@@ -113,6 +115,17 @@ class Numerics:
       if replicas > 1 and getattr(layer, "synchronized", False):
         rule = "False where several replicas accumulate micro-batches"
         checks.fail(f"{layer.name}.synchronized", True, rule)
+
+
+def check_floatx():
+  """Refuses another default type of Keras: updates compute in float32.
+
+  Raises:
+    ValueError: in one line, that says the line to write.
+  """
+  rule = "'float32': write keras.config.set_floatx(\"float32\")"
+  if keras.config.floatx() != "float32":
+    checks.fail("keras.config.floatx()", keras.config.floatx(), rule)
 
 
 def _layers(model):
