@@ -61,6 +61,8 @@ def save(path, write):
 def _first_of(folder, ways):
   """The name of the first of {name: function of a path} that works, if any."""
   # Imported here: flags name the KINDS, and TensorFlow takes 4 s.
+  import tensorflow as tf
+
   from kernels import checks
   from trainloop import run_files
 
@@ -70,6 +72,10 @@ def _first_of(folder, ways):
         save(part)
     except checks.ArgumentError:
       raise
+    except (tf.errors.OpError, MemoryError) as error:
+      # A full disk is an OSError of Python's but not of TensorFlow's writers.
+      reason = (str(error).strip() or "out of memory").splitlines()[0]
+      raise OSError(f"{name} not saved: {reason}") from error
     except (NotImplementedError, TypeError, ValueError) as error:
       reason = str(error).strip().splitlines()[0]
       output.line(f"warning: {name} not saved: {reason}")
