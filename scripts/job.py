@@ -61,14 +61,24 @@ def run(flags, peaks, strategy):
   if _is_done(flags.workdir, loop, history):
     if chief:
       output.line(f"nothing to do; see {_result_path(flags.workdir)}")
-    return
+    return _check_trained(history)
   found = loop.evaluate(valid)
-  if not chief:
-    return
-  result = _result(loop, history, found)
-  quiet.show(strict_json.report(result["metrics"]))
-  if flags.workdir:
-    _write(flags, data.in_units(loop.model), result)
+  if chief:
+    result = _result(loop, history, found)
+    quiet.show(strict_json.report(result["metrics"]))
+    if flags.workdir:
+      _write(flags, data.in_units(loop.model), result)
+  return _check_trained(history)
+
+
+def _check_trained(history):
+  """Ends the program with a failure where no update was applied."""
+  if history.stop_reason == "all_skipped":
+    flag_rules.stop(
+      "no update was applied: none was finite; try a lower --peak_lr, or "
+      "--on_nonfinite=raise, which names the first",
+      code=1,
+    )
 
 
 def _check_profile(flags, total):

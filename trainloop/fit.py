@@ -76,7 +76,7 @@ class Fit:
         self._write()
         self.progress.clear()
     self._show_speed(step, self._speed.rest())
-    self.history.stop_reason = reason
+    self.history.end(reason)
     return step
 
   def _loop(self, source, validation):

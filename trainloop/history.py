@@ -78,7 +78,8 @@ class History:
   """The rows and epochs of one fit.
 
   Attributes:
-    stop_reason: "completed", "early_stopping", ...; None while it runs.
+    stop_reason: "completed", "early_stopping", ...; "all_skipped" where each
+      update of a whole fit was refused; None while it runs.
     restored: whether all of it was in the workdir already.
     validated: {"val_...": float} of the epoch that is going on.
     handled: global step up to which validations and epoch ends are done.
@@ -105,6 +106,12 @@ class History:
     self.validated, self.handled = {}, 0
     self.planned = self.steps_per_epoch = None
     self._first, self._blocks, self._epochs = 0, [], []
+
+  def end(self, reason):
+    """The fit ends, and why; it is not completed if no update was applied."""
+    skipped = self.rows["skipped"] if reason == "completed" else np.zeros(1)
+    applied = not len(skipped) or not skipped.all()
+    self.stop_reason = reason if applied else "all_skipped"
 
   def __getstate__(self):
     # A user's schedule need not pickle; what it gave does.

@@ -8,6 +8,7 @@ import pytest
 
 import kernels
 import small
+import trainloop
 from trainloop.history import NonFiniteError
 
 
@@ -41,3 +42,21 @@ def test_a_history_comes_back_whole(history, again):
 def test_an_error_comes_back_with_its_step():
   other = pickle.loads(pickle.dumps(NonFiniteError(7, "update 7")))
   assert (other.step, str(other)) == (7, "update 7")
+
+
+@pytest.mark.parametrize("workdir", [False, True])
+def test_a_fit_without_an_applied_update_is_not_completed(tmp_path, workdir):
+  """And the same one again, which trains nothing, says so too."""
+
+  def fit(scale):
+    x, y = small.arrays()
+    data = trainloop.ArrayData(x * np.float32(scale), y, batch_size=8)
+    loop = small.loop(
+      on_nonfinite="skip", workdir=tmp_path / "run" if workdir else None
+    )
+    return loop.fit(data, 2)
+
+  history = fit(5e37)
+  assert history.rows["skipped"].all()
+  assert history.stop_reason == "all_skipped"
+  assert fit(5e37).stop_reason == "all_skipped"
