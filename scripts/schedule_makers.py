@@ -35,8 +35,12 @@ def make(peak_lr, steps_per_epoch, total_steps):
   wrapped = FLAGS["warmup"].present and not schedule_flags.has_own_warmup()
   if "length" in schedule_flags.durations_used():
     asked = asked.of(asked.steps("length", 1))
-  warmup = asked.steps("warmup") if wrapped else 0
-  before = warmup if FLAGS.warmup_shift else 0
+  has_warmup = FLAGS["warmup"].present or schedule_flags.has_own_warmup()
+  warmup = asked.steps("warmup") if has_warmup else 0
+  if warmup > asked.length:
+    rule = f"no longer than the schedule's {asked.length} steps"
+    checks.fail("warmup", FLAGS.warmup, rule)
+  before = warmup if wrapped and FLAGS.warmup_shift else 0
   schedule = _MAKERS[name](asked.of(max(1, asked.length - before)))
   if wrapped:
     schedule = kernels.Warmup(

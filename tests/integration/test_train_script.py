@@ -203,7 +203,7 @@ BAD_RUNS = [
     "`model` must be of layers of the policy 'mixed_float16'",
   ),
   (["--model=missing.module:make"], "cannot be made (ModuleNotFoundError"),
-  (["--schedule=warmup_cosine", "--warmup=30ep"], "`warmup_steps` must be"),
+  (["--warmup=30ep"], "`warmup` must be no longer than the schedule"),
   (["--dataset=csv", "--data_path=empty.csv"], "has no rows"),
   (["--dataset=npz", "--data_path=pickle.npz"], "holds Python objects"),
   (["--dataset=npz", "--data_path=bomb.npz"], "8000000000000 bytes; it has 0"),
