@@ -40,18 +40,40 @@ def fork(function, log):
     os._exit(code)
 
 
-def train(arguments, arm=None):
-  """What a child does: the real script, with a point armed or not."""
+def train(arguments, arm=None, pipeline=False):
+  """What a child does: the real script, with a point armed or not.
+
+  Args:
+    arguments: the script's.
+    arm: a function without arguments, called first; or None.
+    pipeline: whether the arrays come as a shuffled `tf.data.Dataset`.
+  """
   from absl import flags
 
   import train as script
+  import trainloop
 
+  if pipeline:
+    trainloop.ArrayData = _pipeline  # this process does nothing else
   if arm is not None:
     arm()
   script.define_flags()
   argv = ["train.py", *arguments]
   flags.FLAGS(argv)
   script.main(argv)
+
+
+def _pipeline(x, y, batch_size, seed=None):
+  """The data of arrays, read by tf.data; shuffled if there is a seed."""
+  import tensorflow as tf
+
+  import trainloop
+
+  dataset = tf.data.Dataset.from_tensor_slices((x, y))
+  if seed is not None:
+    dataset = dataset.shuffle(len(x), seed=seed)
+  dataset = dataset.batch(batch_size, drop_remainder=seed is not None)
+  return trainloop.data.adapt("data", dataset.prefetch(tf.data.AUTOTUNE))
 
 
 def wait(child, timeout=300.0):

@@ -44,7 +44,7 @@ def run(flags, peaks, strategy):
     raise datasets.DataError(text)
   chief = trainloop.workers.Workers(strategy).is_chief
   if chief:
-    _show(data, train)
+    _show(data)
   if flags.dry_run:
     if chief:
       total = steps * flags.epochs
@@ -159,11 +159,11 @@ def optimizer(flags, name, peak, data):
   return kind(peak)
 
 
-def _show(data, train):
+def _show(data):
   """What is trained on; the loop says the rest."""
   held = len(data.x_val)
   kind = f"{data.task}, {data.outputs} output{'s' * (data.outputs > 1)}"
-  text = f"{train.num_examples} examples, {held} held out; {kind}"
+  text = f"{len(data.x_train)} examples, {held} held out; {kind}"
   quiet.show(f"{'data':<10}{text}")
   if data.task == "regression":
     mean, scale = (
