@@ -153,6 +153,8 @@ class Records(NoRecords):
     if not there or self._existing == "overwrite":
       return None
     asked = agreement.plain(asked)
+    if self._index < len(self._store.log["fits"]):
+      self._store.forget()  # what a script changed before it, then as now
     self._store.open(lambda fits: self._compare(fits, asked))
     fits = self._store.log["fits"]
     self._compare(fits, asked)
