@@ -107,9 +107,11 @@ def main(command):
     del frame
     send(processes, number)
 
-  for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
-      signal.signal(number, forward)
+  numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+  if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as nohup has it
+    numbers.pop()
+  for number in numbers:
+    signal.signal(number, forward)
   threads = []
   try:
     for index in range(FLAGS.workers):

@@ -1,13 +1,16 @@
 """Integer flags: a value out of range ends the program with one line."""
 
+import pathlib
 import subprocess
 import sys
 
 import pytest
 
+_SCRIPTS = pathlib.Path(__file__).resolve().parent.parent / "scripts"
+
 _PROGRAM = """
 import sys
-from scripts import flag_rules
+import flag_rules
 flag_rules.integer("size", 1, "of it", 1)
 flag_rules.numbers(
   "sizes", "1", "of it", kind=int, accept=lambda n: n > 0, rule="integers > 0"
@@ -30,7 +33,11 @@ def test_the_largest_integer_is_accepted():
 
 def _ends(flag, code):
   done = subprocess.run(
-    [sys.executable, "-c", _PROGRAM, flag], capture_output=True, text=True
+    [sys.executable, "-c", _PROGRAM, flag],
+    cwd=_SCRIPTS,
+    capture_output=True,
+    text=True,
+    check=False,
   )
   assert done.returncode == code, done.stderr
   return done.stderr.splitlines()

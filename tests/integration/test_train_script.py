@@ -71,7 +71,7 @@ def test_another_command_there_is_refused(first):
   done = scripts_run.train("--workdir=runs/first", "--peak_lr=0.2", cwd=folder)
   assert done.returncode == 2
   (line,) = scripts_run.error_lines(done)
-  assert "`schedule` must be" in line and "0.2" in line
+  assert "`schedule.peak_lr` must be" in line and "0.2" in line
   assert test_resume.files(folder) == before
 
 

@@ -20,6 +20,14 @@ from trainloop.fit import Fit
   [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)],
 )
 def test_a_signal_asks_to_stop(number, code):
+  before = signal.signal(number, signal.SIG_DFL)  # under nohup, too
+  try:
+    asked_to_stop(number, code)
+  finally:
+    signal.signal(number, before)
+
+
+def asked_to_stop(number, code):
   asked, before = threading.Event(), signal.getsignal(number)
   with trainloop.StopOnSignals(asked.set) as caught:
     assert caught.exit_code == 0
