@@ -35,13 +35,16 @@ def released():
 
 def _release(entries, name):
   """Has a gradient's graph hold it, and the registry look there."""
-  gradient = entries[name]["type"]
+  entry = entries.get(name)  # None: another thread's, whose graph has gone
+  if entry is None:
+    return
+  gradient = entry["type"]
   graph = None if isinstance(gradient, _Lookup) else _graph(gradient)
   if graph is None:
     return
   graph._custom_gradients = [*getattr(graph, "_custom_gradients", ()), gradient]
   gone = weakref.ref(gradient, lambda _: entries.pop(name, None))
-  entries[name]["type"] = _Lookup(gone)
+  entry["type"] = _Lookup(gone)
 
 
 class _Lookup:

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import threading
 
 import numpy as np
 
@@ -16,6 +17,9 @@ _IN_KERAS = ("global_random_seed", "global_seed_generator")
 # on where the first one ended. Only clearing all kernels helps, which starts
 # the caller's counters over, too; so it is done only once such ops were seen.
 _SEEN = {"eager ops": False}
+# The generators are the process's: of two threads that put others in at once,
+# each would draw from the other's, and put those back.
+_lock = threading.RLock()  # a callable that makes a model may make a loop
 
 
 class Seeds:
@@ -62,12 +66,14 @@ def given():
 
 @contextlib.contextmanager
 def kept():
-  """A context after which the process's generators are as they were."""
-  before = _state()
-  try:
-    yield
-  finally:
-    _put(before)
+  """A context after which the process's generators are as they were; one
+  thread at a time."""
+  with _lock:
+    before = _state()
+    try:
+      yield
+    finally:
+      _put(before)
 
 
 def _state():

@@ -33,7 +33,7 @@ class StopOnSignals:
     exit_code: 128 + the first signal's number; 0 before one came.
 
   Raises:
-    ValueError: if `grace` is not > 0, or outside the main thread.
+    ValueError: if `grace` is not > 0; entered outside the main thread.
   """
 
   def __init__(self, stop, grace=10.0, numbers=None):
@@ -44,6 +44,10 @@ class StopOnSignals:
     self.exit_code = 0
 
   def __enter__(self):
+    here = threading.current_thread()
+    if here is not threading.main_thread():
+      rule = "in the main thread, which alone has signals"
+      checks.fail("with StopOnSignals(...)", here.name, rule)
     self._read, write = os.pipe()
     os.set_blocking(write, False)
     self._write = write

@@ -1,6 +1,7 @@
 """Making a loop leaves the process as it was: seeds, policies, functions."""
 
 import random
+import threading
 
 import keras
 import numpy as np
@@ -145,3 +146,37 @@ def test_the_policy_is_the_process_own(precision):
     assert keras.config.dtype_policy().name == "float64"
   finally:
     keras.config.set_dtype_policy("float32")
+
+
+def test_two_threads_have_the_generators_one_after_another():
+  """Each draws what it draws alone, and the process keeps its own."""
+  entered, left, found = threading.Event(), threading.Event(), []
+
+  def draw(first=lambda: None, then=lambda: None):
+    with seeds.Seeds(0).scope():
+      drawn = [np.random.rand(), random.random()]
+      first()
+      found.append([*drawn, np.random.rand(), random.random()])
+    then()
+
+  draw()
+  np.random.seed(5)
+  want = np.random.RandomState(5).rand()
+
+  def second():
+    draw(lambda: (entered.set(), left.wait(10)))
+
+  other = threading.Thread(target=second)
+  # It enters meanwhile, unless it has to wait.
+  draw(lambda: (other.start(), entered.wait(0.5)), left.set)
+  other.join()
+  assert found == [found[0]] * 3
+  assert np.random.rand() == want
+
+
+def test_inside_one_another_they_are_put_back():
+  with seeds.Seeds(0).scope():
+    before = np.random.get_state()[1].tolist()
+    with pytest.raises(OSError), seeds.Seeds(1).scope():
+      broken()
+    assert np.random.get_state()[1].tolist() == before

@@ -36,6 +36,23 @@ def asked_to_stop(number, code):
   assert signal.getsignal(number) is before
 
 
+def test_outside_the_main_thread_it_is_refused_and_nothing_changes():
+  told, before = [], signal.getsignal(signal.SIGTERM)
+  files = len(os.listdir("/proc/self/fd"))
+
+  def enter():
+    with pytest.raises(ValueError, match="in the main thread") as caught:
+      trainloop.StopOnSignals(lambda: None).__enter__()
+    told.append(str(caught.value))
+
+  thread = threading.Thread(target=enter, name="worker")
+  thread.start()
+  thread.join()
+  assert told[0].endswith("got 'worker'") and "\n" not in told[0]
+  assert signal.getsignal(signal.SIGTERM) is before
+  assert len(os.listdir("/proc/self/fd")) == files
+
+
 def test_what_nohup_ignores_stays_ignored():
   code, _ = run(
     "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
