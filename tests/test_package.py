@@ -31,6 +31,7 @@ LAYERS = [
     "custom_gradients",
     "directions",
     "data_errors",
+    "dataset_graph",
     "durations",
     "event_reader",
     "events",

@@ -13,7 +13,7 @@ import zlib
 
 import tensorflow as tf
 
-from trainloop import seeds, structures
+from trainloop import dataset_graph, seeds, structures
 from trainloop.code_identity import UNKNOWN
 
 BATCHES = 4
@@ -38,15 +38,14 @@ def of(source, describe, path):
   with seeds.kept():
     dataset = source.described()
     found = {"spec": _spec(dataset.element_spec)}
-    try:
-      graph = _graph(dataset)
-    except (tf.errors.OpError, ValueError, NotImplementedError):
+    graph = dataset_graph.of(dataset)
+    if graph is None:
       describe.left_out.append(f"{path} (TensorFlow can't say how it is made)")
       return found
-    nodes = [graph.node, *(f.node_def for f in graph.library.function)]
+    nodes = dataset_graph.bodies(graph)
     found["constants"] = _constants(nodes)
     found["shuffles"] = sorted(s for part in nodes for s in _shuffles(part))
-    if any("PyFunc" in node.op for part in nodes for node in part):
+    if dataset_graph.is_python(graph):
       first, why = _first_counted(source), "which Python makes"
     elif graph.ByteSize() < _LARGEST:
       first, why = _first(graph, dataset.element_spec), "which are random"
@@ -61,17 +60,6 @@ def of(source, describe, path):
 def _spec(spec):
   """Structure, shapes and dtypes of elements, as a text."""
   return " ".join(repr(spec).split())
-
-
-def _graph(dataset):
-  """The GraphDef of a dataset; random seeds are passed over."""
-  with tf.device("CPU"):
-    made = tf.raw_ops.DatasetToGraphV2(
-      input_dataset=tf.data.experimental.to_variant(dataset),
-      external_state_policy=1,
-      strip_device_assignment=True,
-    )
-  return tf.compat.v1.GraphDef.FromString(made.numpy())
 
 
 def _constants(nodes):
@@ -101,15 +89,8 @@ def _shuffles(nodes):
   known = {node.name: node for node in nodes}
   for node in nodes:
     if node.op in _SHUFFLES:
-      numbers = [_scalar(known, name) for name in node.input[1:4]]
+      numbers = [dataset_graph.scalar(known, name) for name in node.input[1:4]]
       yield [-1 if number is None else number for number in numbers]
-
-
-def _scalar(known, name):
-  node = known.get(name.partition(":")[0])
-  if node is None or node.op != "Const":
-    return None
-  return int(tf.make_ndarray(node.attr["value"].tensor))
 
 
 def _first_counted(source):
@@ -122,7 +103,7 @@ def _first_counted(source):
 def _first(graph, spec):
   """Checksum of the first batches of a dataset's copy without shuffles; None
   if a second copy has others."""
-  for nodes in (graph.node, *(f.node_def for f in graph.library.function)):
+  for nodes in dataset_graph.bodies(graph):
     _pass_over(nodes)
   made = graph.SerializeToString()
   found = {_read(made, spec) for _ in range(2)}

@@ -7,7 +7,7 @@ import sys
 import tensorflow as tf
 
 from kernels import checks
-from trainloop import counting, iterators, staging, structures
+from trainloop import counting, dataset_graph, iterators, staging, structures
 from trainloop.fit_plan import MOST_UPDATES
 from trainloop.stream import MOST_STEPS, Stream
 
@@ -98,7 +98,9 @@ class DatasetData:
   def checksum(self):
     """What tells it from other data: how it is made, constants and all; where
     TensorFlow can't say that, its first batch."""
-    return iterators.checksum(self.dataset) or structures.checksum(self.example)
+    return dataset_graph.checksum(self.dataset) or structures.checksum(
+      self.example
+    )
 
   def described(self):
     """The `tf.data.Dataset` as it was given, to be told from others."""
@@ -215,11 +217,13 @@ class DatasetData:
   def position(self, epoch, first):
     """The place before a step, as bytes for `begin`; no window may be
     running. b"" where none is proven."""
-    if self._opaque or (self._iterator or self._stream) is None:
-      return b"" if self._opaque else self._kept  # nothing was read yet
+    if self._opaque:
+      return b""
+    if self._iterator is None and self._stream is None:
+      return self._kept  # nothing was read yet
     at = epoch * self.steps_per_epoch + first
     if self._draws is None:
-      self._draws = iterators.draws(self.dataset)
+      self._draws = dataset_graph.draws(self.dataset)
     if self._stream is not None:
       place = self._stream.position(at, self._draws)
     else:

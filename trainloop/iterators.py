@@ -1,11 +1,7 @@
-"""What TensorFlow can say of a tf.data.Dataset: what it is, where it is read.
-
-An iterator's position as bytes, and a checksum of how a dataset is made.
-"""
+"""Where a tf.data.Dataset is read: an iterator's position as bytes."""
 
 import os
 import struct
-import sys
 import tempfile
 from typing import NamedTuple
 
@@ -30,8 +26,8 @@ def pack(place, draws=0):
   Args:
     place: a `Place`; its iterator is of a `tf.data.Dataset`, not of a
       distributed one.
-    draws: what `draws` says of the dataset; states with fewer iterators of
-      such ops are refused.
+    draws: what `dataset_graph.draws` says of the dataset; states with fewer
+      iterators of such ops are refused.
 
   Returns:
     bytes; b"" if TensorFlow can't save this iterator, as with a generator, a
@@ -92,78 +88,6 @@ def skipping(dataset, count):
   """The dataset without its first batches; itself for 0 of them: TensorFlow
   restores an iterator only where the same transformations were saved."""
   return dataset.skip(count) if count else dataset
-
-
-def _graph(dataset):
-  """How it is made, a GraphDef as a string tensor."""
-  return tf.raw_ops.DatasetToGraphV2(
-    input_dataset=tf.data.experimental.to_variant(dataset),
-    external_state_policy=1,  # of shuffles and random ops: passed over
-  )
-
-
-def draws(dataset):
-  """Ops that draw the seeds of a pass, as a shuffle does, int.
-
-  0 where one of them has no seed of its own: no later pass is the same then.
-  More than there can be where an op is in a function of the dataset, or where
-  TensorFlow can't say it.
-  """
-  try:
-    with tf.device("CPU"):
-      graph = _graph(dataset)
-  except (tf.errors.OpError, ValueError, NotImplementedError):
-    return sys.maxsize
-  graph = tf.compat.v1.GraphDef.FromString(graph.numpy())
-  bodies = [graph.node, *(f.node_def for f in graph.library.function)]
-  if any(_has_no_seed(nodes) for nodes in bodies):
-    return 0
-  if any(_draws(node) for nodes in bodies[1:] for node in nodes):
-    return sys.maxsize
-  return sum(map(_draws, graph.node))
-
-
-def _draws(node):
-  return "Shuffle" in node.op or node.op.startswith("RandomDataset")
-
-
-def _has_no_seed(nodes):
-  """Whether an op has the seeds (0, 0), TensorFlow's word for none."""
-  ints = tf.int64.as_datatype_enum
-  values = {
-    node.name: tf.make_ndarray(node.attr["value"].tensor)
-    for node in nodes
-    if node.op == "Const" and node.attr["dtype"].type == ints
-  }
-  for node in filter(_draws, nodes):
-    first = 2 if "Shuffle" in node.op else 0
-    names = [name.split(":")[0] for name in node.input[first : first + 2]]
-    if all(name in values and not values[name].any() for name in names):
-      return True
-  return False
-
-
-def checksum(dataset):
-  """32 bits of how a dataset is made, arrays and constants included.
-
-  The same in another process; two caches in memory differ. 0 where TensorFlow
-  can't say it, as with a generator or a Python function.
-  """
-  try:
-    with tf.device("CPU"):
-      variant = tf.data.experimental.to_variant(dataset)
-      graph = tf.raw_ops.DatasetToGraphV2(
-        input_dataset=variant,
-        external_state_policy=1,  # of shuffles and random ops: passed over
-        strip_device_assignment=True,
-      )
-      # Its fingerprint then changes from call to call.
-      if b"PyFunc" in graph.numpy():
-        return 0
-      found = tf.raw_ops.DatasetFingerprint(input_dataset=variant)
-  except (tf.errors.OpError, ValueError, NotImplementedError):
-    return 0
-  return int(found.numpy()) % 2**32
 
 
 def _read(path):

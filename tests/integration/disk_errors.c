@@ -67,21 +67,17 @@ ssize_t write(int file, const void *data, size_t size) {
   return -1;
 }
 
-ssize_t pwrite(int file, const void *data, size_t size, off_t at) {
-  REAL(pwrite);
-  if (!fails_in(WRITE, file)) return real(file, data, size, at);
-  real(file, data, HALF(size), at);
-  errno = code;
-  return -1;
-}
+#define FAILING_PWRITE(name, offset) \
+  ssize_t name(int file, const void *data, size_t size, offset at) { \
+    REAL(name); \
+    if (!fails_in(WRITE, file)) return real(file, data, size, at); \
+    real(file, data, HALF(size), at); \
+    errno = code; \
+    return -1; \
+  }
 
-ssize_t pwrite64(int file, const void *data, size_t size, off64_t at) {
-  REAL(pwrite64);
-  if (!fails_in(WRITE, file)) return real(file, data, size, at);
-  real(file, data, HALF(size), at);
-  errno = code;
-  return -1;
-}
+FAILING_PWRITE(pwrite, off_t)
+FAILING_PWRITE(pwrite64, off64_t)
 
 size_t fwrite(const void *data, size_t size, size_t count, FILE *file) {
   REAL(fwrite);

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import small
 from trainloop import data as data_lib
-from trainloop import iterators, staging
+from trainloop import dataset_graph, staging
 
 EPOCH, EPOCHS = 12, 6
 AUTOTUNE = tf.data.AUTOTUNE
@@ -191,10 +191,10 @@ def test_what_tensorflow_calls_the_seeds_of_a_pass():
   [("map", 1), ("two_shuffles", 2), ("two_sources", 2), ("one_order", 1)],
 )
 def test_ops_that_draw_seeds_are_counted(name, count):
-  assert iterators.draws(PIPELINES[name]()) == count
+  assert dataset_graph.draws(PIPELINES[name]()) == count
 
 
 def test_an_order_without_a_seed_is_proven_by_nothing():
   tf.random.set_seed(None)  # else an order has a seed by it
-  assert iterators.draws(batched(examples().shuffle(96))) == 0
-  assert iterators.draws(PIPELINES["inside"]()) > 1000
+  assert dataset_graph.draws(batched(examples().shuffle(96))) == 0
+  assert dataset_graph.draws(PIPELINES["inside"]()) > 1000
