@@ -21,8 +21,7 @@ part where they can be imported. The data are random.
 
 from absl import app, flags
 
-import flag_rules
-import quiet
+from cli import flag_rules, verbosity
 
 FLAGS = flags.FLAGS
 _MODES = {
@@ -71,7 +70,7 @@ def define_flags():
 
 def names(mode):
   """The models of a mode: those asked for, or the mode's own."""
-  import benchmark_models
+  from benchmarks import models as benchmark_models
 
   every = list(benchmark_models.MODELS)
   if FLAGS.only:
@@ -82,10 +81,10 @@ def names(mode):
 
 def tables(mode, name):
   """The tables of one mode on one model."""
-  import benchmark_measure
-  import benchmark_models
-  import benchmark_modes
-  import benchmark_processes
+  from benchmarks import measure as benchmark_measure
+  from benchmarks import models as benchmark_models
+  from benchmarks import modes as benchmark_modes
+  from benchmarks import processes as benchmark_processes
 
   if mode == "startup":
     return benchmark_processes.startup(name, FLAGS.repeats)
@@ -107,12 +106,12 @@ def main(argv):
   if not asked:
     flag_rules.stop(f"one of --{', --'.join(_MODES)} must be given")
   flag_rules.check_output()
-  with quiet.startup():
-    import benchmark_models
+  with verbosity.startup():
+    from benchmarks import models as benchmark_models
   if not any(FLAGS.only in name for name in benchmark_models.MODELS):
     known = ", ".join(benchmark_models.MODELS)
     flag_rules.stop(f"--only={FLAGS.only} is in none of {known}")
-  import benchmark_report
+  from benchmarks import report as benchmark_report
   from kernels import checks
 
   try:

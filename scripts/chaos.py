@@ -18,11 +18,10 @@ import time
 
 from absl import app, flags
 
-import chaos_points
-import chaos_runs
-import flag_rules
-import quiet
-from light import output, strict_json
+from cli import flag_rules, verbosity
+from cli.light import output, strict_json
+from kills import points as chaos_points
+from kills import runs
 
 FLAGS = flags.FLAGS
 _OWN = ("kills", "seed", "json", "kills_per_run")
@@ -119,7 +118,7 @@ class Chaos:
     child = self._start(workdir, arm)
     if point is None:
       self._wait_and_kill(child, workdir, way)
-    code = chaos_runs.wait(child)
+    code = runs.wait(child)
     if code == -signal.SIGKILL:
       self._count(workdir, point)
     elif code:
@@ -146,7 +145,7 @@ class Chaos:
     while self._newest(workdir) == seen and not _ended(child):
       time.sleep(0.001)
     time.sleep(self._dice.uniform(0, min(1.0, self._length / 3)))
-    while way == "save" and not (_ended(child) or chaos_runs.has_part(workdir)):
+    while way == "save" and not (_ended(child) or runs.has_part(workdir)):
       pass
     if not _ended(child):
       os.kill(child, signal.SIGKILL)
@@ -159,7 +158,7 @@ class Chaos:
     else:
       tally["at named points"][point] += 1
     inside = point in chaos_points.IN_A_SAVE
-    tally["inside a save"] += inside or chaos_runs.has_part(workdir)
+    tally["inside a save"] += inside or runs.has_part(workdir)
 
   def _compare(self, name, want):
     """Compares a run that came to its end with the reference."""
@@ -167,7 +166,7 @@ class Chaos:
     workdir = os.path.join(self._folder, name)
     tally["runs"] += 1
     tally["equal"] += found == want
-    tally["orphan files"] += len(chaos_runs.orphans(workdir))
+    tally["orphan files"] += len(runs.orphans(workdir))
     for tag, points in want["series"].items():
       steps = [step for step, _ in found["series"].get(tag, [])]
       known = [step for step, _ in points]
@@ -181,7 +180,7 @@ class Chaos:
   def _train(self, name):
     """Runs the script to its end."""
     child = self._start(os.path.join(self._folder, name), None)
-    code = chaos_runs.wait(child)
+    code = runs.wait(child)
     if code:
       raise RuntimeError(f"{name} ended with {code}; see {self._log}")
 
@@ -192,17 +191,15 @@ class Chaos:
     def child():
       for name in _OWN:  # train.py defines its own, --seed among them
         delattr(FLAGS, name)
-      chaos_runs.train(arguments, arm, pipeline)
+      runs.train(arguments, arm, pipeline)
 
-    return chaos_runs.fork(child, self._log)
+    return runs.fork(child, self._log)
 
   def _left(self, name):
     workdir = os.path.join(self._folder, name)
     path = os.path.join(self._folder, f"{name}.json")
-    child = chaos_runs.fork(
-      lambda: chaos_runs.write_left(workdir, path), self._log
-    )
-    if chaos_runs.wait(child):
+    child = runs.fork(lambda: runs.write_left(workdir, path), self._log)
+    if runs.wait(child):
       raise RuntimeError(f"{name} cannot be read; see {self._log}")
     with open(path, encoding="utf-8") as file:
       return json.load(file)
@@ -224,11 +221,11 @@ def _ended(child):
 
 def main(argv):
   del argv
-  with quiet.startup():  # imported here, once for all the children
+  with verbosity.startup():  # imported here, once for all the children
     from sklearn import datasets  # noqa: F401
 
-    import job  # noqa: F401
     import train  # noqa: F401
+    from training import job  # noqa: F401
 
   folder = tempfile.mkdtemp(prefix="chaos-")
   chaos = Chaos(folder, FLAGS.seed)

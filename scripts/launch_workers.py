@@ -19,8 +19,8 @@ import time
 
 from absl import app, flags
 
-import flag_rules
-from light import output, strict_json
+from cli import flag_rules
+from cli.light import output, strict_json
 
 FLAGS = flags.FLAGS
 

@@ -11,9 +11,8 @@ import os
 
 from absl import app, flags
 
-import flag_rules
-import quiet
-from light import output
+from cli import flag_rules, verbosity
+from cli.light import output
 
 FLAGS = flags.FLAGS
 _PLANNED = ("hyperparameters/learning_rate", "hyperparameters/momentum")
@@ -40,8 +39,8 @@ def main(argv):
     flag_rules.stop("--workdir=FOLDER must be given, that of a run")
   if not os.path.isdir(FLAGS.workdir):
     flag_rules.stop(f"--workdir={FLAGS.workdir} is not the folder of a run")
-  with quiet.startup():
-    from trainloop import event_reader
+  with verbosity.startup():
+    from trainloop.workdir.tensorboard import event_reader
 
     found = event_reader.scalars(FLAGS.workdir)
   if "loss" not in found.get("train", {}):
@@ -86,7 +85,7 @@ def panels(found):
 
 def draw(drawn, path, axis):
   """Draws panels over each other into a PNG; see `panels`."""
-  from trainloop import figures
+  from trainloop.display import figures
 
   figure, axes = figures.blank(list(drawn), "step")
   for each, (name, lines) in zip(axes, drawn.items(), strict=True):

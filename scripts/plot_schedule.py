@@ -12,10 +12,8 @@ import sys
 
 from absl import app, flags
 
-import flag_rules
-import quiet
-import schedule_flags
-from light import output
+from cli import flag_rules, schedule_flags, verbosity
+from cli.light import output
 
 FLAGS = flags.FLAGS
 
@@ -39,11 +37,11 @@ def main(argv):
   compared = flag_rules.split(FLAGS.compare)
   schedule_flags.check(compared)
   flag_rules.check_output()
-  with quiet.startup():
+  with verbosity.startup():
     import tensorflow as tf
 
     from kernels import checks
-    from trainloop import plots
+    from trainloop.display import schedule_pictures as plots
 
     tf.config.list_logical_devices()
   steps = FLAGS.epochs * FLAGS.steps_per_epoch
@@ -65,7 +63,7 @@ def main(argv):
 
 def _schedules(compared, steps):
   """{name: schedule}: the one of --schedule, or those of --compare."""
-  import schedule_makers
+  from cli import schedule_makers
 
   peak = 0.1 if FLAGS.peak_lr is None else FLAGS.peak_lr
   found = {}

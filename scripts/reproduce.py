@@ -12,9 +12,8 @@ import os
 
 from absl import app, flags
 
-import flag_rules
-import quiet
-from light import output
+from cli import flag_rules, verbosity
+from cli.light import output
 
 FLAGS = flags.FLAGS
 # Known here so that a wrong name is refused before TensorFlow is imported.
@@ -58,10 +57,10 @@ def main(argv):
   del argv
   if not os.path.isdir(FLAGS.data_dir):
     flag_rules.stop(f"--data_dir={FLAGS.data_dir} is not a folder")
-  with quiet.startup():
+  with verbosity.startup():
     import tensorflow as tf
 
-    import experiments
+    from experiments import registry as experiments
     from kernels import checks
 
     tf.config.list_logical_devices()
@@ -80,7 +79,7 @@ def main(argv):
 
 def _run(name, experiment):
   """Runs the seeds that are missing, and writes the experiment's files."""
-  import reproduce_report
+  from experiments import report as reproduce_report
 
   path = os.path.join(FLAGS.output, name + ("_quick" * FLAGS.quick) + ".json")
   report = reproduce_report.read(path, name, experiment, FLAGS.quick)

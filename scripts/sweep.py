@@ -12,12 +12,10 @@ import sys
 
 from absl import app, flags
 
-import datasets
-import device_flags
-import flag_rules
-import quiet
 import train
-from light import output
+from cli import device_flags, flag_rules, verbosity
+from cli.light import output
+from training import datasets
 
 FLAGS = flags.FLAGS
 
@@ -79,16 +77,16 @@ def check_flags():
 def main(argv):
   del argv
   check_flags()
-  with quiet.startup():
+  with verbosity.startup():
     import trainloop
     from kernels import checks
-    from trainloop import sweep_output
+    from trainloop.sweep import report as sweep_output
   names = flag_rules.split(FLAGS.compare) or [FLAGS.optimizer]
   try:
     if FLAGS.workdir is not None:
       sweep_output.check(FLAGS.workdir, names)
-    strategy = device_flags.strategy(quiet.startup())
-    with trainloop.peers.watched():
+    strategy = device_flags.strategy(verbosity.startup())
+    with trainloop.devices.peers.watched():
       sweeps = _sweep(names, strategy)
     if trainloop.workers.Workers(strategy).is_chief:
       _show(sweeps)
@@ -108,7 +106,7 @@ def main(argv):
 
 def _show(sweeps):
   """Prints the table, and writes the files."""
-  from trainloop import sweep_output
+  from trainloop.sweep import report as sweep_output
 
   output.line(_table(sweeps))
   if FLAGS.workdir is not None:
@@ -118,8 +116,8 @@ def _show(sweeps):
 
 def _sweep(optimizers, strategy):
   """{optimizer: Sweep}."""
-  import job
   import trainloop
+  from training import job
 
   data = job.load(FLAGS)
   source = trainloop.ArrayData(

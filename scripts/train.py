@@ -12,10 +12,8 @@ import os
 
 from absl import app, flags
 
-import datasets
-import export
-import flag_rules
-import run_flags
+from cli import flag_rules, run_flags
+from training import datasets, export
 
 FLAGS = flags.FLAGS
 
@@ -177,7 +175,7 @@ def main(argv):
   check_flags()
 
   def work(strategy):
-    import job  # here, as it imports TensorFlow
+    from training import job  # here, as it imports TensorFlow
 
     job.run(FLAGS, PEAKS, strategy)
 

@@ -5,13 +5,13 @@ import itertools
 import shutil
 
 import pytest
+import test_event_file
 
 import kernels
 import small
-import test_tensorboard
 import trainloop
-from trainloop import snapshot
-from trainloop.fit import Fit
+from trainloop.fit.pipeline import Fit
+from trainloop.model import snapshot
 
 STEPS = 48  # 4 epochs of 12
 EVENTS = ("train", "validation", "plan")
@@ -116,5 +116,5 @@ def series(workdir):
   return {
     (run, tag): (steps, values.tobytes())
     for run in EVENTS
-    for tag, (steps, values) in test_tensorboard.read(workdir / run).items()
+    for tag, (steps, values) in test_event_file.read(workdir / run).items()
   }

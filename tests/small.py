@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import trainloop
-from trainloop.fit import Fit
+from trainloop.fit.pipeline import Fit
 
 
 def arrays(examples=96, features=8, classes=3, seed=0):

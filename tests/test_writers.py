@@ -6,39 +6,43 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PLACE = "trainloop/run_files.py"
+PLACE = "trainloop/workdir/run_files.py"
 # What else writes, and why it may.
 ALLOWED = {
   # A workdir, or a folder in it, that `run_files` checks next.
-  "trainloop/checkpoints.py": {"os.makedirs"},
-  "trainloop/event_writer.py": {"os.makedirs"},
-  "trainloop/sweep_output.py": {"os.makedirs", "open"},  # in `made`
+  "trainloop/workdir/checkpoints/store.py": {"os.makedirs"},
+  "trainloop/workdir/tensorboard/event_writer.py": {"os.makedirs"},
+  "trainloop/sweep/report.py": {"os.makedirs", "open"},  # in `made`
   # Into files that `run_files` opened or made.
-  "trainloop/journal.py": {"open", "os.ftruncate", "os.pwrite"},
-  "trainloop/mending.py": {"TFRecordWriter"},
-  "trainloop/claims.py": {"os.pwrite"},
-  "trainloop/tensorboard.py": {
+  "trainloop/workdir/row_journal.py": {"open", "os.ftruncate", "os.pwrite"},
+  "trainloop/workdir/mending.py": {"TFRecordWriter"},
+  "trainloop/workdir/claims.py": {"os.pwrite"},
+  "trainloop/workdir/tensorboard/event_file.py": {
     "os.ftruncate",
     "os.makedirs",
     "TFRecordWriter",
   },
-  "trainloop/checkpoint_files.py": {"SaveV2"},  # in a folder that was checked
-  "trainloop/profiles.py": {"profiler.experimental.start"},  # likewise
-  "trainloop/figures.py": {"savefig"},  # a path that the user names, or `made`
+  "trainloop/workdir/checkpoints/files.py": {
+    "SaveV2"
+  },  # in a folder that was checked
+  "trainloop/workdir/profiler.py": {"profiler.experimental.start"},  # likewise
+  "trainloop/display/figures.py": {
+    "savefig"
+  },  # a path that the user names, or `made`
   # Into temporary folders, memory and pipes.
-  "trainloop/iterators.py": {"open"},
-  "trainloop/stream.py": {"np.savez"},
-  "trainloop/signals.py": {"os.write"},
+  "trainloop/data/iterator_state.py": {"open"},
+  "trainloop/data/read_ahead.py": {"np.savez"},
+  "trainloop/fit/signals.py": {"os.write"},
   # In `made` and `result`.
-  "scripts/job.py": {"open"},
-  "scripts/benchmark_report.py": {"open"},
-  "scripts/reproduce_report.py": {"open"},
+  "scripts/training/job.py": {"open"},
+  "scripts/benchmarks/report.py": {"open"},
+  "scripts/experiments/report.py": {"open"},
   # Paths that the user names, and that hold nothing of a run.
   "scripts/reproduce.py": {"os.makedirs"},
   "scripts/plot_run.py": {"savefig"},
-  "scripts/benchmark_scaling.py": {"open"},
+  "scripts/benchmarks/scaling.py": {"open"},
   "scripts/chaos.py": {"open"},
-  "scripts/chaos_runs.py": {"os.open", "write_text"},
+  "scripts/kills/runs.py": {"os.open", "write_text"},
   "scripts/examples/tfrecord.py": {"TFRecordWriter"},
 }
 _OS = {

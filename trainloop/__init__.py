@@ -16,23 +16,23 @@ compiled graph; n updates run in one call, and each leaves a row.
 """
 
 from trainloop import recipes
-from trainloop.bounds import ValueRangeError
-from trainloop.cluster import Cluster
-from trainloop.criteria import EarlyStopping, ReduceOnPlateau
-from trainloop.data import ArrayData
-from trainloop.distribution import strategy_for
-from trainloop.guards import Rewind
-from trainloop.history import History, NonFiniteError
-from trainloop.links import MissingPeerError, PeerError
+from trainloop.data.sharded import ShardedData
+from trainloop.data.source import ArrayData
+from trainloop.devices.cluster import Cluster
+from trainloop.devices.links import MissingPeerError, PeerError
+from trainloop.devices.strategies import strategy_for
+from trainloop.fit.guards import Rewind
+from trainloop.fit.signals import StopOnSignals
+from trainloop.judging.options import EarlyStopping, ReduceOnPlateau
 from trainloop.loop import TrainLoop
+from trainloop.model.bounds import ValueRangeError
 from trainloop.recipes import Recipe
-from trainloop.sharded import ShardedData
-from trainloop.signals import StopOnSignals
-from trainloop.sweep import (
+from trainloop.sweep.sweep import (
   Sweep,
   compare_learning_rates,
   sweep_learning_rate,
 )
+from trainloop.workdir.history import History, NonFiniteError
 
 __all__ = [
   "ArrayData",

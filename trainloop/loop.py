@@ -4,25 +4,19 @@ import functools
 import threading
 
 from kernels import checks
-from trainloop import (
-  batch_errors,
-  counting,
-  engine,
-  entry,
-  extras,
-  keras_callbacks,
-  make,
-  options,
-  progress,
-  staging,
-  turns,
-)
-from trainloop import data as data_lib
-from trainloop.actions import Actions
-from trainloop.fits import Fits
-from trainloop.numerics import Numerics
-from trainloop.pace import Pace
-from trainloop.parts import Parts
+from trainloop.compiled import engine
+from trainloop.compiled.programs import Parts
+from trainloop.data import batch_errors, counting, staging
+from trainloop.data import source as data_lib
+from trainloop.devices import entry
+from trainloop.display import terminal
+from trainloop.fit import keras_callbacks, options
+from trainloop.fit.callables import Actions
+from trainloop.fit.fits import Fits
+from trainloop.fit.window_length import Pace
+from trainloop.model import arguments, turns
+from trainloop.model.precision import Numerics
+from trainloop.workdir.tensorboard import extras
 
 
 class TrainLoop:
@@ -132,7 +126,7 @@ class TrainLoop:
     verbose=True,
   ):
     checks.choice("compile", compile, engine.CHOICES)
-    verbose = progress.level_of(verbose)
+    verbose = terminal.level_of(verbose)
     chosen = options.check(
       workdir,
       existing,
@@ -145,16 +139,16 @@ class TrainLoop:
         workdir, seed, hparams, histograms_every, profile, log_graph
       ),
     )
-    pace, given = Pace(steps_per_loop), make.schedule(schedule)
+    pace, given = Pace(steps_per_loop), arguments.schedule(schedule)
     callbacks = keras_callbacks.adopt(callbacks)
     actions = Actions(on_window, on_epoch, callbacks)
     self._stop = threading.Event()
     self._parts = Parts(
-      make.strategy(strategy),
+      arguments.strategy(strategy),
       model,
       optimizer,
       (loss, metrics, loss_weights, step),
-      make.judging(early_stopping, reduce_on_plateau),
+      arguments.judging(early_stopping, reduce_on_plateau),
       seed,
       compile,
       bias_correction,
@@ -163,7 +157,7 @@ class TrainLoop:
       memory=staging.Memory(resident_mb, staging_mb),
     )
     chief = self._parts.workers.is_chief
-    self._progress = progress.Progress(verbose if chief else 0)
+    self._progress = terminal.Progress(verbose if chief else 0)
     self._fits = Fits(
       self._parts, chosen, pace, self._progress, self._stop, given, actions
     )
@@ -251,7 +245,7 @@ class TrainLoop:
       NonFiniteError: if an update is not finite.
       What a callable of the caller's raised, with everything saved.
     """
-    schedule = make.schedule(schedule)
+    schedule = arguments.schedule(schedule)
     return self._fits.run(data, epochs, validation, schedule, steps_per_epoch)
 
   def stop(self):

@@ -12,8 +12,8 @@ import typing
 
 import kernels
 from kernels import checks, interop
-from trainloop import durations
-from trainloop.criteria import EarlyStopping, ReduceOnPlateau
+from trainloop.base import durations
+from trainloop.judging.options import EarlyStopping, ReduceOnPlateau
 
 _PER = ("update", "epoch")
 _MOMENTUM = (0.95, 0.85)

@@ -16,10 +16,9 @@ import parent  # noqa: F401
 # isort: split
 from absl import app, flags
 
-import export
-import flag_rules
-import run_flags
-from light import output
+from cli import flag_rules, run_flags
+from cli.light import output
+from training import export
 
 FLAGS = flags.FLAGS
 
@@ -85,8 +84,8 @@ def work(strategy):
   """Trains on scikit-learn's digits, without their labels."""
   import keras
 
-  import datasets
   import trainloop
+  from training import datasets
 
   data = datasets.load("digits", None, 0.2, 0, 0, "auto")
   train = trainloop.ArrayData(

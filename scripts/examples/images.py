@@ -15,10 +15,9 @@ import parent  # noqa: F401
 # isort: split
 from absl import app, flags
 
-import export
-import flag_rules
-import run_flags
-from light import output
+from cli import flag_rules, run_flags
+from cli.light import output
+from training import export
 
 FLAGS = flags.FLAGS
 
@@ -43,8 +42,8 @@ def work(strategy):
   """Trains on the images."""
   import keras
 
-  import datasets
   import trainloop
+  from training import datasets
 
   data = datasets.load(
     FLAGS.dataset, FLAGS.data_path, 0.2, 0, 0, "classification"

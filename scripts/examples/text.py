@@ -14,10 +14,9 @@ import parent  # noqa: F401
 # isort: split
 from absl import app, flags
 
-import export
-import flag_rules
-import run_flags
-from light import output
+from cli import flag_rules, run_flags
+from cli.light import output
+from training import export
 
 FLAGS = flags.FLAGS
 
@@ -46,8 +45,8 @@ def work(strategy):
   """Trains on the reviews."""
   import keras
 
-  import datasets
   import trainloop
+  from training import datasets
 
   data = datasets.load(
     "imdb",

@@ -16,10 +16,9 @@ import parent  # noqa: F401
 # isort: split
 from absl import app, flags
 
-import flag_rules
-import run_flags
-from csv_table import DataError
-from light import output
+from cli import flag_rules, run_flags
+from cli.light import output
+from training.csv_table import DataError
 
 FLAGS = flags.FLAGS
 _SHAPE = (8, 8)
@@ -88,13 +87,14 @@ def work(strategy):
   import tensorflow as tf
 
   import trainloop
+  from trainloop.data import source
 
   if FLAGS.write:
     write(FLAGS.data_path)
     return
   try:
     train, valid = (
-      trainloop.data.adapt("data", part)
+      source.adapt("data", part)
       for part in read(sorted(glob.glob(FLAGS.data_path)))
     )
   except tf.errors.DataLossError as error:

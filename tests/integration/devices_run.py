@@ -20,7 +20,7 @@ import tensorflow as tf
 
 import small
 import trainloop
-from trainloop import measure
+from trainloop.fit import engine_trial
 
 COMPILES = ("auto", "graph", "xla", "measure")
 DATA = ("resident", "staged", "dataset", "ragged")
@@ -111,7 +111,7 @@ def run(strategy, compile, kind, feature):
 
 
 def main(kind, folder, *every):
-  measure._SECONDS = 0.1  # of a trial
+  engine_trial._SECONDS = 0.1  # of a trial
   strategy, found = make_strategy(kind), {}
   product = itertools.product(COMPILES, DATA, FEATURES)
   for case in product if every else SOON:

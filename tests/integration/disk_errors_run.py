@@ -13,7 +13,8 @@ import sys
 import tensorflow as tf
 
 import reruns
-from trainloop import checkpoints, records
+from trainloop.workdir import records
+from trainloop.workdir.checkpoints import store
 
 KINDS = (
   *("write", "sync", "rename", "unlink", "truncate", "mkdir"),
@@ -92,7 +93,7 @@ def sweep(runs, disk, whole, kind, most, length, code):
 
 
 def main(folder, *cases):
-  checkpoints._RETRY_SECONDS = 0.0
+  store._RETRY_SECONDS = 0.0
   records.time.sleep = lambda seconds: None
   runs, disk = reruns.Reruns(pathlib.Path(folder)), Disk()
   workdir = runs.new()

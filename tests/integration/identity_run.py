@@ -16,9 +16,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainloop import agreement, fingerprint, make, parts, planning
-from trainloop import data as data_lib
-from trainloop.numerics import Numerics
+from trainloop.compiled import programs
+from trainloop.data import source as data_lib
+from trainloop.fit import schedules
+from trainloop.model import arguments
+from trainloop.model.precision import Numerics
+from trainloop.workdir import agreement
+from trainloop.workdir import identity as fingerprint
 
 L = keras.layers
 
@@ -190,8 +194,8 @@ def identity(name):
   low = "bfloat16" if name == "bfloat16" else None
   optimizer = keras.optimizers.AdamW(0.1, weight_decay=0.1, clipnorm=1.0)
   optimizer.exclude_from_weight_decay(var_names=["bias"])
-  found = parts.Parts(
-    make.strategy(None),
+  found = programs.Parts(
+    arguments.strategy(None),
     model if low else model(),
     optimizer,
     (loss, None if function else [keras.metrics.MeanAbsoluteError()], None,
@@ -202,8 +206,8 @@ def identity(name):
     "keras",
     Numerics(low),
   )  # fmt: skip
-  planning.check(found, source, source, None)
-  schedule = planning.resolve(found, None, source, 1)
+  schedules.check(found, source, source, None)
+  schedule = schedules.resolve(found, None, source, 1)
   found.prepare(schedule)
   every = {"validate": "1ep", "checkpoint": "1ep"}
   got = fingerprint.of(found, (source, source), 1, schedule, every, {})

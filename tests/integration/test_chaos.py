@@ -5,8 +5,8 @@ import random
 import subprocess
 import sys
 
-import chaos_points
 import scripts_run
+from kills import points as chaos_points
 
 
 def test_the_named_points_are_there():

@@ -9,12 +9,10 @@ import zipfile
 import numpy as np
 import pytest
 
-import csv_table
-import datasets
-import memory
 import mutations
 import trainloop
 from kernels import checks
+from training import csv_table, datasets, memory
 
 X = np.random.default_rng(5).normal(size=(18, 3)).astype(np.float32)
 ARRAYS = {

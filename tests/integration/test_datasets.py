@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import datasets
+from training import datasets
 
 
 def load(name, path, fraction=0.25, task="auto"):

@@ -6,12 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-import datasets
-import job
 import kernels
-import models
 import train
 import trainloop
+from training import datasets, job, models
 
 FLAGS = types.SimpleNamespace(clip_norm=None, momentum=None, nesterov=True)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import scripts_run
-from trainloop import event_reader
+from trainloop.workdir.tensorboard import event_reader
 
 FOLDER = scripts_run.ROOT / "scripts" / "examples"
 NAMES = ("custom_step", "images", "tabular", "text", "tfrecord")

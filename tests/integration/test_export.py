@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import export
 import small
 import trainloop
+from training import export
 
 _READER = """
 import sys

@@ -6,7 +6,7 @@ import pathlib
 import subprocess
 import sys
 
-from trainloop import agreement
+from trainloop.workdir import agreement
 
 SCRIPT = pathlib.Path(__file__).with_name("identity_run.py")
 

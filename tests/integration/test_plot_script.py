@@ -9,8 +9,8 @@ import sys
 import pytest
 
 import kernels
-import schedule_flags
 import scripts_run
+from cli import schedule_flags
 from trainloop import recipes
 
 

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-import experiments
 import reproduce
-import reproduce_report
 import scripts_run
+from experiments import registry
+from experiments import report as reproduce_report
 
 FILES = {"imdb": "imdb.npz", "ionosphere": "ionosphere.csv"}
 
@@ -47,8 +47,8 @@ def quick(name, folder, tmp_path, seeds=1):
 
 
 def test_names_are_known_without_tensorflow():
-  assert set(reproduce.NAMES) == set(experiments.EXPERIMENTS)
-  for one in experiments.EXPERIMENTS.values():
+  assert set(reproduce.NAMES) == set(registry.EXPERIMENTS)
+  for one in registry.EXPERIMENTS.values():
     assert one.published and one.seeds >= 3 and one.title
 
 
@@ -64,7 +64,7 @@ def test_files_of_others_are_not_written_over(kind, tmp_path):
     path.symlink_to(tmp_path / "elsewhere")
   else:
     mine.write_text('{"runs": "mine"}')
-  one = experiments.EXPERIMENTS[name]
+  one = registry.EXPERIMENTS[name]
   with pytest.raises(
     ValueError, match=r"`(output|path)` must be a f"
   ) as caught:
@@ -78,7 +78,7 @@ def test_files_of_others_are_not_written_over(kind, tmp_path):
 def test_a_report_is_read_back_and_replaced(tmp_path):
   name = "ionosphere_step_drop"
   path = str(tmp_path / f"{name}.json")
-  one = experiments.EXPERIMENTS[name]
+  one = registry.EXPERIMENTS[name]
   report = reproduce_report.read(path, name, one, quick=True)
   assert report["runs"] == {}
   for seed in ("0", "1"):
@@ -114,7 +114,7 @@ def test_every_experiment_runs(data_file, tmp_path, name):
   pytest.importorskip("matplotlib")
   path = data_file(FILES.get(name.split("_")[0], "mnist.npz"))
   _, report, _ = quick(name, path.rpartition("/")[0], tmp_path)
-  experiment = experiments.EXPERIMENTS[name]
+  experiment = registry.EXPERIMENTS[name]
   measures = report["runs"]["0"]["measures"]
   assert set(experiment.published) <= set(measures)
 

@@ -6,9 +6,9 @@ import subprocess
 import time
 
 import pytest
+import test_resume
 
 import scripts_run
-import test_resume
 
 FLAGS = (
   "--epochs=120",

@@ -10,7 +10,7 @@ import pytest
 
 import plot_run
 import scripts_run
-from trainloop import event_reader
+from trainloop.workdir.tensorboard import event_reader
 
 ROOT = scripts_run.ROOT
 COMMANDS = (

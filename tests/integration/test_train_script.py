@@ -9,10 +9,10 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+import test_event_file
+import test_resume
 
 import scripts_run
-import test_resume
-import test_tensorboard
 
 FAST = ("--epochs=3", "--batch_size=64", "--hidden=16")
 
@@ -338,11 +338,11 @@ def test_a_dry_run_writes_the_plan_that_the_run_replaces(tmp_path):
   assert done.returncode == 0, done.stderr
   (path,) = (p for p in tmp_path.rglob("*") if p.is_file())
   assert path.parent == tmp_path / "run" / "plan"
-  dry = test_tensorboard.read(path.parent)
+  dry = test_event_file.read(path.parent)
   done = scripts_run.train(*flags, cwd=tmp_path)
   assert done.returncode == 0, done.stderr
   assert not path.exists()
-  plan = test_tensorboard.read(path.parent)
+  plan = test_event_file.read(path.parent)
   assert plan["hyperparameters/momentum"][0] == list(range(88))
   for tag, (steps, values) in plan.items():
     assert steps == dry[tag][0]

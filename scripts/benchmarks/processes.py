@@ -1,0 +1,130 @@
+"""What needs a process of its own: start-up, and memory over a long run.
+
+The processes take turns, as the runners of `benchmark_measure.py` do.
+"""
+
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+from benchmarks.measure import add_ratios, case, summary
+from cli.light import strict_json
+
+_CHILD = pathlib.Path(__file__).with_name("child.py")
+_STEPS = 1000  # of an epoch
+_MOST_ROW_BYTES = 40
+_MB = 1 << 20
+
+
+def _ask(what, **given):
+  """What a child process finds, a dict."""
+  given = {"what": what, "began": time.time(), **given}
+  done = subprocess.run(
+    [sys.executable, str(_CHILD), strict_json.dumps(given)],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  if done.returncode:
+    raise RuntimeError(f"{_CHILD.name} {given} failed:\n{done.stderr[-2000:]}")
+  return json.loads(done.stdout.splitlines()[-1])
+
+
+def startup(name, repeats):
+  """From the start of a process to its first update.
+
+  Args:
+    name: of the model.
+    repeats: processes of each kind.
+
+  Returns:
+    A list of tables.
+  """
+  runners = {
+    "this loop": "auto",
+    "this loop, graph": "graph",
+    "this loop, xla": "xla",
+    "fit": "fit",
+  }
+  found = {runner: [] for runner in runners}
+  for _ in range(repeats):
+    for runner, kind in runners.items():
+      found[runner].append(_ask("startup", runner=kind, model=name))
+  rows = []
+  for runner, answers in found.items():
+    row = {"runner": runner, "engine": answers[0]["engine"]}
+    row |= summary([answer["total"] for answer in answers])
+    imports = statistics.median(answer["imports"] for answer in answers)
+    rows.append({**row, "imports": round(imports, 3)})
+  unit = "s from the start of the process to the first update"
+  return [_table("startup", name, unit, rows)]
+
+
+def steps(name, counts, repeats, seconds, epoch_steps=0):
+  """The same loop over fits of several lengths: time and memory.
+
+  Args:
+    name: of the model.
+    counts: updates of the fits, ints, rounded up to whole epochs.
+    repeats: processes for each.
+    seconds: a shorter fit is done again until so much time is measured.
+    epoch_steps: updates of an epoch; 0 for a thousand.
+
+  Returns:
+    A list of tables.
+  """
+  size = epoch_steps or _STEPS
+  found = {-(-count // size) * size: [] for count in counts}
+  given = {"model": name, "steps": size, "compile": "auto", "seconds": seconds}
+  for _ in range(repeats):
+    for count, answers in found.items():
+      answers.append(_ask("length", updates=count, warm=5 * size, **given))
+  rows = [_of_length(*item) for item in found.items()]
+  table = _table("steps", name, "us an update", rows)
+  last, base = max(found), 10_000 if 10_000 in found else min(found)
+  if last > base:
+    keeps = case(rows, _name(last), _name(base), "<=", 1.05)
+    table["cases"] = [keeps, _memory(found, last, base)]
+  return [table]
+
+
+def _of_length(count, answers):
+  row = {"runner": _name(count), "engine": answers[0]["engine"]}
+  row |= summary([answer["us"] for answer in answers])
+  for part in ("growth", "rows"):
+    middle = statistics.median(answer[part] for answer in answers)
+    row[f"{part}_mb"] = round(middle / _MB, 3)
+  row["apart_mb"] = round(row["growth_mb"] - row["rows_mb"], 3)
+  return row
+
+
+def _memory(found, last, base):
+  """Whether a longer fit's process grows by no more than the rows."""
+  middle = {
+    count: statistics.median(answer["growth"] for answer in found[count])
+    for count in (last, base)
+  }
+  each = (middle[last] - middle[base]) / (last - base)
+  return {
+    "case": f"bytes an update of growth, from {base} to {last}",
+    "bytes": round(each, 1),
+    "floor": f"<= {_MOST_ROW_BYTES}",
+    "reached": "yes" if each <= _MOST_ROW_BYTES else "no",
+  }
+
+
+def _name(count):
+  return f"{count} updates"
+
+
+def _table(mode, name, unit, rows):
+  return {
+    "mode": mode,
+    "model": name,
+    "unit": unit,
+    "reference": rows[0]["runner"],
+    "rows": add_ratios(rows),
+  }

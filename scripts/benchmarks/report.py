@@ -1,0 +1,140 @@
+"""What a benchmark prints, and the JSON it writes."""
+
+import datetime
+import importlib.metadata
+import os
+import platform
+
+from absl import flags
+
+from cli.light import output, strict_json
+
+_LIBRARIES = ("tensorflow", "keras", "numpy", "trainloop-tf")
+_PEERS = ("jax", "torch", "tf-models-official")
+# Columns that a table shows, where a row has them; the rest is in the JSON.
+_HIDDEN = ("times", "low", "high", "updates", "n")
+
+
+def machine():
+  """What the times depend on, as JSON types."""
+  return {
+    "cpu": _cpu(),
+    "cpus": _cpus(),
+    "system": platform.platform(),
+    "python": platform.python_version(),
+    "load": [round(one, 2) for one in os.getloadavg()],
+  }
+
+
+def versions():
+  """{library: version}, the peers only where they are installed."""
+  found = {}
+  for name in (*_LIBRARIES, *_PEERS):
+    try:
+      found[name] = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+      continue
+  return found
+
+
+def _cpus():
+  if hasattr(os, "sched_getaffinity"):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count()
+
+
+def _cpu():
+  try:
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+      lines = [line for line in file if line.startswith("model name")]
+    return lines[0].partition(":")[2].strip()
+  except (OSError, IndexError):
+    return platform.processor()
+
+
+class Report:
+  """Prints tables as they come, and keeps a JSON file up to date.
+
+  Args:
+    path: the file, or None.
+    repeats: n of every median.
+  """
+
+  def __init__(self, path, repeats):
+    from trainloop.workdir import (
+      run_files,  # flags are good, TensorFlow is imported
+    )
+
+    if path:
+      run_files.check(path)
+    self._path = path
+    now = datetime.datetime.now(datetime.timezone.utc)
+    self._found = {
+      "date": now.isoformat(timespec="seconds"),
+      "n": repeats,
+      "machine": machine(),
+      "versions": versions(),
+      "command": _command(),
+      "tables": [],
+    }
+    where = self._found["machine"]
+    output.line(
+      f"{where['cpus']} x {where['cpu']}, load {where['load'][0]}, "
+      f"n = {repeats}"
+    )
+    known = self._found["versions"].items()
+    output.line(", ".join(f"{k} {v}" for k, v in known))
+
+  def add(self, table):
+    """Shows a table and writes all so far.
+
+    Args:
+      table: {"mode", "model", "unit", "reference", "rows"}, maybe "cases".
+    """
+    self._found["tables"].append(table)
+    ratio = f"ratio: time over that of {table['reference']}"
+    parts = (table["mode"], table["model"], table["unit"], ratio)
+    output.line("\n" + " | ".join(parts))
+    show(table["rows"])
+    if table.get("cases"):
+      show(table["cases"])
+    if self._path:
+      from trainloop.workdir import run_files
+
+      with (
+        run_files.made(self._path) as part,  # a kill leaves no half a file
+        open(part, "w", encoding="utf-8") as file,
+      ):
+        file.write(strict_json.report(self._found, indent=1))
+
+
+def _command():
+  """{flag: value} of the flags that were given."""
+  given = flags.FLAGS.flag_values_dict()
+  return {k: v for k, v in given.items() if flags.FLAGS[k].present}
+
+
+def show(rows):
+  """Prints dicts as one table, a column for each key that some row has."""
+  lines = [_shown(row) for row in rows]
+  names = list(dict.fromkeys(name for line in lines for name in line))
+  names.sort(key=lambda name: name == "note")  # wide ones last
+  cells = [names] + [[line.get(name, "") for name in names] for line in lines]
+  widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+  for line in cells:
+    text = "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True))
+    output.line(text.rstrip())
+
+
+def _shown(row):
+  """{column: text} of one row; an interval stands beside its ratio."""
+  found = {k: _text(v) for k, v in row.items() if k not in _HIDDEN}
+  if row.get("low") is not None:
+    found["ratio"] += f" [{row['low']:.2f}, {row['high']:.2f}]"
+  return {k: v for k, v in found.items() if v}
+
+
+def _text(value):
+  if isinstance(value, float):
+    return f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"
+  return "" if value is None else str(value)

@@ -1,0 +1,198 @@
+"""Flags of a run: everything that `TrainLoop` can be told, for any script.
+
+The pattern to copy: a script defines what is its own, takes the rest from
+here, and imports TensorFlow only once the flags are good.
+
+  from absl import app, flags
+  import flag_rules
+  import run_flags
+
+  def work(strategy):
+    import keras, trainloop               # quiet by now
+    train, valid = ...                    # trainloop.ArrayData
+    loop = trainloop.TrainLoop(
+      make_model, keras.optimizers.SGD, "sparse_categorical_crossentropy",
+      strategy=strategy,
+      schedule=run_flags.schedule(train.steps_per_epoch, peak_lr=0.1),
+      **run_flags.options())
+    history = run_flags.fit(loop, train, valid)
+
+  def main(argv):
+    run_flags.check()
+    run_flags.run(work)
+
+  if __name__ == "__main__":
+    run_flags.define(epochs=5)
+    app.run(main, flags_parser=flag_rules.parse)
+
+It has every schedule, early stopping, plateau, engine, strategy, precision,
+workdir and resume of train.py, errors in one line with an exit code, a
+checkpoint on SIGTERM, and `--help` without TensorFlow. `scripts/examples/` are
+five such scripts.
+"""
+
+import os
+import signal
+import traceback
+
+from absl import flags
+
+from cli import (
+  device_flags,
+  flag_rules,
+  judging_flags,
+  loop_flags,
+  schedule_flags,
+  verbosity,
+)
+from training.csv_table import DataError
+
+FLAGS = flags.FLAGS
+
+
+def define(**defaults):
+  """Defines the flags; call it after a script's own, as the last one.
+
+  Args:
+    **defaults: {name of a flag: another default}.
+  """
+  schedule_flags.define()
+  loop_flags.define()
+  device_flags.define()
+  judging_flags.define()
+  verbosity.define()
+  for name, value in defaults.items():
+    FLAGS.set_default(name, value)
+  flag_rules.show_in_help()
+
+
+def check():
+  """Rules about several flags; ends the program with one line."""
+  loop_flags.check()
+  schedule_flags.check()
+  judging_flags.check()
+  device_flags.check()
+
+
+def run(work, dry=False):
+  """Starts TensorFlow, calls `work(strategy)`, and words what goes wrong.
+
+  Exit codes: 2 if a flag or the data does not fit, 1 if the run fails, 130
+  after an interrupt that came before the run's own handling of it. What a
+  user's own code raises is one line, too; --verbosity=1 shows its traceback.
+
+  Args:
+    work: a function of the `tf.distribute.Strategy` that the flags describe.
+    dry: whether nothing will be trained.
+  """
+  # Imported here: flags are checked in 0.1 s, TensorFlow takes 4.
+  try:
+    with verbosity.startup():
+      import trainloop
+      from kernels import callables, checks
+  except KeyboardInterrupt:
+    flag_rules.stop("interrupted", code=130)
+
+  try:
+    strategy = device_flags.strategy(verbosity.startup(), dry)
+    with trainloop.devices.peers.watched():
+      work(strategy)
+  except (checks.ArgumentError, DataError) as error:
+    flag_rules.stop(_in_flags(str(error)))
+  except trainloop.MissingPeerError as error:
+    flag_rules.stop(error)
+  except trainloop.NonFiniteError as error:
+    flag_rules.stop(f"{error}; lower --peak_lr{_peak()}", code=1)
+  except (trainloop.PeerError, trainloop.ValueRangeError, OSError) as error:
+    flag_rules.stop(error, code=1)
+  except Exception as error:
+    if verbosity.level() == 2 or not _is_users(error):
+      raise
+    flag_rules.stop(callables.told(error), code=1)
+  except KeyboardInterrupt:
+    again = "; the same command goes on" if FLAGS.workdir else ""
+    flag_rules.stop(f"interrupted{again}", code=130)
+
+
+def _is_users(error):
+  """Whether it was raised in code that is not the scripts' own."""
+  from kernels import callables
+
+  here, inside = os.path.dirname(os.path.abspath(__file__)), ""
+  scripts = os.path.dirname(here)
+  own = (here, scripts, os.path.join(scripts, "training"))
+  for frame, _ in traceback.walk_tb(error.__traceback__):
+    inside = os.path.dirname(os.path.abspath(frame.f_code.co_filename))
+  return callables.is_users(error) and inside not in own
+
+
+def _peak():
+  return "" if FLAGS.peak_lr is None else f" (it is {FLAGS.peak_lr:g})"
+
+
+# Where a flag has another name than the library's argument.
+_NAMES = {
+  "`data_seed`": "`data_seed` (--seed)",
+  "`num_examples`": "`num_examples` (--data_path, --validation_fraction)",
+  "`engine`": "`engine` (--compile)",
+  "`histograms_steps`": "`histograms_steps` (--histograms_every)",
+  "because `existing` is 'refuse'": "because of --fresh",
+  "with `existing` as 'continue'": "without --fresh --overwrite",
+  "another workdir or replan": "another --workdir or --replan",
+  "or another workdir": "or another --workdir",
+  'existing="overwrite"': "--fresh --overwrite",
+}
+
+
+def _in_flags(text):
+  """An error of the library with the names of its flags."""
+  for name, flag in _NAMES.items():
+    text = text.replace(name, flag)
+  return text
+
+
+def schedule(steps_per_epoch, peak_lr):
+  """The `kernels.Schedule` that the flags describe, for some data.
+
+  Args:
+    steps_per_epoch: batches of an epoch.
+    peak_lr: highest rate unless --peak_lr says another.
+  """
+  from cli import schedule_makers
+
+  peak = peak_lr if FLAGS.peak_lr is None else FLAGS.peak_lr
+  steps = max(1, steps_per_epoch)
+  return schedule_makers.make(peak, steps, steps * FLAGS.epochs)
+
+
+def options():
+  """{argument of `TrainLoop`: value} of all flags but the schedule's."""
+  stopping, plateau = judging_flags.make()
+  return {
+    "early_stopping": stopping,
+    "reduce_on_plateau": plateau,
+    **loop_flags.make(),
+  }
+
+
+def fit(loop, train, valid=None):
+  """`loop.fit` for --epochs that ends well when a signal comes.
+
+  Args:
+    loop: a `TrainLoop`.
+    train, valid: an `ArrayData` or a batched `tf.data.Dataset`.
+
+  Returns:
+    The `History`; a run that a signal stops saves and ends the program, with
+    128 plus the signal's number.
+  """
+  import trainloop
+
+  with trainloop.StopOnSignals(loop.stop, FLAGS.grace) as caught:
+    history = loop.fit(train, FLAGS.epochs, validation=valid)
+  if history.stop_reason == "preempted":
+    again = "the same command goes on" if FLAGS.workdir else "nothing is kept"
+    text = f"stopped by a signal after {loop.global_step} steps; {again}"
+    # Another worker may have had the signal.
+    flag_rules.stop(text, code=caught.exit_code or 128 + signal.SIGTERM)
+  return history

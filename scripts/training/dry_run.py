@@ -1,0 +1,38 @@
+"""What --dry_run shows: every duration in steps, and the plan."""
+
+import trainloop
+from cli import flag_rules, schedule_flags
+from cli.light import output
+from trainloop.workdir import dry_run
+
+_OWN = ("validate_every", "checkpoint_every", "histograms_every")
+
+
+def run(flags, schedule, steps_per_epoch, optimizer):
+  """Prints the resolved durations; writes the plan into a workdir.
+
+  Args:
+    flags: the parsed flags of train.py.
+    schedule: a `kernels.Schedule`.
+    steps_per_epoch: updates of an epoch.
+    optimizer: the Keras optimizer, whose own momentum may be planned.
+  """
+  total = steps_per_epoch * flags.epochs
+  for name in (*schedule_flags.durations_used(), *_OWN):
+    given = flags[name].value
+    if given:
+      found = [
+        trainloop.base.durations.to_steps(name, text, steps_per_epoch, total)
+        for text in flag_rules.split(given)
+      ]
+      output.line(f"{name}: {given} = {','.join(map(str, found))} steps")
+  if flags.workdir is None:
+    return
+  momentum = trainloop.hyperparameters.Binding(optimizer).momentum
+  drawn = dry_run.write(flags.workdir, schedule, total, momentum)
+  if drawn is None:
+    output.line(f"plan: not written, {flags.workdir} holds a run already")
+    return
+  output.line(f"plan: see it with tensorboard --logdir={flags.workdir}")
+  if drawn.left_out:
+    output.line(drawn.note(total))

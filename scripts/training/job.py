@@ -1,0 +1,213 @@
+"""The training job that train.py's flags describe."""
+
+import functools
+import hashlib
+import os
+
+import keras
+
+import trainloop
+from cli import flag_rules, run_flags, verbosity
+from cli.light import output, strict_json
+from training import datasets, dry_run, export, models
+from trainloop.workdir import run_files, run_names
+
+
+def run(flags, peaks, strategy):
+  """Loads, trains, evaluates, and writes the result.
+
+  Args:
+    flags: the parsed flags of train.py.
+    peaks: {optimizer: default peak rate}.
+    strategy: what to run on; of several workers only the chief shows and
+      writes.
+
+  Raises:
+    ArgumentError, DataError: before the first update, if a flag does not fit.
+  """
+  data = load(flags)
+  train = trainloop.ArrayData(
+    data.x_train, data.y_train, batch_size=flags.batch_size, seed=flags.seed
+  )
+  valid = trainloop.ArrayData(data.x_val, data.y_val, batch_size=1000)
+  peak = default_peak(peaks, flags.optimizer, data)
+  peak = peak if flags.peak_lr is None else flags.peak_lr
+  steps = max(1, train.steps_per_epoch)
+  schedule = run_flags.schedule(steps, peak)
+  if flags["momentum"].present and schedule.moves_momentum:
+    text = f"--momentum has no effect: --schedule={flags.schedule} moves it"
+    raise datasets.DataError(text)
+  chief = trainloop.workers.Workers(strategy).is_chief
+  if chief:
+    _show(data)
+  if flags.dry_run:
+    if chief:
+      total = steps * flags.epochs
+      output.line(f"run: {flags.epochs} epochs of {steps} steps: {total}")
+      output.line(f"schedule: {schedule}")
+      own = optimizer(flags, flags.optimizer, peak, data)
+      dry_run.run(flags, schedule, steps, own)
+    return
+  _check_profile(flags, steps * flags.epochs)
+  loop = _loop(flags, data, schedule, peak, strategy)
+  if flags.workdir and chief:
+    export.check(flags.workdir, flags.export)
+  history = run_flags.fit(loop, train, valid)
+  if _is_done(flags.workdir, loop, history):
+    if chief:
+      output.line(f"nothing to do; see {_result_path(flags.workdir)}")
+    return _check_trained(history)
+  found = loop.evaluate(valid)
+  if chief:
+    result = _result(loop, history, found)
+    verbosity.show(strict_json.report(result["metrics"]))
+    if flags.workdir:
+      _write(flags, data.in_units(loop.model), result)
+  return _check_trained(history)
+
+
+def _check_trained(history):
+  """Ends the program with a failure where no update was applied."""
+  if history.stop_reason == "all_skipped":
+    flag_rules.stop(
+      "no update was applied: none was finite; try a lower --peak_lr, or "
+      "--on_nonfinite=raise, which names the first",
+      code=1,
+    )
+
+
+def _check_profile(flags, total):
+  """Refuses a profile of steps that the run has not."""
+  if flags.profile and int(flags.profile.partition(":")[2]) > total:
+    rule = f"within the run's {total} steps"
+    raise datasets.DataError(f"--profile must be {rule}; got {flags.profile!r}")
+
+
+def load(flags):
+  """The `datasets.Data` that the flags name."""
+  return datasets.load(
+    flags.dataset,
+    flags.data_path,
+    flags.validation_fraction,
+    flags.num_words,
+    flags.max_length,
+    flags.task,
+  )
+
+
+def model_maker(flags, data):
+  """A callable that makes the model that the flags describe."""
+  return models.maker(
+    flags.model,
+    data,
+    flag_rules.read_numbers(flags.hidden, int),
+    flag_rules.read_numbers(flags.filters, int),
+    flags.dropout,
+    flags.num_words,
+    flags.embedding_dim,
+  )
+
+
+def metrics(data):
+  """Names of the metrics for a `datasets.Data`."""
+  return ["accuracy"] if data.task == "classification" else ["mae"]
+
+
+def _loop(flags, data, schedule, peak, strategy):
+  return trainloop.TrainLoop(
+    model_maker(flags, data),
+    lambda: optimizer(flags, flags.optimizer, peak, data),
+    data.loss,
+    schedule=schedule,
+    metrics=metrics(data),
+    strategy=strategy,
+    bias_correction=flags.bias_correction,
+    **run_flags.options(),
+  )
+
+
+def default_peak(peaks, name, data):
+  """The peak rate that suits an optimizer on some `datasets.Data`.
+
+  A squared error's slope has no bound: where SGD learns classes at 0.1, it
+  runs away on the outliers of a regression's table.
+  """
+  regression = name == "sgd" and data.task == "regression"
+  return peaks[name] / (10 if regression else 1)
+
+
+def optimizer(flags, name, peak, data):
+  """A Keras optimizer by its name, with a learning rate.
+
+  On a table of the user's own SGD's gradients are clipped unless --clip_norm
+  says otherwise: one row with a value far out would end the run.
+  """
+  kind = type(keras.optimizers.get(name))
+  clip = flags.clip_norm
+  if clip is None and name == "sgd" and data.moments is not None:
+    clip = 1.0
+  kind = functools.partial(kind, global_clipnorm=clip or None)
+  if name in ("sgd", "rmsprop"):
+    momentum = 0.9 if flags.momentum is None else flags.momentum
+    extra = {"nesterov": flags.nesterov} if name == "sgd" else {}
+    return kind(peak, momentum=momentum, **extra)
+  return kind(peak)
+
+
+def _show(data):
+  """What is trained on; the loop says the rest."""
+  held = len(data.x_val)
+  kind = f"{data.task}, {data.outputs} output{'s' * (data.outputs > 1)}"
+  text = f"{len(data.x_train)} examples, {held} held out; {kind}"
+  verbosity.show(f"{'data':<10}{text}")
+  if data.task == "regression":
+    mean, scale = (
+      " ".join(f"{value:.4g}" for value in part)
+      for part in (data.mean, data.scale)
+    )
+    text = (
+      f"less {mean}, over {scale}; so are loss and mae, not the saved model"
+    )
+    verbosity.show(f"{'targets':<10}{text}")
+
+
+def _result(loop, history, metrics):
+  steps = len(history.rows["step"])
+  digest = hashlib.sha256()
+  for weight in loop.model.get_weights():
+    digest.update(weight.tobytes())
+  return {
+    "stop_reason": history.stop_reason,
+    "steps": steps,
+    "epochs": len(history.epochs["epoch"]),
+    "metrics": metrics,
+    "best": loop.best,
+    "weights_sha256": digest.hexdigest(),
+    "resumed_from": loop.resumed_from,
+    "seconds": round(loop.seconds, 3),
+    "steps_per_second": round(steps / loop.seconds, 1),
+  }
+
+
+def _is_done(workdir, loop, history):
+  """Whether an earlier process wrote the result; as the chief sees it."""
+  done = history.restored and os.path.exists(_result_path(workdir))
+  return bool(loop.parts.workers.gather([done])[0, 0])
+
+
+def _result_path(workdir):
+  return os.path.join(workdir, run_names.RESULT)
+
+
+def _write(flags, model, result):
+  """The model and result.json, each complete or not there at all."""
+  workdir = flags.workdir
+  with verbosity.startup():  # SavedModel's writer tells of its every step
+    written = export.write(workdir, model, flags.export)
+  with (
+    run_files.result(workdir, run_names.RESULT) as part,
+    open(part, "w", encoding="utf-8") as file,
+  ):
+    file.write(strict_json.report(result, indent=2) + "\n")
+  names = " and ".join([*written, "result.json"])
+  verbosity.show(f"wrote {names}")

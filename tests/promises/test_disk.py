@@ -1,0 +1,359 @@
+"""Disk trouble: full, failing, gone. Training goes on, and nothing is lost."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import subprocess
+import threading
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import test_damage
+import test_event_file
+import test_resume
+
+import small
+from trainloop.fit.pipeline import Fit
+from trainloop.workdir import wall_clock
+from trainloop.workdir.checkpoints import files, store
+from trainloop.workdir.tensorboard import event_file, event_writer
+
+
+@pytest.fixture
+def disk(tmp_path):
+  """A folder on a disk of its own of 512 KB."""
+  folder = tmp_path / "disk"
+  folder.mkdir()
+  command = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
+  if not shutil.which("mount") or (
+    subprocess.run(command, capture_output=True, check=False).returncode
+  ):
+    pytest.skip("no right to mount a small disk here")
+  yield folder
+  subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder):
+  """Takes all the space that is left; removing the file gives it back."""
+  path = pathlib.Path(folder, "filler")
+  with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+    for size in (4096, 1):
+      while True:
+        file.write(b"x" * size)
+  return path
+
+
+def test_events_wait_for_space(disk):
+  told = []
+  writer = event_writer.EventWriter(disk / "run", tell=told.append)
+  rows = np.arange(50_000, dtype=np.float32).reshape(-1, 5)
+  writer.rows(0.0, 0, rows[:2000])
+  writer.flush()
+  filler = fill(disk)
+  for start in range(2000, 8000, 500):
+    writer.rows(0.0, start, rows[start : start + 500])
+    with pytest.raises((OSError, tf.errors.OpError)):
+      writer.flush()
+  writer.scalars("validation", 7999, {"loss": 1.0})
+  # What is there can be read, and ends with the last good flush.
+  steps, _ = test_event_file.read(disk / "run" / "train")["loss"]
+  assert steps == list(range(2000))
+  filler.unlink()
+  subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+  writer.rows(0.0, 8000, rows[8000:10_000])
+  writer.close()
+  found = test_event_file.read(disk / "run" / "train")
+  for column, tag in enumerate(event_writer.TAGS):
+    steps, values = found[tag]
+    assert steps == list(range(10_000))
+    assert values.tobytes() == rows[:, column].tobytes()
+  assert test_event_file.read(disk / "run" / "validation")["loss"][0] == [7999]
+  assert len(told) == 2 and "wait in memory" in told[0]
+  assert told[1] == "events are written again, none is missing"
+
+
+def test_a_run_on_a_disk_that_fills_up(monkeypatch, disk, tmp_path, capsys):
+  monkeypatch.setattr(store, "_RETRY_SECONDS", 0.0)
+  whole = test_resume.make(tmp_path / "whole")
+  test_resume.go(whole)
+  window, fillers = Fit._window, []
+
+  def fills(self, step, source):
+    if step == 7:
+      self.records._store.wait()
+      fillers.append(fill(disk))
+    if step == 35:
+      self.records._store.wait()
+      fillers.pop().unlink()
+    return window(self, step, source)
+
+  monkeypatch.setattr(Fit, "_window", fills)
+  loop = test_resume.make(disk / "run")
+  test_resume.go(loop)
+  told = capsys.readouterr().out
+  assert "could not be saved" in told and "No space left" in told
+  assert small.state_of(loop) == small.state_of(whole)
+  assert test_resume.series(disk / "run") == test_resume.series(
+    tmp_path / "whole"
+  )
+  assert not list(disk.rglob("part*"))
+
+
+def test_a_run_killed_while_the_disk_is_full(monkeypatch, disk, tmp_path):
+  whole = test_resume.make(tmp_path / "whole")
+  test_resume.go(whole)
+  window, fillers = Fit._window, []
+
+  def dies(self, step, source):
+    if step == 7:
+      self.records._store.wait()
+      fillers.append(fill(disk))
+    if step == 28:
+      raise KeyboardInterrupt
+    return window(self, step, source)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(Fit, "_window", dies)
+    with pytest.raises(KeyboardInterrupt):
+      test_resume.go(test_resume.make(disk / "run"))
+  fillers.pop().unlink()
+  loop = test_resume.make(disk / "run")
+  test_resume.go(loop)
+  assert loop.resumed_from == [7]
+  assert small.state_of(loop) == small.state_of(whole)
+  assert test_resume.series(disk / "run") == test_resume.series(
+    tmp_path / "whole"
+  )
+
+
+def test_a_full_disk_at_the_start_or_at_the_end_is_an_error(monkeypatch, disk):
+  monkeypatch.setattr("time.sleep", lambda seconds: None)
+  filler = fill(disk)
+  loop = small.loop(workdir=disk / "run", compile="graph")
+  with pytest.raises(OSError, match="checkpoint of step 0 cannot be written"):
+    loop.fit(small.data(), 1)
+  filler.unlink()
+  window = Fit._window
+
+  def fills(self, step, source):
+    after = window(self, step, source)
+    if after == 12:
+      fill(disk)
+    return after
+
+  monkeypatch.setattr(Fit, "_window", fills)
+  with pytest.raises(OSError, match="checkpoint of step 12 cannot be written"):
+    loop.fit(small.data(), 1)
+  (disk / "filler").unlink()
+  monkeypatch.setattr(Fit, "_window", window)
+  again = small.loop(workdir=disk / "run", compile="graph")
+  assert again.fit(small.data(), 1).rows["step"].tolist() == list(range(12))
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "pwrite", "remove"])
+@pytest.mark.parametrize("nth", [1, 2, 3, 4])
+def test_a_call_that_fails_loses_no_state(monkeypatch, tmp_path, call, nth):
+  """The state on the disk is the old one or the new one, and whole."""
+  test_damage.save(tmp_path, 1, 2)
+  real, left = getattr(os, call), [nth]
+
+  def fails(*args, **options):
+    left[0] -= 1
+    if left[0] == 0:
+      raise OSError(5, "Input/output error")
+    return real(*args, **options)
+
+  groups, told = test_damage.variables(0), []
+  opened = test_damage.store(tmp_path, groups, tell=told.append)
+  opened.begin()
+  new = tf.nest.flatten(test_damage.variables(3))
+  for mine, theirs in zip(tf.nest.flatten(groups), new, strict=True):
+    mine.assign(theirs)
+  opened.add_rows(np.full((1, 5), 3, np.float32))
+  with monkeypatch.context() as patch:
+    patch.setattr(os, call, fails)
+    opened.save(3, test_damage.written())
+    saved = opened.wait()
+  opened.close()
+  assert saved == (not told)
+  wanted = [test_damage.values(test_damage.variables(i)) for i in (2, 3)]
+  found = test_damage.restored(tmp_path)
+  assert found in wanted and (not saved or found == wanted[1])
+  assert not list(tmp_path.rglob("part*"))
+
+
+def test_a_save_that_failed_is_tried_again(monkeypatch, tmp_path):
+  monkeypatch.setattr(store, "_RETRY_SECONDS", 0.0)
+  real, left = files.CheckpointFiles._write_part, [3]
+
+  def fails(self, part, tensors):
+    left[0] -= 1
+    if left[0] in (0, 1):
+      raise OSError(28, "No space left on device")
+    return real(self, part, tensors)
+
+  monkeypatch.setattr(files.CheckpointFiles, "_write_part", fails)
+  loop = small.loop(
+    workdir=tmp_path, compile="graph", checkpoint_every="5st", steps_per_loop=1
+  )
+  saves = []
+  real_save = store.RunStore.save
+
+  def notes(self, step, *values):
+    saves.append(step)
+    real_save(self, step, *values)
+    self.wait()
+
+  monkeypatch.setattr(store.RunStore, "save", notes)
+  loop.fit(small.data(), 1)
+  # 5 fails, so does its second try at 6; 7 succeeds.
+  assert saves == [0, 5, 6, 7, 10, 12]
+
+
+def test_a_workdir_that_is_gone_ends_the_run(monkeypatch, tmp_path):
+  window = Fit._window
+
+  def removes(self, step, source):
+    if step == 7:
+      self.records._store.wait()
+      shutil.rmtree(tmp_path / "run")
+    return window(self, step, source)
+
+  monkeypatch.setattr(Fit, "_window", removes)
+  with pytest.raises(OSError, match="was removed or replaced while") as caught:
+    test_resume.go(test_resume.make(tmp_path / "run"))
+  assert "\n" not in str(caught.value)
+
+
+def test_the_loop_goes_on_while_a_save_is_written(monkeypatch, tmp_path):
+  """The copy is that of its step, however much later it is written."""
+  real, free = files.CheckpointFiles._write_part, threading.Event()
+  seen = []
+
+  def waits(self, part, tensors):
+    if not seen:
+      seen.append(None)  # the first checkpoint, before step 1
+    elif len(seen) == 1:
+      assert free.wait(60)
+      seen.append(loop.global_step)
+    real(self, part, tensors)
+
+  monkeypatch.setattr(files.CheckpointFiles, "_write_part", waits)
+  loop = small.loop(
+    small.model(rich=True),
+    workdir=tmp_path,
+    checkpoint_every="10st",
+    steps_per_loop=2,
+    compile="graph",
+    keep=9,
+  )
+  window = Fit._window
+
+  def frees(self, step, source):
+    after = window(self, step, source)
+    if after == 18:
+      free.set()
+    return after
+
+  monkeypatch.setattr(Fit, "_window", frees)
+  loop.fit(small.data(), 2)
+  assert seen[1] >= 18
+  monkeypatch.setattr(Fit, "_window", window)
+  # What was saved at 10 is what training to 10 gives.
+  reader = tf.train.load_checkpoint(str(tmp_path / "checkpoints" / "ckpt-2"))
+  other = small.loop(
+    small.model(rich=True),
+    workdir=tmp_path / "b",
+    checkpoint_every="10st",
+    compile="graph",
+    keep=9,
+  )
+  other.fit(small.data(), 2)
+  folder = tmp_path / "b" / "checkpoints"
+  want = tf.train.load_checkpoint(str(folder / "ckpt-2"))
+  for name in want.get_variable_to_dtype_map():
+    if name not in ("log", "written", "data"):
+      found = reader.get_tensor(name)
+      assert found.tobytes() == want.get_tensor(name).tobytes(), name
+
+
+def test_nothing_is_written_anew_before_the_torn_file_is_cut(
+  monkeypatch, tmp_path
+):
+  """A failed truncate is no success: else events would be there twice."""
+  writer = event_writer.EventWriter(tmp_path, tell=lambda text: None)
+  rows = np.arange(100, dtype=np.float32).reshape(-1, 5)
+  writer.rows(0.0, 0, rows[:10])
+  writer.flush()
+  reached, cuts = event_file.EventFile.reached, [2]
+  cut = os.ftruncate
+
+  def fails(self):
+    raise OSError(5, "Input/output error")
+
+  def fails_twice(*args):
+    cuts[0] -= 1
+    if cuts[0] >= 0:
+      raise OSError(5, "Input/output error")
+    return cut(*args)
+
+  monkeypatch.setattr(os, "ftruncate", fails_twice)
+  monkeypatch.setattr(event_file.EventFile, "reached", fails)
+  writer.rows(0.0, 10, rows[10:])
+  with pytest.raises(OSError, match="Input/output"):
+    writer.flush()
+  monkeypatch.setattr(event_file.EventFile, "reached", reached)
+  with pytest.raises(OSError, match="Input/output"):
+    writer.flush()
+  assert len(list((tmp_path / "train").iterdir())) == 1
+  writer.close()
+  assert cuts[0] < 0
+  steps, _ = test_event_file.read(tmp_path / "train")["loss"]
+  assert steps == list(range(20))
+
+
+def test_new_event_files_are_behind_the_old_ones(monkeypatch, tmp_path):
+  """Whatever the clock says; nor do wall times go back."""
+  clock = wall_clock.WallClock()
+  rows = np.arange(10, dtype=np.float32).reshape(-1, 5)
+  for i, now in enumerate((2e9, 1e9, 1e9, 2.5e9, 3e8)):
+    monkeypatch.setattr("time.time", lambda now=now: now)
+    writer = event_writer.EventWriter(tmp_path, clock=clock)
+    writer.rows(now, 2 * i, rows)
+    writer.close()
+    clock = wall_clock.WallClock(clock.latest)  # as another process has it
+  reader = test_event_file.event_accumulator.EventAccumulator(
+    str(tmp_path / "train"), size_guidance={"scalars": 0}
+  )
+  points = reader.Reload().Scalars("loss")
+  assert [point.step for point in points] == list(range(10))
+  times = [point.wall_time for point in points]
+  assert times == sorted(times)
+  assert len(list((tmp_path / "train").iterdir())) == 5
+
+
+@pytest.mark.parametrize("call", ["ftruncate", "remove"])
+def test_what_cannot_be_cut_is_not_written_behind(monkeypatch, tmp_path, call):
+  test_resume.cut_off(monkeypatch, tmp_path, 9)
+  (tmp_path / "train" / min(os.listdir(tmp_path / "train"))).open("ab").write(
+    b"torn"
+  )
+  name = max(os.listdir(tmp_path / "train"))
+  extra = name.replace("events.out.tfevents.1", "events.out.tfevents.2")
+  shutil.copy(tmp_path / "train" / name, tmp_path / "train" / extra)
+  before = test_resume.files(tmp_path)
+
+  def fails(*args, **options):
+    raise OSError(5, "Input/output error")
+
+  with monkeypatch.context() as patch:
+    patch.setattr(os, call, fails)
+    with pytest.raises((OSError, ValueError), match="Input/output") as caught:
+      test_resume.go(test_resume.make(tmp_path))
+  assert "\n" not in str(caught.value)
+  after = test_resume.files(tmp_path)
+  assert after["rows.f32"] == before["rows.f32"]
+  assert after.keys() <= before.keys()
+  assert test_resume.go(test_resume.make(tmp_path)).rows["step"].size == 48

@@ -1,0 +1,273 @@
+"""A run that was cut off is the run that was not."""
+
+import hashlib
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import test_event_file
+
+import kernels
+import small
+import trainloop
+from trainloop.fit.pipeline import Fit
+
+STEPS = 48  # 4 epochs of 12
+
+
+def make(workdir, **options):
+  return small.loop(
+    small.model(rich=True),
+    workdir=workdir,
+    schedule=kernels.OneCycle(0.05, STEPS),
+    early_stopping=trainloop.EarlyStopping("val_loss", patience=3),
+    steps_per_loop=5,
+    **{
+      "checkpoint_every": "7st",
+      "validate_every": "8st",
+      "compile": "graph",
+      **options,
+    },
+  )
+
+
+def go(loop, data=None, epochs=4):
+  data = small.data() if data is None else data
+  return loop.fit(data, epochs, validation=small.data(32, 16, seed=1))
+
+
+def files(workdir):
+  """{name: hash} of every file of a run."""
+  return {
+    str(path.relative_to(workdir)): hashlib.sha256(
+      path.read_bytes()
+    ).hexdigest()
+    for path in sorted(workdir.rglob("*"))
+    if path.is_file()
+  }
+
+
+def series(workdir):
+  """All (run, tag): (steps, value bytes)."""
+  return {
+    (run, tag): (steps, values.tobytes())
+    for run in ("train", "validation", "plan")
+    for tag, (steps, values) in test_event_file.read(workdir / run).items()
+  }
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp("whole")
+  loop = make(workdir)
+  history = go(loop)
+  return workdir, loop, history, series(workdir)
+
+
+def cut_off(monkeypatch, workdir, windows, data=None, epochs=4, **options):
+  """Trains until just after the given number of windows."""
+  count, window = itertools.count(1), Fit._window
+
+  def dies(self, step, source):
+    after = window(self, step, source)
+    if next(count) == windows:
+      raise KeyboardInterrupt
+    return after
+
+  with monkeypatch.context() as patch:
+    patch.setattr(Fit, "_window", dies)
+    with pytest.raises(KeyboardInterrupt):
+      go(make(workdir, **options), data, epochs)
+
+
+@pytest.mark.parametrize("windows", [1, 3, 4, 9, 12, 14])
+def test_equal_to_the_run_nobody_cut(monkeypatch, tmp_path, whole, windows):
+  cut_off(monkeypatch, tmp_path, windows)
+  loop = make(tmp_path)
+  history = go(loop)
+  _, reference, want, all_series = whole
+  assert small.state_of(loop) == small.state_of(reference)
+  assert loop.best == reference.best
+  assert history.stop_reason == want.stop_reason
+  for name, values in want.rows.items():
+    assert history.rows[name].tobytes() == values.tobytes(), name
+  for name, values in want.epochs.items():
+    np.testing.assert_array_equal(history.epochs[name], values, name)
+  assert series(tmp_path) == all_series
+  assert all(step % 7 == 0 for step in loop.resumed_from)
+  assert not list(tmp_path.rglob("*_temp*"))
+
+
+def test_cut_off_in_xla(monkeypatch, tmp_path):
+  reference = make(tmp_path / "whole", compile="xla")
+  go(reference)
+  cut_off(monkeypatch, tmp_path / "cut", 9, compile="xla")
+  loop = make(tmp_path / "cut", compile="xla")
+  go(loop)
+  assert small.state_of(loop) == small.state_of(reference)
+  assert series(tmp_path / "cut") == series(tmp_path / "whole")
+
+
+def test_cut_off_again_and_again(monkeypatch, tmp_path, whole):
+  for windows in (3, 2, 4, 3):
+    cut_off(monkeypatch, tmp_path, windows)
+  loop = make(tmp_path)
+  go(loop)
+  assert small.state_of(loop) == small.state_of(whole[1])
+  assert series(tmp_path) == whole[3]
+
+
+def test_a_finished_run_is_left_alone(whole):
+  workdir, reference, want, _ = whole
+  before = files(workdir)
+  loop = make(workdir)
+  history = go(loop)
+  assert files(workdir) == before
+  assert small.state_of(loop) == small.state_of(reference)
+  assert history.rows["loss"].tobytes() == want.rows["loss"].tobytes()
+  assert history.stop_reason == want.stop_reason
+
+
+def test_a_dataset_goes_on_inside_an_epoch(monkeypatch, tmp_path):
+  x, y = small.arrays()
+  dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+  loop = make(tmp_path / "whole")
+  go(loop, dataset)
+  cut_off(monkeypatch, tmp_path / "cut", 4, dataset)
+  other = make(tmp_path / "cut")
+  go(other, dataset)
+  assert other.resumed_from == [7]
+  assert small.state_of(loop) == small.state_of(other)
+
+
+def test_the_second_of_two_fits_goes_on(monkeypatch, tmp_path):
+  def two(loop):
+    first = loop.fit(small.data(), 1)
+    second = loop.fit(small.data(), 2, schedule=kernels.OneCycle(0.02, 24))
+    return first, second
+
+  def new(workdir):
+    return make(workdir, schedule=None, early_stopping=None)
+
+  options = {"checkpoint_every": "1ep", "validate_every": "1ep"}
+  sgd = small.loop(
+    small.model(rich=True), workdir=tmp_path / "whole", steps_per_loop=5
+  )
+  want = two(sgd)
+  count, window = itertools.count(1), Fit._window
+
+  def dies(self, step, source):
+    if next(count) == 8:
+      raise KeyboardInterrupt
+    return window(self, step, source)
+
+  again = [
+    small.loop(
+      small.model(rich=True),
+      workdir=tmp_path / "cut",
+      steps_per_loop=5,
+      **options,
+    )
+    for _ in range(2)
+  ]
+  with monkeypatch.context() as patch:
+    patch.setattr(Fit, "_window", dies)
+    with pytest.raises(KeyboardInterrupt):
+      two(again[0])
+  found = two(again[1])
+  assert again[1].resumed_from == [24]
+  assert small.state_of(again[1]) == small.state_of(sgd)
+  for mine, theirs in zip(found, want, strict=True):
+    for name, values in theirs.rows.items():
+      assert mine.rows[name].tobytes() == values.tobytes(), name
+
+
+@pytest.mark.parametrize(
+  ("change", "match"),
+  [
+    ({"epochs": 5}, "`epochs` must be 4, as in the run that .*; got 5"),
+    ({"data": small.data(batch_size=4)}, "`batch_size` must be 8"),
+    ({"data": small.data(seed=5)}, "`data_seed` must be 0"),
+    ({"data": small.data(97)}, "`num_examples` must be 96"),
+    (
+      {"schedule": kernels.OneCycle(0.1, STEPS)},
+      "`schedule.peak_lr` must be 0.05, .* got 0.1",
+    ),
+    (
+      {"optimizer": keras.optimizers.SGD(momentum=0.9, nesterov=True)},
+      "`optimizer.nesterov` must be False",
+    ),
+    ({"early_stopping": None}, '`early_stopping` must be "EarlyStopping'),
+    ({"log_every": 5}, "`log_every` must be 'auto'"),
+    (
+      {"net": small.model()},
+      r"`model.layers\[1\]` must be 'BatchNormalization', .* got 'Dense'",
+    ),
+  ],
+  ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_another_run_is_refused(whole, change, match):
+  workdir = whole[0]
+  before = files(workdir)
+  options = {
+    "net": small.model(rich=True),
+    "schedule": kernels.OneCycle(0.05, STEPS),
+    "early_stopping": trainloop.EarlyStopping("val_loss", patience=3),
+    **change,
+  }
+  epochs, data = options.pop("epochs", 4), options.pop("data", None)
+  loop = small.loop(
+    workdir=workdir,
+    checkpoint_every="7st",
+    validate_every="8st",
+    compile="graph",
+    **options,
+  )
+  with pytest.raises(ValueError, match=match) as caught:
+    go(loop, data, epochs)
+  assert "\n" not in str(caught.value)
+  assert "another workdir" in str(caught.value)
+  assert files(workdir) == before
+
+
+def test_other_data_of_the_same_size_is_refused(whole):
+  x, y = small.arrays()
+  data = trainloop.ArrayData(x + 1, y, batch_size=8)
+  with pytest.raises(ValueError, match="`data_crc32` must be"):
+    go(make(whole[0]), data)
+
+
+class Own(keras.optimizers.schedules.LearningRateSchedule):
+  """A schedule of a user's own, without get_config."""
+
+  def __call__(self, step):
+    return 0.1 / (1.0 + keras.ops.cast(step, "float32"))
+
+
+def test_a_schedule_of_ones_own_goes_on_too(monkeypatch, tmp_path):
+  def new(workdir):
+    sgd = keras.optimizers.SGD(Own(), momentum=0.9)
+    return small.loop(
+      optimizer=sgd, workdir=workdir, compile="graph", checkpoint_every="5st"
+    )
+
+  valid = small.data(32, 16)
+  new(tmp_path / "whole").fit(small.data(), 2, validation=valid)
+  cut = new(tmp_path / "cut")
+  window = Fit._window
+
+  def dies(self, step, source):
+    if step >= 15:
+      raise KeyboardInterrupt
+    return window(self, step, source)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(Fit, "_window", dies)
+    with pytest.raises(KeyboardInterrupt):
+      cut.fit(small.data(), 2, validation=valid)
+  again = new(tmp_path / "cut")
+  again.fit(small.data(), 2, validation=valid)
+  assert again.resumed_from == [15]
+  assert series(tmp_path / "cut") == series(tmp_path / "whole")

@@ -1,0 +1,65 @@
+"""The engines of a loop: chosen once for each kind of data that comes."""
+
+from trainloop.base import seeds
+from trainloop.compiled import engine
+from trainloop.compiled.evaluation import Evaluation
+from trainloop.devices import strategies
+
+
+class Engines:
+  """The engine of each kind of data; the same kind gets the same one always.
+
+  Two kinds differ where XLA can compile the one and not the other: arrays and
+  datasets whose batches have one shape, against all others.
+
+  Args:
+    compile: see `engine.choose`.
+    strategy: the model's `tf.distribute.Strategy`.
+    step: the model's `Step`.
+
+  Attributes:
+    present: the `Engine` of the training data that came last.
+    evaluation: its `Evaluation`; None before the first data, as `present`.
+  """
+
+  def __init__(self, compile, strategy, step):
+    self._compile, self._strategy, self._step = compile, strategy, step
+    self._known, self._evaluations, self._kind = {}, {}, None
+    self.present = self.evaluation = None
+
+  def choose(self, source):
+    """Makes `present` the `Engine` for a source of training data.
+
+    Raises:
+      ValueError: if "xla" is asked for where it can't run.
+    """
+    self._kind = engine.obstacle(self._strategy, source)
+    if self._kind not in self._known:
+      # TensorFlow draws a number only to learn a device's name.
+      with seeds.kept():
+        found = engine.choose(self._compile, self._strategy, source, self._step)
+      self._known[self._kind] = found
+    self.replace(self._known[self._kind])
+
+  def replace(self, other):
+    """Makes another `Engine` that for data of the present kind."""
+    self.present = self._known[self._kind] = other
+    jit = other.name == "xla"
+    self._step.folds = jit and not strategies.on_gpu(self._strategy)
+    if other.name not in self._evaluations:
+      made = Evaluation(self._strategy, self._step, jit)
+      self._evaluations[other.name] = made
+    self.evaluation = self._evaluations[other.name]
+
+  def with_optimizer(self, binding):
+    """Asks again once the optimizer has its slots; see there."""
+    with seeds.kept():
+      found = engine.with_optimizer(
+        self._compile,
+        self.present,
+        self._strategy,
+        binding,
+        self._step.variables,
+      )
+    if found is not self.present:
+      self.replace(found)

@@ -1,0 +1,174 @@
+"""Evaluation in graph, and the metrics that training gathers."""
+
+import math
+import typing
+
+import keras
+import tensorflow as tf
+
+from trainloop.compiled import feed
+from trainloop.devices import strategies
+from trainloop.model import bounds, model_metrics
+
+
+class Measured(typing.NamedTuple):
+  """What an evaluation pass found.
+
+  Attributes:
+    values: {metric name: float64 scalar tensor}, "loss" among them; NaN if the
+      pass had no example.
+    examples: those that were read, int64 scalar tensor.
+  """
+
+  values: dict
+  examples: typing.Any
+
+
+class Evaluation:
+  """A whole evaluation pass in one compiled call; reads training metrics.
+
+  Args:
+    strategy: the `tf.distribute.Strategy` of the model.
+    step: a `Step`.
+    jit: whether XLA compiles the pass.
+  """
+
+  def __init__(self, strategy, step, jit=False):
+    self._strategy = strategy
+    self._step = step
+    self._feed = feed.Feed(strategy, jit)
+
+  def __call__(self, source, *where, watched=False):
+    """Evaluates a data source; the training metrics stay as they are.
+
+    Args:
+      source, *where: see `Feed`; several blocks of indices count as one pass.
+      watched: whether to look whether ids and labels are in range.
+
+    Returns:
+      A `Measured`.
+
+    Raises:
+      ValueRangeError: for the first batch with values out of range.
+    """
+    if not watched:
+      return self._feed.call(self._pass, source, *where)
+    found, read, alarm = self._feed.call(self._watched, source, *where)
+    broken = self._step.lookout.broken(alarm.numpy())
+    if broken:
+      raise bounds.ValueRangeError(*broken, batch=int(read) - 1)
+    return found
+
+  @tf.function(autograph=False)
+  def training_metrics(self, loss):
+    """The metrics of training since `reset`, with `loss` as "loss".
+
+    Args:
+      loss: float64 scalar.
+    """
+    return self._of(loss, self._step.read(self._step.metric_state))
+
+  @tf.function(autograph=False)
+  def ended_metrics(self, losses, values):
+    """The metrics of epochs that have ended; one call for all of them.
+
+    Args:
+      losses: float64 (n,), n >= 1: the epochs' mean losses.
+      values: what `Step.metric_state` held at each end, stacked.
+
+    Returns:
+      {metric name: float64 (n,)}.
+    """
+    specs = [tf.TensorSpec([], tf.float64)]
+    specs += [tf.TensorSpec(value.shape[1:], value.dtype) for value in values]
+    of = tf.function(lambda one: self._of(one[0], one[1:]), autograph=False)
+    names = of.get_concrete_function(specs).structured_outputs
+    signature = {name: tf.TensorSpec([], tf.float64) for name in names}
+    return tf.map_fn(of, [losses, *values], fn_output_signature=signature)
+
+  def _of(self, loss, values):
+    """Results with a loss and a state of the metrics, as `metric_state`."""
+    pairs = zip(self._step.metric_variables, values, strict=True)
+    with keras.StatelessScope(state_mapping=list(pairs)):
+      return self._results(loss)
+
+  @tf.function(autograph=False)
+  def reset(self):
+    """Starts the training metrics again from zero."""
+    self._strategy.run(self._step.objective.reset)
+
+  def _pass(self, fetch, *where):
+    return self._whole(fetch, where, None)[0]
+
+  def _watched(self, fetch, *where):
+    return self._whole(fetch, where, bounds.none())
+
+  def _whole(self, fetch, where, alarm):
+    """One pass: (`Measured`, batches read, alarm).
+
+    Args:
+      fetch, where: see `Feed`.
+      alarm: that of no batch; None if it does not look.
+    """
+    step, run = self._step, self._strategy.run
+    kept = run(step.read, args=(step.metric_state,))
+    run(step.objective.reset)
+    totals, read = [], 0
+    for block in where:
+      *total, batches, alarm = self._block(fetch, block, alarm)
+      totals, read = [*totals, total], read + batches
+    loss_sum, examples = (sum(column) for column in zip(*totals, strict=True))
+    results = self._results(loss_sum / tf.cast(examples, tf.float64))
+    results = {
+      # A metric that has counted nothing reads 0, the best of errors.
+      name: tf.where(examples > 0, tf.cast(value, tf.float64), math.nan)
+      for name, value in results.items()
+    }
+    run(step.write, args=(step.metric_state, kept))
+    return Measured(results, examples), read, alarm
+
+  def _block(self, fetch, where, alarm):
+    """Evaluates batches into the metrics, up to one that gives an alarm.
+
+    Returns:
+      (loss_sum, examples, batches, alarm): the sum of the examples' losses,
+      float64, how many there were, int64, in how many batches.
+    """
+    watched = alarm is not None
+
+    def evaluated(batch, count, loss_sum, examples, alarms):
+      args = (batch, count, bounds.looks(watched, jit=False))
+      loss, alarm = self._strategy.run(self._step.evaluate, args=args)
+      loss, count = strategies.first(self._strategy, loss), count.examples
+      alarms = [strategies.first(self._strategy, alarm) for _ in alarms]
+      # The mean of an empty batch is NaN and counts nothing.
+      weighted = tf.math.multiply_no_nan(
+        tf.cast(loss, tf.float64), tf.cast(count, tf.float64)
+      )
+      examples += tf.cast(count, tf.int64)
+      return loss_sum + weighted, examples, alarms
+
+    def body(i, more, *sums):
+      if not fetch.ends:
+        return i + 1, more, *evaluated(*fetch(where, i), *sums)
+      more, batch = fetch.ahead()
+      sums = tf.cond(more, lambda: evaluated(*batch(), *sums), lambda: sums)
+      return i + tf.cast(more, tf.int32), more, *sums
+
+    def goes_on(i, more, loss_sum, examples, alarms):
+      del loss_sum, examples
+      more = more & (i < n)
+      return more & (alarms[0][0] == 0) if watched else more
+
+    n = where if where.shape.rank == 0 else tf.shape(where)[0]
+    sums = (tf.zeros([], tf.float64), tf.zeros([], tf.int64))
+    start = (tf.constant(0), True, *sums, [alarm] if watched else [])
+    i, _, loss_sum, examples, alarms = tf.while_loop(
+      goes_on, body, start, parallel_iterations=1
+    )
+    return loss_sum, examples, i, alarms[0] if watched else None
+
+  def _results(self, loss):
+    """The model's metrics now, with our mean loss for Keras' tracker."""
+    results = model_metrics.expand(self._step.objective.results())
+    return {"loss": loss, **{k: results[k] for k in results if k != "loss"}}

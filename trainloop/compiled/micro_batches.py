@@ -1,0 +1,147 @@
+"""Gradient accumulation: one update from several micro-batches."""
+
+import functools
+
+import tensorflow as tf
+
+from trainloop.compiled.replica import Step
+from trainloop.data import structures
+from trainloop.model import bounds, reductions
+from trainloop.model.moving_statistics import Moving
+
+
+class MicroStep(Step):
+  """A `Step` that goes through its share in micro-batches, one after another.
+
+  gradient = sum over the micro-batches of their share of the examples times
+  the gradient of their mean loss (`reductions` has what is no such mean); so it
+  is that of the whole batch, while memory holds the activations of one
+  micro-batch. What layers do with a batch as a whole (BatchNormalization) they
+  do with a micro-batch.
+
+  Args:
+    model, optimizer, moving, objective, lookout, known: see `Step`.
+    count: micro-batches of a full batch, int >= 2. A partial batch is cut into
+      at most as many.
+  """
+
+  def __init__(
+    self, model, optimizer, moving, objective, lookout, known, count
+  ):
+    super().__init__(model, optimizer, moving, objective, lookout, known)
+    self._count = count
+
+  def count(self, batch, count, outputs):
+    """Nothing: each micro-batch was counted; a refused update is put back."""
+
+  def _backward(self, batch, count, scale, looks, loss_of=None):
+    """As `Step._backward`, summed over the micro-batches."""
+    missing, over = set(), self._denominators(batch)
+    loss_of = functools.partial(self._loss_of_part, over=over)
+
+    def add(part, sums, total, alarms):
+      found, loss, outputs, alarm = super(MicroStep, self)._backward(
+        part, count, scale, looks, loss_of
+      )
+      self.update_metrics(part, outputs)
+      missing.update(i for i, g in enumerate(found) if g is None)
+      found = [0.0 if g is None else g for g in found]
+      sums = [a + g for a, g in zip(sums, found, strict=True)]
+      alarms = [bounds.first([one, alarm]) for one in alarms]
+      return sums, total + loss, alarms
+
+    sums = [tf.zeros_like(v.value) for v in self.variables]
+    alarms = [bounds.none()] if looks else []
+    sums, loss, alarms = _each(
+      batch, self._count, add, sums, tf.constant(0.0), alarms
+    )
+    found = [None if i in missing else g for i, g in enumerate(sums)]
+    return found, loss, None, alarms[0] if looks else None
+
+  def _denominators(self, batch):
+    """What each loss averages over in the global batch; None for examples.
+
+    A forward pass of its own, of which most is left out where masks come from
+    the inputs: they are all that is looked at.
+    """
+    if not self._reductions.counts:
+      return None
+
+    def add(part, total):
+      with self.objective.untouched():
+        outputs = self.objective.outputs(part, training=False)
+      found = self._reductions.denominators(self.objective, part, outputs)
+      return [total + found]
+
+    zeros = tf.zeros([self._reductions.losses])
+    (found,) = _each(batch, self._count, add, zeros)
+    return tf.distribute.get_replica_context().all_reduce("sum", found)
+
+
+def step_for(strategy, parts, numerics, batch, example):
+  """The `Step` of a model, in micro-batches if `numerics` says so.
+
+  Args:
+    strategy: the `tf.distribute.Strategy`.
+    parts: (model, its optimizer, its objective, the `Lookout`).
+    numerics: a `Numerics`.
+    batch: (x, y, sample_weight) tensors as the model is called with.
+    example: those of a whole batch.
+
+  Raises:
+    ValueError: if parts of a batch can't give the model's loss.
+  """
+  model, optimizer, objective, lookout = parts
+  replicas = strategy.num_replicas_in_sync
+  numerics.check_parts(model, replicas)
+  moving = Moving(strategy, model, objective, batch)
+  known = reductions.Reductions()
+  if objective.reduces and replicas * numerics.accumulate > 1:
+    known = reductions.of(strategy, objective, batch, example)
+  common = (model, optimizer, moving, objective, lookout, known)
+  if numerics.accumulate == 1:
+    return Step(*common)
+  return MicroStep(*common, numerics.accumulate)
+
+
+def _each(batch, count, add, *state):
+  """state = add(micro-batch, *state) for each; in graph.
+
+  Sizes that are fixed stay so (XLA): a shorter last one goes behind the loop.
+  """
+  size = structures.leaves(batch)[0].shape[0]
+  fixed = size is not None
+  size = size if fixed else structures.examples(batch)
+  largest = -(-size // count)  # of a micro-batch
+  if fixed:
+    whole, rest = divmod(size, max(1, largest))
+  else:
+    largest = tf.maximum(largest, 1)
+    whole, rest = -(-size // largest), 0
+
+  def body(i, *state):
+    start = i * largest
+    if fixed:
+      cut = structures.map_leaves(lambda t: _block(t, start, largest), batch)
+    else:
+      cut = structures.part(batch, start, start + largest)
+    return i + 1, *add(cut, *state)
+
+  _, *state = tf.while_loop(
+    lambda i, *_: i < whole,
+    body,
+    (tf.constant(0), *state),
+    parallel_iterations=1,
+  )
+  return (
+    add(structures.part(batch, whole * largest, size), *state)
+    if rest
+    else state
+  )
+
+
+def _block(tensor, start, length):
+  """Rows start .. start + length - 1, of a length that the shape keeps."""
+  rest = tensor.shape.rank - 1
+  sizes = [length, *tensor.shape[1:]]
+  return tf.slice(tensor, [start, *[0] * rest], sizes)

@@ -1,0 +1,193 @@
+"""One update, and one evaluation batch, as ONE replica sees it."""
+
+import contextlib
+
+import tensorflow as tf
+
+from trainloop.compiled import gradient_norm
+from trainloop.data import structures
+from trainloop.model import bounds, layer_states, reductions
+
+
+class Step:
+  """The replica's part of an update: forward, loss, gradients, metrics.
+
+  Args:
+    model: a compiled and built keras.Model.
+    optimizer: its Keras optimizer, for the loss scale that it undoes.
+    moving: the model's `Moving` statistics.
+    objective: its loss and metrics, see `objective`.
+    lookout: the `Lookout` over its batches.
+    known: the `Reductions` of its losses, for parts of a batch.
+
+  Attributes:
+    folds: whether the gradients' norm is summed for XLA on a CPU; see `norms`.
+    metric_variables: Keras variables of the metrics.
+    metric_state: their tf.Variables.
+    carried: tf.Variables that `layer_states` finds.
+    touched: tf.Variables that a forward pass may change.
+  """
+
+  def __init__(self, model, optimizer, moving, objective, lookout, known):
+    self.model, self.moving = model, moving
+    self.objective, self.lookout = objective, lookout
+    self._reductions = known
+    self.folds = False
+    self.variables = model.trainable_variables
+    self._optimizer = optimizer
+    # What a forward pass may change: moving statistics, seeds, and metrics
+    # that `compute_loss` updates. A refused update puts these back.
+    self.metric_variables = [
+      v for metric in objective.metrics for v in metric.variables
+    ]
+    self.metric_state = [v.value for v in self.metric_variables]
+    self.carried = layer_states.of(model)
+    self.touched = [
+      *distinct([*model.non_trainable_variables, *self.metric_variables]),
+      *self.carried,
+    ]
+
+  def gradients(self, batch, count, scale=None, looks=""):
+    """Forward and backward over this replica's share of the batch.
+
+    Args:
+      batch: (x, y, sample_weight) of this replica.
+      count: the `strategies.Count` of the global batch.
+      scale: what the loss is multiplied by on the way back, float32 scalar;
+        None for 1.
+      looks: how to look whether ids and labels are in range; see `bounds`.
+
+    Returns:
+      (gradients, loss, norm, outputs, alarm): gradients and loss summed over
+      all replicas, the norm of the unscaled gradients, float32 scalars; what
+      `count` counts; and see `bounds`, None unless it `looks`.
+    """
+    with self._once(count):
+      found, loss, outputs, alarm = self._backward(batch, count, scale, looks)
+    dense = [g for g in found if g is not None]
+    context = tf.distribute.get_replica_context()
+    *dense, loss = context.all_reduce("sum", [*dense, loss])
+    if scale is not None:
+      dense = [g / tf.cast(scale, g.dtype) for g in dense]
+    norm = gradient_norm.global_norm(dense, self.folds)
+    if self._optimizer.loss_scale_factor is not None:
+      norm = norm / self._optimizer.loss_scale_factor
+    rest = iter(dense)
+    gradients = [None if g is None else next(rest) for g in found]
+    alarm = bounds.of_all(alarm, context) if looks else None
+    return gradients, loss, norm, outputs, alarm
+
+  def _backward(self, batch, count, scale, looks, loss_of=None):
+    """(scaled gradients or Nones, loss, outputs, alarm) of this replica."""
+    loss_of = loss_of or self._loss
+    with tf.GradientTape() as tape:
+      batch, outputs, alarm = self._forward(batch, True, looks)
+      loss = loss_of(batch, count, outputs, training=True)
+      scaled = self._optimizer.scale_loss(loss)
+      if scale is not None:
+        scaled = scaled * scale
+    found = tape.gradient(scaled, self.variables)
+    # Dense: an IndexedSlices' norm would count a repeated row wrongly.
+    dense = [g if g is None else tf.convert_to_tensor(g) for g in found]
+    return dense, loss, outputs, alarm
+
+  def evaluate(self, batch, count, looks=""):
+    """One evaluation batch: updates the metrics.
+
+    Args, as in `gradients`.
+
+    Returns:
+      (loss, alarm): the loss of the global batch, float32 scalar; and see
+      `bounds`, None unless it `looks`.
+    """
+    batch, outputs, alarm = self._forward(batch, False, looks)
+    with self._once(count):
+      loss = self._loss(batch, count, outputs, training=False)
+      self.update_metrics(batch, outputs)
+    context = tf.distribute.get_replica_context()
+    alarm = bounds.of_all(alarm, context) if looks else None
+    return context.all_reduce("sum", loss), alarm
+
+  def count(self, batch, count, outputs):
+    """Counts a finished update in the metrics; see `gradients`."""
+    with self._once(count):
+      self.update_metrics(batch, outputs)
+
+  def update_metrics(self, batch, outputs):
+    """Counts this replica's outputs in the model's metrics."""
+    self.objective.count(batch, outputs)
+
+  def _forward(self, batch, training, looks):
+    """(batch with its labels in range, outputs, alarm)."""
+    with self.lookout.over(looks) as watch:
+      outputs = self.objective.outputs(batch, training)
+    if looks:
+      batch = self.lookout.labels(watch, batch, outputs)
+    return batch, outputs, watch.alarm if looks else None
+
+  def _loss(self, batch, count, outputs, training):
+    """What this replica's share adds to the loss of the global batch."""
+    if _replicas() == 1:
+      loss = self.objective.loss(batch, outputs, training)
+      return tf.cast(loss, tf.float32)
+    over = None
+    if self._reductions.counts:
+      found = self._reductions.denominators(self.objective, batch, outputs)
+      over = tf.distribute.get_replica_context().all_reduce("sum", found)
+    return self._loss_of_part(batch, count, outputs, training, over)
+
+  def _loss_of_part(self, part, count, outputs, training, over):
+    """What a part of the global batch adds to its loss, float32 scalar.
+
+    Args:
+      part: (x, y, sample_weight).
+      count: the `strategies.Count` of the global batch.
+      outputs: what the objective made of the part.
+      training: whether it is an update's.
+      over: the denominators of the global batch; see `reductions.Share`.
+    """
+    # The loss is the part's mean over the number of replicas; weigh it by the
+    # part's share, so that every example counts the same.
+    weight = structures.examples(part) * _replicas() / count.copied
+    weight = tf.cast(weight, tf.float32)
+    once = tf.cast(count.examples / count.copied, tf.float32)
+    with self._reductions.of_part(reductions.Share(weight, once, over)):
+      loss = self.objective.loss(part, outputs, training)
+    return tf.math.multiply_no_nan(tf.cast(loss, tf.float32), weight)
+
+  @contextlib.contextmanager
+  def _once(self, count):
+    """A context in which the metrics count a batch that each replica got whole
+    on the first one alone."""
+    if _replicas() == 1:
+      yield
+      return
+    before = self.read(self.metric_state)
+    yield
+    context = tf.distribute.get_replica_context()
+    first = tf.equal(context.replica_id_in_sync_group, 0)
+    counts = first | tf.equal(count.examples, count.copied)
+    self.keep(counts, self.metric_state, before)
+
+  def read(self, variables):
+    """This replica's values of some tf.Variables."""
+    return [v.read_value() for v in variables]
+
+  def write(self, variables, values):
+    """Puts this replica's values back."""
+    for variable, value in zip(variables, values, strict=True):
+      variable.assign(value)
+
+  def keep(self, valid, variables, before):
+    """Puts this replica's values back unless they are `valid`."""
+    for variable, old in zip(variables, before, strict=True):
+      variable.assign(tf.where(valid, variable.read_value(), old))
+
+
+def _replicas():
+  return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def distinct(variables):
+  """The tf.Variables of some Keras variables, each once."""
+  return list({id(v): v.value for v in variables}.values())

@@ -1,0 +1,207 @@
+"""One update of the model, in graph, over all replicas."""
+
+import tensorflow as tf
+
+from trainloop.compiled import replica as step_lib
+from trainloop.devices import strategies
+from trainloop.model import bias_correction, bounds
+
+
+class Update:
+  """Forward, backward, the guard, the optimizer, metrics: one row.
+
+  Args:
+    strategy: the `tf.distribute.Strategy` of model and optimizer.
+    step: a `Step`.
+    binding: the optimizer's `Binding`.
+    state: the run's `TrainState`.
+    schedule: a `kernels.Schedule`.
+    jit: whether XLA compiles it.
+    skips: whether a refused update is passed over: the step advances and its
+      row says skipped. Otherwise it ends the window, unless it was only the
+      loss scale that was too large.
+    watched: whether ids and labels out of their range refuse an update, too;
+      that always ends the window.
+    see: called with each update's gradients while it is traced, or None.
+  """
+
+  def __init__(
+    self,
+    strategy,
+    step,
+    binding,
+    state,
+    schedule,
+    jit=False,
+    skips=False,
+    watched=False,
+    see=None,
+  ):
+    self._strategy = strategy
+    self._step = step
+    self._binding = binding
+    self._state = state
+    self._schedule = schedule
+    self._jit = jit
+    self._skips, self.watched = skips, watched
+    self._see = see
+    self._scale = state.loss_scale
+
+  @property
+  def lookout(self):
+    """The `Lookout` that knows what an alarm is of."""
+    return self._step.lookout
+
+  def plan(self, n):
+    """The next n steps' learning rates and momenta, float32 (n,), in graph.
+
+    One vector call a window: a kernel gives the same bits for a vector as for
+    its elements, and a call a step would cost 30 us of small ops.
+    """
+    state = self._state
+    first = state.global_step - state.schedule_start
+    steps = first + tf.range(tf.cast(n, tf.int64))
+    rates, momenta = self._schedule(steps)
+    if momenta is None:
+      own = self._binding.momentum
+      momenta = tf.fill([n], float("nan") if own is None else own)
+    return rates * state.judge.scale * state.rate_scale, momenta
+
+  def __call__(self, batch, count, i, plan):
+    """One update.
+
+    Args:
+      batch: per-replica (x, y, sample_weight).
+      count: its `strategies.Count`.
+      i: int32 scalar, which of the `plan`.
+      plan: what `plan` gave.
+
+    Returns:
+      (row, halts, counted, alarm): float32 (5,) of `window.COLUMNS`; whether
+      the update was refused and ends the window, bool scalar; what it adds to
+      `TrainState.totals`; and see `bounds`, None unless `watched`.
+    """
+    step, run = self._step, self._strategy.run
+    learning_rate, momentum = plan[0][i], plan[1][i]
+    guard = self._select if self._jit else self._branch
+    moved = self._moved() if self._jit else step.touched
+    before = run(step.read, args=(moved,))
+    moving = step.moving
+    statistics = run(moving.read) if moving.variables else None
+    scale = None if self._scale is None else self._scale.value.read_value()
+    looks = bounds.looks(self.watched, self._jit)
+    gradients, loss, norm, outputs, alarm = run(
+      step.gradients, args=(batch, count, scale, looks)
+    )
+    if self._see is not None:
+      self._see(gradients)
+    if moving.variables:
+      run(moving.average, args=(statistics, batch, count))
+    loss, norm = strategies.first(self._strategy, (loss, norm))
+    finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
+    usable = self._usable(learning_rate, momentum)
+    good = finite & usable
+    if self.watched:
+      alarm = strategies.first(self._strategy, alarm)
+      good = good & (alarm[0] == 0)
+
+    def apply():
+      self._apply(gradients, learning_rate, momentum)
+      run(step.count, args=(batch, count, outputs))
+
+    guard(good, apply, moved, before)
+    halts = self._halts(finite, usable, loss, alarm)
+    skipped = tf.cast(~good, tf.float32)
+    row = tf.stack([learning_rate, momentum, loss, norm, skipped])
+    weight = tf.cast(count.examples, tf.float64)
+    counted = tf.stack([tf.cast(loss, tf.float64) * weight, weight])
+    # An update that was refused puts NaN into neither sum.
+    counted = tf.where(good, counted, tf.zeros_like(counted))
+    return row, halts, counted, alarm
+
+  def _usable(self, learning_rate, momentum):
+    """Whether what the schedule gives is finite; a row's momentum is NaN where
+    the optimizer has none."""
+    usable = tf.math.is_finite(learning_rate)
+    if self._schedule.moves_momentum:
+      usable = usable & tf.math.is_finite(momentum)
+    return usable
+
+  def _halts(self, finite, usable, loss, alarm):
+    """Whether a refused update ends the window; moves the loss scale."""
+    refused = ~finite
+    rings = tf.constant(False) if alarm is None else alarm[0] > 0
+    if self._scale is not None:
+      overflowed = self._scale.overflowed(finite, loss)
+      self._scale.record(finite, overflowed, usable & ~rings)
+      refused = refused & ~overflowed
+    return rings if self._skips else refused | ~usable | rings
+
+  def finish(self, plan, done):
+    """Leaves the last of the `done` learning rates in the optimizer; one that
+    is not finite was not used."""
+    last = plan[0][tf.maximum(done, 1) - 1]
+
+    def leave():
+      self._binding.leave(last)
+      return done
+
+    tf.cond((done > 0) & tf.math.is_finite(last), leave, lambda: done)
+
+  def metrics(self):
+    """What `Step.metric_state` holds, over all replicas; and behind it the
+    loss scale, if there is one."""
+    scale = [] if self._scale is None else [self._scale.value]
+    return self._step.read([*self._step.metric_state, *scale])
+
+  def reset_metrics(self):
+    """Starts the metrics again from zero."""
+    self._strategy.run(self._step.objective.reset)
+
+  def _branch(self, finite, apply, moved, before):
+    """The graph's guard: a branch costs less than a select a variable."""
+
+    def put_back():
+      self._strategy.run(self._step.write, args=(moved, before))
+      return tf.constant(False)
+
+    def go():
+      apply()
+      return tf.constant(True)
+
+    tf.cond(finite, go, put_back)
+
+  def _select(self, finite, apply, moved, before):
+    """XLA's guard: selects melt into the update's own loops, while a branch
+    would copy every weight and slot around it."""
+    apply()
+    self._strategy.run(self._step.keep, args=(finite, moved, before))
+
+  def _moved(self):
+    """The tf.Variables that an update may change."""
+    model, optimizer = self._step.model, self._binding.optimizer
+    keras = [*model.variables, *optimizer.variables]
+    found = step_lib.distinct([*keras, *self._step.metric_variables])
+    product = self._state.momentum_product
+    found += self._step.carried
+    return found if product is None else [*found, product]
+
+  def _apply(self, gradients, learning_rate, momentum):
+    """The optimizer's update; traced, cross-replica."""
+    self._binding.apply(
+      self._strategy,
+      gradients,
+      self._step.variables,
+      learning_rate,
+      momentum if self._schedule.moves_momentum else None,
+      self._correction(momentum),
+    )
+
+  def _correction(self, momentum):
+    """Counts an update's momentum; its correction, or None if none is asked."""
+    product = self._state.momentum_product
+    if product is None:
+      return None
+    product.assign(product * tf.cast(momentum, tf.float64))
+    optimizer = self._binding.optimizer
+    return bias_correction.factor(optimizer, momentum, product)

@@ -1,0 +1,189 @@
+"""The inner loop, in graph: n updates in one compiled call, one row each."""
+
+import dataclasses
+import typing
+
+import numpy as np
+import tensorflow as tf
+
+from trainloop.compiled import feed
+from trainloop.model import bounds
+
+# Columns of a row; the step itself is the window's first step plus the index.
+COLUMNS = ("learning_rate", "momentum", "loss", "grad_norm", "skipped")
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+  """What a window did, as tensors.
+
+  Attributes:
+    rows: float32 (>= n, 5) of `COLUMNS`, of which the first `done` hold.
+    done: int32 scalar, updates done.
+    halted: bool scalar, whether the update after them was refused and ended
+      the window; its row then stands at index `done`.
+    losses: float64 (>= ends, ), mean losses of the epochs that ended inside.
+    metrics: what `Update.metrics` gave at each of these ends, stacked.
+    alarm: why the update at `done` was refused, see `bounds`; None in a
+      window that does not look.
+  """
+
+  rows: typing.Any
+  done: typing.Any
+  halted: typing.Any
+  losses: typing.Any
+  metrics: typing.Any
+  alarm: typing.Any
+
+
+class Window:
+  """n updates of one model in one compiled call, whatever n is.
+
+  Everything runs in cross-replica context except what goes to `strategy.run`.
+
+  Args:
+    strategy: the `tf.distribute.Strategy` of model and optimizer.
+    update: the `Update` that it repeats.
+    state: the run's `TrainState`.
+    limits: the `Limits` of its calls.
+    jit: whether XLA compiles it: then one program serves calls of up to
+      `limits.updates`.
+    watch: looks at each row in graph, gives the row to keep and whether it
+      ends the window; None for training.
+  """
+
+  def __init__(self, strategy, update, state, limits, jit=False, watch=None):
+    self._strategy = strategy
+    self._update = update
+    self._state = state
+    self.limits = limits
+    # Out of arrays with one row XLA makes another program, whose loss may
+    # differ in the last bit.
+    self._capacity = max(2, limits.updates) if jit else None
+    self._watch = watch
+    self._feed = feed.Feed(strategy, jit=jit)
+
+  def __call__(self, source, indices, n, ends=()):
+    """Does n updates, one a batch; one that is not finite is not applied.
+
+    Args:
+      source: see `Feed`.
+      indices: int32 (n, batch), the examples of each update, or (n,), where
+        its batch stands; for an iterator anything.
+      n: int.
+      ends: ints in (0, n), rising: numbers of updates after which an epoch
+        ends; at most `limits.ends`. One that ends with the window is left to
+        the caller.
+
+    Returns:
+      A `Result`.
+    """
+    if self._capacity is not None:
+      # A short window shares the program of a full one. The partial last
+      # batch of an epoch has a shape, and so a program, of its own.
+      room = np.zeros((self._capacity, *indices.shape[1:]), indices.dtype)
+      room[:n] = indices
+      indices = room
+    # How many, and where epochs end: one tensor, for each takes some time.
+    counts = [n, *ends, *[n] * (1 + self.limits.ends - len(ends))]
+    found = self._feed.call(
+      self._train, source, tf.constant(indices), tf.constant(counts)
+    )
+    return Result(*found)
+
+  def check(self, result, step):
+    """Refuses data that ended a window as out of its range.
+
+    Args:
+      result: the `Result`.
+      step: global step that the window began with.
+
+    Raises:
+      ValueRangeError: for the update that was not applied.
+    """
+    if result.alarm is None:
+      return
+    broken = self._update.lookout.broken(np.asarray(result.alarm))
+    if broken:
+      raise bounds.ValueRangeError(*broken, step=step + int(result.done))
+
+  @property
+  def traces(self):
+    """How often the window was traced."""
+    return self._feed.traces(self._train)
+
+  def _train(self, fetch, indices, counts):
+    n, ends = counts[0], counts[1:]
+    state, size = self._state, n
+    if self._capacity is not None:
+      size = tf.constant(self._capacity)
+    plan = self._update.plan(size)
+
+    def body(i, halted, totals, rows, _):
+      row, halted, counted, alarm = self._update(*fetch(indices, i), i, plan)
+      alarm = [alarm] if self._update.watched else []
+      totals = totals + counted
+      done = i + tf.cast(~halted, tf.int32)
+      if self._watch is not None:
+        row, ended = self._watch(row)
+        halted = halted | ended
+      return done, halted, totals, rows.write(i, row), alarm
+
+    def until(end, *loop):
+      return tf.while_loop(
+        lambda i, halted, *_: (i < end) & ~halted,
+        body,
+        loop,
+        parallel_iterations=1,
+      )
+
+    rows = tf.TensorArray(tf.float32, size, element_shape=[len(COLUMNS)])
+    alarm = [bounds.none()] if self._update.watched else []
+    loop = (tf.constant(0), tf.constant(False), state.totals(), rows, alarm)
+    if self.limits.ends:
+      loop, epochs, kept = self._epochs(until, loop, n, ends)
+    else:
+      loop, epochs, kept = until(n, *loop), tf.constant(0), None
+    done, halted, totals, rows, alarm = loop
+    rows = rows.stack()
+    skipped = tf.math.count_nonzero(rows[:done, -1], dtype=tf.int32)
+    self._update.finish(plan, done)
+    state.count(done, skipped, epochs, totals)
+    losses, metrics = kept or (tf.zeros([0], tf.float64), [])
+    return rows, done, halted, losses, metrics, alarm[0] if alarm else None
+
+  def _epochs(self, until, loop, n, ends):
+    """Runs `until` each end; an epoch that ends leaves its sums and metrics.
+
+    Returns:
+      (loop, epochs, (losses, metrics)): see `Result`.
+    """
+    first = [tf.zeros([], tf.float64), *self._update.metrics()]
+    kept = tuple(
+      tf.TensorArray(v.dtype, self.limits.ends, element_shape=v.shape)
+      for v in first
+    )
+
+    def close(k, totals, kept):
+      values = [totals[0] / totals[1], *self._update.metrics()]
+      kept = tuple(a.write(k, v) for a, v in zip(kept, values, strict=True))
+      self._update.reset_metrics()
+      return k + 1, tf.zeros_like(totals), kept
+
+    def body(k, kept, *loop):
+      i, halted, totals, *rest = until(ends[k], *loop)
+      k, totals, kept = tf.cond(
+        (i < n) & ~halted,
+        lambda: close(k, totals, kept),
+        lambda: (k, totals, kept),
+      )
+      return k, kept, i, halted, totals, *rest
+
+    k, kept, *loop = tf.while_loop(
+      lambda k, kept, i, halted, *_: (i < n) & ~halted,
+      body,
+      (tf.constant(0), kept, *loop),
+      parallel_iterations=1,
+    )
+    losses, *metrics = [array.stack() for array in kept]
+    return loop, k, (losses, metrics)

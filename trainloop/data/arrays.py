@@ -1,0 +1,289 @@
+"""Examples in memory, batched and shuffled without state.
+
+The batch of a step is a pure function of (seed, epoch, step in the epoch), so
+a resumed run needs no iterator state and starts anywhere at no cost.
+"""
+
+import sys
+import zlib
+
+import numpy as np
+import tensorflow as tf
+
+from kernels import checks
+from trainloop.data import shuffle, staging, structures
+from trainloop.data.dataset import DatasetData
+
+
+class ArrayData:
+  """Examples in memory, batched and shuffled without state.
+
+  Epoch e reads the permutation `shuffle(., (seed, e), examples)`.
+  Used for evaluation the order is that of the arrays and every example counts.
+
+  Args:
+    x: inputs: an array of shape (examples, ...), or a dict, list or tuple of
+      them. float64 becomes float32.
+    y: targets, likewise; None for models that bring their own loss.
+    sample_weight: weight of each example, shape (examples,), or None.
+    batch_size: examples of one update, over all replicas; int >= 1.
+    seed: int >= 0 that the order depends on.
+    shuffle: False keeps the order of the arrays in every epoch.
+    drop_remainder: whether training leaves out the last partial batch of each
+      epoch (evaluation never does).
+
+  Raises:
+    ValueError: if the arrays are empty, differ in length, hold NaN or
+      infinity or no numbers, or an argument breaks its rule.
+
+  >>> data = trainloop.ArrayData(np.eye(10), range(10), batch_size=4)
+  >>> data.num_examples, data.batch_size, data.steps_per_epoch
+  (10, 4, 2)
+  """
+
+  def __init__(
+    self,
+    x,
+    y=None,
+    sample_weight=None,
+    *,
+    batch_size,
+    seed=0,
+    shuffle=True,
+    drop_remainder=True,
+  ):
+    self.batch_size = checks.integer("batch_size", batch_size, 1)
+    self.seed = checks.integer("seed", seed, 0, 2**63 - 1)
+    self.shuffle = checks.boolean("shuffle", shuffle)
+    self.drop_remainder = checks.boolean("drop_remainder", drop_remainder)
+    self.arrays = (
+      structures.arrays("x", x),
+      structures.arrays("y", y),
+      structures.arrays("sample_weight", sample_weight),
+    )
+    self.num_examples = self._check_lengths()
+    self._resident = self._crc32 = self._memory = None
+    self._stretch, self._fixed = 1, False
+
+  def _check_lengths(self):
+    found = structures.leaves(self.arrays[0])
+    if not found:
+      checks.fail("x", self.arrays[0], "at least one array")
+    count = len(found[0])
+    if count == 0:
+      checks.fail("x", found[0].shape, "of at least one example")
+    names = ("x", "y", "sample_weight")
+    for name, part in zip(names, self.arrays, strict=True):
+      for array in structures.leaves(part):
+        if len(array) != count:
+          rule = f"of {count} examples, as `x` is"
+          checks.fail(name, f"{len(array)} examples", rule)
+    weight, y = self.arrays[2], self.arrays[1]
+    single = hasattr(weight, "shape") and hasattr(y, "shape")
+    if single and weight.shape not in ((count,), (count, 1), y.shape[:2]):
+      rule = f"of shape ({count},), one weight an example"
+      checks.fail("sample_weight", weight.shape, rule)
+    if hasattr(weight, "shape") and not weight.any():
+      checks.fail("sample_weight", 0.0, "above 0 for some example: all are")
+    return count
+
+  @property
+  def steps_per_epoch(self):
+    """Updates of one epoch of training."""
+    if self.drop_remainder:
+      return self.num_examples // self.batch_size
+    return -(-self.num_examples // self.batch_size)
+
+  @property
+  def example(self):
+    """(x, y, sample_weight) of the first batch of the arrays, NumPy."""
+    return structures.part(self.arrays, 0, self.batch_size)
+
+  @property
+  def identity(self):
+    """What makes the order of the examples, as JSON types."""
+    return {
+      "num_examples": self.num_examples,
+      "batch_size": self.batch_size,
+      "data_seed": self.seed,
+      "shuffle": self.shuffle,
+      "data_crc32": self._checksum(),
+    }
+
+  def checksum(self):
+    """What tells these examples from others, whatever batches they are in."""
+    leaves = structures.leaves(self.arrays)
+    shapes = repr([(leaf.shape, leaf.dtype.str) for leaf in leaves])
+    return zlib.crc32(shapes.encode(), self._checksum())
+
+  def _checksum(self):
+    """Of the bytes of all arrays; 1 GB takes about half a second, once."""
+    if self._crc32 is None:
+      self._crc32 = 0
+      for array in structures.leaves(self.arrays):
+        array = np.ascontiguousarray(array)
+        self._crc32 = zlib.crc32(array.view(np.uint8), self._crc32)
+    return self._crc32
+
+  def again(self):
+    """The same data, read from its start; there is no state to leave alone."""
+    return self
+
+  @property
+  def targets(self):
+    """All targets, for checks; None without."""
+    return self.arrays[1]
+
+  def place(self, jit, memory):
+    """Decides whether the arrays go to the device, or batch by batch.
+
+    Args:
+      jit: whether XLA compiles, and a stretch of batches has a fixed length.
+      memory: a `staging.Memory`.
+    """
+    self._fixed = jit
+    streams = not memory.holds(staging.size_of(self.arrays))
+    self._memory = memory if streams else None
+    self._resident = None if streams else self._resident
+
+  @property
+  def most_steps(self):
+    """Most steps of a window: its indices take at most 16 MB, and its batches
+    what may be staged if they are not on the device."""
+    steps = max(1, 2**22 // self.batch_size)
+    if self._memory is None:
+      return steps
+    return min(steps, self._memory.steps(self.batch_bytes))
+
+  @property
+  def batch_bytes(self):
+    """Bytes of one batch."""
+    return staging.size_of(self.arrays) / self.num_examples * self.batch_size
+
+  def stage(self, steps):
+    """Takes the most steps of a window, for batches that are staged."""
+    self._stretch = steps
+
+  @property
+  def crosses(self):
+    """Whether a window may cross an epoch's end: without partial batches."""
+    return self.drop_remainder or self.num_examples % self.batch_size == 0
+
+  def cut(self, first):
+    """Steps from step `first` of an epoch that may share a window.
+
+    The partial last batch has another size and goes alone.
+    """
+    if self.crosses:
+      return sys.maxsize
+    whole = self.num_examples // self.batch_size
+    return whole - first if first < whole else 1
+
+  def begin(self, first_epoch, kept=b"", epochs=None):
+    """Before a fit; the order is a function of the step alone."""
+
+  def position(self, epoch, first):
+    """Nothing: any step can be begun at."""
+    del epoch, first
+    return b""
+
+  # Every batch but an epoch's last has the same shape.
+  fixed_batches = True
+
+  def training(self, strategy, epoch, first, count):
+    """What a window of training takes, see `Window`.
+
+    Args:
+      strategy: unused; replicas take their shares of the indices in graph.
+      epoch: int >= 0.
+      first: 0-based step in the epoch.
+      count: steps, at most `cut(first)`; they may go on into later epochs.
+
+    Returns:
+      (tensors of the whole data, int32 indices (count, batch), count); or, of
+      arrays that are not on the device, the window's batches, and where they
+      stand among them, int32 (count,).
+    """
+    del strategy
+    blocks, done = [], 0
+    while done < count:
+      n = min(count - done, self.steps_per_epoch - first)
+      blocks.append(self._indices(epoch, first, n))
+      epoch, first, done = epoch + 1, 0, done + n
+    indices = np.concatenate(blocks)
+    if self._memory is None:
+      return self._tensors(), indices, count
+    whole = self._fixed and indices.shape[1] == self.batch_size
+    steps = self._stretch if whole else count
+    staged = staging.stretch(self.arrays, indices, steps)
+    return staged, np.arange(count, dtype=np.int32), count
+
+  def _indices(self, epoch, first, count):
+    """int32 (count, batch): examples of some steps of an epoch."""
+    start = first * self.batch_size
+    stop = min(start + count * self.batch_size, self.num_examples)
+    index = np.arange(start, stop, dtype=np.int64)
+    if self.shuffle:
+      index = shuffle.shuffle(index, (self.seed, epoch), self.num_examples)
+    return index.astype(np.int32).reshape(count, -1)
+
+  def turns(self, first, count):
+    """Batches in the order of the arrays that take turns without end.
+
+    Args:
+      first: which turn it is, int >= 0.
+      count: how many, int >= 1.
+
+    Returns:
+      (x, y, sample_weight) tensors (count, batch, ...); a partial last batch
+      is not among them, unless there is no other.
+    """
+    size = min(self.batch_size, self.num_examples)
+    batch = np.arange(first, first + count) % (self.num_examples // size)
+    indices = batch[:, None] * size + np.arange(size)
+    return staging.stretch(self.arrays, indices, count)
+
+  def evaluation(self, strategy):
+    """What an evaluation pass takes, see `evaluation.Evaluation`.
+
+    Returns:
+      (tensors of the whole data, indices (n, batch), indices (1, rest)), all
+      examples in the order of the arrays, without an empty block. Of arrays
+      that are not on the device, as `DatasetData.evaluation`.
+    """
+    if self._memory is not None:
+      return self._dataset().evaluation(strategy)
+    whole = self.num_examples // self.batch_size * self.batch_size
+    index = tf.range(self.num_examples, dtype=tf.int32)
+    blocks = []
+    if whole:
+      blocks.append(tf.reshape(index[:whole], [-1, self.batch_size]))
+    if whole < self.num_examples:
+      blocks.append(index[None, whole:])
+    return self._tensors(), *blocks
+
+  def _dataset(self):
+    """The batches in the order of the arrays, as they are read."""
+    size = self.batch_size
+
+    def batches():
+      for first in range(0, self.num_examples, size):
+        yield cut(slice(first, first + size))
+
+    def cut(part):
+      return structures.map_leaves(lambda array: array[part], given)
+
+    given = self.arrays[: 2 if self.arrays[2] is None else 3]
+    spec = structures.map_leaves(
+      lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype), given
+    )
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=spec)
+    steps = -(-self.num_examples // size)
+    known = tf.data.experimental.assert_cardinality(steps)
+    return DatasetData(dataset.apply(known))
+
+  def _tensors(self):
+    """(x, y, sample_weight) as tensors on the device, copied once."""
+    if self._resident is None:
+      self._resident = structures.map_leaves(tf.constant, self.arrays)
+    return self._resident

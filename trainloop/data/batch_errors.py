@@ -1,0 +1,82 @@
+"""Which batch of a dataset it was that a compiled call could not take, and
+which dataset had none.
+
+TensorFlow names an op and not the batch. So the data is read again from its
+start until the model refuses a batch whose shapes were not seen before.
+"""
+
+import contextlib
+import re
+
+import tensorflow as tf
+
+from kernels import checks
+from trainloop.data import counting
+from trainloop.data.dataset import DatasetData
+
+_MOST = 10_000  # batches that are read again
+# How TensorFlow says that an iterator has ended, and what assert_cardinality
+# has found.
+_END = "End of sequence"
+_LENGTH = re.compile(
+  r"expected to contain (\d+) elements? but contained (.*?\d+)"
+)
+
+
+@contextlib.contextmanager
+def named(taken, **sources):
+  """Around compiled calls that read data.
+
+  Args:
+    taken: the model's `first_call.Taken`.
+    **sources: {argument's name: data source, or None}.
+
+  Raises:
+    ValueError: in place of an error of TensorFlow's, if a batch is found that
+      the model does not take, with its number, from 0, and its shapes; if a
+      pass of the training data was empty, or one had another length than the
+      dataset says.
+  """
+  try:
+    yield
+  except tf.errors.OutOfRangeError as error:
+    # A validation pass ends where it ends; training repeats passes, and ends
+    # with an empty one alone.
+    if _END not in error.message:
+      raise
+    counting.no_more("data")
+  except tf.errors.FailedPreconditionError as error:
+    match = _LENGTH.search(error.message)
+    for name, source in sources.items() if match else ():
+      _refuse_length(name, source, int(match[1]), match[2])
+    raise
+  except tf.errors.InvalidArgumentError as error:
+    for name, source in sources.items():
+      if isinstance(source, DatasetData):
+        _look(taken, name, source, error)
+    raise
+
+
+def _refuse_length(name, source, length, found):
+  """Raises if it is this dataset whose length was said to be so."""
+  if isinstance(source, DatasetData) and source.length == length:
+    rule = f"a dataset of {length} batches in each pass, as its cardinality is"
+    checks.fail(name, found, rule)
+
+
+def _look(taken, name, source, error):
+  """Raises for the first batch of a dataset that the model refuses."""
+  known = set()
+  try:
+    for number, batch in enumerate(source.batches(_MOST)):
+      shapes = repr([leaf.shape for leaf in tf.nest.flatten(batch[:2])])
+      why = "" if shapes in known else taken.refusal(batch)
+      known.add(shapes)
+      if why:
+        found = [tuple(leaf.shape) for leaf in tf.nest.flatten(batch[:2])]
+        rule = f"of shapes that the model takes, each batch; batch {number} is"
+        raise checks.ArgumentError(
+          f"`{name}` must be {rule} not ({why}); got {found}"
+        ) from error
+  except tf.errors.OpError:  # of another pass, which may be another one
+    return

@@ -1,0 +1,115 @@
+"""Counts the batches of a dataset that does not know its own length, aloud.
+
+A generator without end would be counted for ever: after a few seconds a line
+says what is being counted, and what to give if it has no end.
+"""
+
+import threading
+
+import tensorflow as tf
+
+from kernels import checks
+from trainloop.base import output
+
+_FIRST, _GROWTH = 5.0, 3  # seconds to the first line; each later one waits more
+
+
+class Waiting:
+  """Says now and then, after a few seconds, that something still goes on.
+
+  A thread of its own says it, as a dataset may give nothing at all.
+
+  Args:
+    text: function of the seconds so far that gives a line.
+    tell: what is called with it.
+    wait: waits so many seconds for the end, and gives whether it came; for
+      tests.
+  """
+
+  def __init__(self, text, tell=None, wait=None):
+    self._text, self._tell = text, tell or output.line
+    self._ended = threading.Event()
+    self._wait = wait or self._ended.wait
+    self._thread = threading.Thread(target=self._say, daemon=True)
+
+  def __enter__(self):
+    self._thread.start()
+
+  def __exit__(self, *error):
+    self._ended.set()
+    self._thread.join()
+
+  def _say(self):
+    passed, pause = 0.0, _FIRST
+    while not self._wait(pause):
+      passed, pause = passed + pause, pause * _GROWTH
+      self._tell(self._text(passed))
+
+
+def length(name, dataset, see=None, **told):
+  """The number of batches of a dataset, int >= 1.
+
+  One of unknown length is read once, some 30 us a batch besides its own time.
+
+  Args:
+    name: what it is called: "data" or "validation".
+    dataset: a `tf.data.Dataset`.
+    see: called with the first batch where it is read; or None.
+    **told: `tell` and `wait` of `Waiting`.
+
+  Raises:
+    ValueError: if it is empty, or known to have no end.
+  """
+  count = int(dataset.cardinality())
+  if count == tf.data.INFINITE_CARDINALITY:
+    if name == "data":
+      rule = "given to `fit`, as `data` has no end (or write `source.take(n)`)"
+      checks.fail("steps_per_epoch", None, rule)
+    checks.fail(name, "one without end", f"a dataset that ends: {_ends(name)}")
+  if count == tf.data.UNKNOWN_CARDINALITY:
+    count = _read(name, dataset, see, told)
+  if count == 0:
+    checks.fail(name, 0, "a dataset of at least one batch")
+  return count
+
+
+def first(name, dataset, **told):
+  """The first batch of a dataset; see `length`."""
+
+  def text(seconds):
+    return f"waiting for the first batch of `{name}` for {seconds:.0f} s"
+
+  with Waiting(text, **told):
+    for batch in dataset:
+      return batch
+  return no_more(name)  # it was counted before
+
+
+def no_more(name):
+  """Refuses a dataset of which a pass after the first gave no batch: mostly a
+  generator that one pass uses up."""
+  rule = "a dataset of one batch or more in each pass: from_generator takes a"
+  rule = f"{rule} function that makes a new iterator"
+  return checks.fail(name, "no batch in a later pass", rule)
+
+
+def _read(name, dataset, see, told):
+  count = 0
+
+  def text(seconds):
+    counted = f"`{name}` has no known length: counted {count} batches"
+    return f"{counted} in {seconds:.0f} s so far; {_ends(name)}"
+
+  with Waiting(text, **told):
+    for batch in dataset:
+      if see is not None and not count:
+        see(batch)
+      count += 1
+  return count
+
+
+def _ends(name):
+  """What to write where a dataset has no end."""
+  if name == "data":
+    return "give `fit` its `steps_per_epoch`, or write `source.take(n)`"
+  return f"write `{name}.take(n)`, n as Keras' `validation_steps`"

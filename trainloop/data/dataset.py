@@ -1,0 +1,271 @@
+"""A user's batched tf.data.Dataset as the loop sees it."""
+
+import copy
+import struct
+import sys
+
+import tensorflow as tf
+
+from kernels import checks
+from trainloop.data import (
+  counting,
+  dataset_graph,
+  iterator_state,
+  staging,
+  structures,
+)
+from trainloop.data.read_ahead import MOST_STEPS, Stream
+from trainloop.workdir.fit_plan import MOST_UPDATES
+
+_AT = struct.Struct("<q")
+
+
+class DatasetData:
+  """A user's batched `tf.data.Dataset` as the loop sees it.
+
+  One iterator reads it over and over, in the graph engine batch by batch, in
+  XLA in stretches that are read ahead. A checkpoint holds the last place at
+  which its saved state was proven to give all later batches, and a fit that
+  goes on reads on from there. TensorFlow loses the seeds of a shuffle that is
+  read to its end, as at most epochs' ends, and can't save a generator, a Python
+  function or a stateful random op: where no place was proven, the batches
+  before are skipped, one by one from the fit's first epoch. An order without a
+  seed is exact to the end of the present epoch.
+
+  A dataset of unknown length is counted in one pass before step 1, unless
+  `steps_per_epoch` is given; then an epoch is that many batches.
+
+  Args:
+    dataset: yields (x, y) or (x, y, sample_weight), batched.
+    steps_per_epoch: int >= 1, or None for the dataset's own length.
+    name: argument name, for errors.
+
+  Raises:
+    ValueError: if the dataset is not batched tuples, is empty, or is infinite
+      while `steps_per_epoch` is None.
+  """
+
+  identity = {"num_examples": None}
+
+  def __init__(self, dataset, steps_per_epoch=None, name="data"):
+    spec = dataset.element_spec
+    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
+      checks.fail("data", spec, "a dataset of (x, y[, sample_weight]) tuples")
+    _check_ranks(name, spec)
+    self.length = int(dataset.cardinality())  # as it says; below 0 if not
+    self.endless = steps_per_epoch is not None
+    self.counted = None  # checksum of the first batch, as it was counted
+    if self.endless:
+      steps = checks.integer(
+        "steps_per_epoch", steps_per_epoch, 1, MOST_UPDATES
+      )
+      dataset = dataset.repeat()
+    else:
+      steps = counting.length(name, dataset, self._see)
+    self.steps_per_epoch = steps
+    self.dataset = dataset
+    self._name, self._first, self._memory = name, None, None
+    self._stretch, self._kept, self._opaque = 0, b"", False
+    self._iterator = self._next = self._stream = self._steps = None
+    self._origin = self._skipped = 0
+    self._proven, self._draws = b"", None
+
+  def _see(self, batch):
+    self.counted = structures.checksum((*batch, None)[:3])
+
+  @property
+  def example(self):
+    """(x, y, sample_weight) of the first batch, as tensors."""
+    if self._first is None:
+      first = counting.first(self._name, self.dataset)
+      self._first = (*first, None)[:3]
+    return self._first
+
+  @property
+  def targets(self):
+    """The first batch's targets, for checks."""
+    return self.example[1]
+
+  @property
+  def fixed_batches(self):
+    """Whether all batches are known to have one shape."""
+    leaves = structures.leaves(self.dataset.element_spec)
+    return all(
+      isinstance(leaf, tf.TensorSpec) and leaf.shape.is_fully_defined()
+      for leaf in leaves
+    )
+
+  @property
+  def batch_size(self):
+    """Examples of the first batch; with `fixed_batches`, of every one."""
+    known = structures.leaves(self.dataset.element_spec)[0].shape[0]
+    return known or int(structures.examples(self.example))
+
+  def checksum(self):
+    """What tells it from other data: how it is made, constants and all; where
+    TensorFlow can't say that, its first batch."""
+    return dataset_graph.checksum(self.dataset) or structures.checksum(
+      self.example
+    )
+
+  def described(self):
+    """The `tf.data.Dataset` as it was given, to be told from others."""
+    return self.dataset
+
+  def place(self, jit, memory):
+    """Decides whether batches go to the device one by one or as a stretch.
+
+    Args:
+      jit: whether XLA compiles: it takes stretches.
+      memory: a `staging.Memory`.
+    """
+    self._memory = memory if jit and self.fixed_batches else None
+
+  @property
+  def most_steps(self):
+    """Most steps of a window."""
+    if self._memory is None:
+      return sys.maxsize
+    most = self._memory.steps(staging.size_of(self.dataset.element_spec))
+    return min(most, MOST_STEPS)
+
+  def stage(self, steps):
+    """Takes the most steps of a window, for batches that are staged."""
+    if steps != self._stretch:
+      self._stretch, self._stream = steps, None
+
+  @property
+  def crosses(self):
+    """Whether a window may cross an epoch's end."""
+    return self.endless or self._memory is not None
+
+  def cut(self, first):
+    """Steps from step `first` of an epoch that may share a window."""
+    if self._memory is not None:
+      self._go_on(first)
+      return self._left(first) or self._stretch
+    return sys.maxsize if self.endless else self.steps_per_epoch - first
+
+  def _go_on(self, first):
+    """Reads on where a fit was left: what is left of a stretch is shorter."""
+    if self._stream is None and self._kept:
+      (at,) = _AT.unpack_from(self._kept)
+      if at % self.steps_per_epoch == first:
+        self._stream = self._read_ahead(at)
+
+  def _left(self, first):
+    """Batches that the present stretch has from step `first` of an epoch."""
+    stream = self._stream
+    goes_on = stream is not None and stream.at % self.steps_per_epoch == first
+    return stream.left if goes_on else 0
+
+  def begin(self, first_epoch, kept=b"", epochs=None):
+    """Before a fit: passes begin at its first epoch.
+
+    Args:
+      first_epoch: epochs of the run before the fit.
+      kept: what `position` gave when the fit was left.
+      epochs: of the fit; nothing behind them is read ahead.
+    """
+    self._origin = 0 if self.endless else first_epoch * self.steps_per_epoch
+    self._kept, self._iterator, self._stream = kept, None, None
+    self._proven = b""
+    if epochs is not None:
+      self._steps = (first_epoch + epochs) * self.steps_per_epoch - self._origin
+
+  def training(self, strategy, epoch, first, count):
+    """As `ArrayData.training`: (iterator, any, n).
+
+    For XLA, (batches of some steps, int32 (count,) where in them, count).
+    """
+    del strategy  # every worker reads all; replicas take shares in graph
+    at = epoch * self.steps_per_epoch + first
+    if self._memory is not None:
+      if self._stream is None or self._stream.at != at:
+        self._stream = self._read_ahead(at)
+      return (*self._stream.take(count), count)
+    if self._iterator is None or at != self._next:
+      self._iterator = self._start(at)
+    self._next = at + count
+    return self._iterator, tf.zeros([1, 1], tf.int32), count
+
+  def _start(self, at):
+    """An iterator that gives the batch of step `at` next."""
+    content, self._skipped = self._known(at), at - self._origin
+    if not content:
+      return self._new(self._skipped)
+    iterator, step, self._skipped = iterator_state.unpack(self._new, content)
+    for _ in range(step, at):
+      next(iterator)
+    return iterator
+
+  def _new(self, skipped):
+    return iter(iterator_state.skipping(self._passes(), skipped))
+
+  def _read_ahead(self, at):
+    """A `Stream` that gives the batch of step `at` next."""
+    whole, place = self._passes(), self._known(at)
+    if self._steps is not None:
+      whole = whole.take(self._steps)
+    return Stream(whole, self._origin, self._stretch, at, place)
+
+  def _known(self, at):
+    """The proven place to read on from to step `at`; b"" if there is none."""
+    content, self._kept = self._kept, b""
+    if not content or _AT.unpack_from(content)[0] != at:
+      return b""
+    self._proven = content[_AT.size :]
+    return self._proven
+
+  def _passes(self):
+    return self.dataset if self.endless else self.dataset.repeat()
+
+  def position(self, epoch, first):
+    """The place before a step, as bytes for `begin`; no window may be
+    running. b"" where none is proven."""
+    if self._opaque:
+      return b""
+    if self._iterator is None and self._stream is None:
+      return self._kept  # nothing was read yet
+    at = epoch * self.steps_per_epoch + first
+    if self._draws is None:
+      self._draws = dataset_graph.draws(self.dataset)
+    if self._stream is not None:
+      place = self._stream.position(at, self._draws)
+    else:
+      place = iterator_state.Place(self._iterator, at, self._skipped)
+      place = iterator_state.pack(place, self._draws)
+    self._opaque = place == b""
+    self._proven = self._proven if place is None else place
+    return self._proven and _AT.pack(at) + self._proven
+
+  def evaluation(self, strategy):
+    """As `ArrayData.evaluation`: (iterator of a fresh pass, int32 n).
+
+    A pass is read to its own end, whatever others were.
+    """
+    del strategy
+    most = self.steps_per_epoch if self.endless else tf.int32.max
+    return iter(self.dataset), tf.constant(most)
+
+  def batches(self, most):
+    """A fresh pass over the first batches, an iterator."""
+    count = min(most, self.steps_per_epoch) if self.endless else most
+    return ((*batch, None)[:3] for batch in self.dataset.take(count))
+
+  def again(self):
+    """The same data, read from its start, which leaves this one alone."""
+    other = copy.copy(self)
+    other._iterator = other._next = other._stream = None
+    return other
+
+
+def _check_ranks(name, spec):
+  """Refuses tensors of unknown rank: no model can be made for them."""
+  for leaf in tf.nest.flatten(spec):
+    shape = getattr(leaf, "shape", None)
+    if isinstance(leaf, tf.TensorSpec) and shape.rank is None:
+      line = "dataset.map(lambda x, y: (tf.ensure_shape(x, [None, 3]), ...))"
+      checks.fail(name, leaf, f"of tensors of known rank, as {line} makes them")
+    if isinstance(leaf, tf.TensorSpec) and shape.rank == 0:
+      checks.fail(name, leaf, "batched, as dataset.batch(32) makes it")

@@ -1,0 +1,142 @@
+"""Data of which each worker reads a part: files that no host could hold.
+
+def read(context):
+  files = tf.data.Dataset.list_files("train-*.tfrecord", shuffle=False)
+  files = files.shard(context.num_input_pipelines, context.input_pipeline_id)
+  examples = files.interleave(
+      tf.data.TFRecordDataset, num_parallel_calls=2, deterministic=True
+    )
+  examples = examples.map(parse).shuffle(10_000, seed=0)
+  return examples.batch(context.get_per_replica_batch_size(256))
+
+loop.fit(trainloop.ShardedData(read, steps_per_epoch=1000), epochs=5)
+"""
+
+import copy
+import sys
+
+import tensorflow as tf
+
+from kernels import callables, checks
+from trainloop.data import counting, structures
+from trainloop.devices import entry
+from trainloop.workdir.fit_plan import MOST_UPDATES
+
+
+class ShardedData:
+  """A dataset that each worker makes for itself.
+
+  Training repeats it, and an epoch is `steps_per_epoch` global batches; each
+  replica takes a batch of its worker's dataset for every one of them. In
+  evaluation the dataset is read once: a worker whose part is at its end gives
+  empty batches, so that every example counts exactly once.
+
+  A fit that goes on inside an epoch reads the batches before again; the
+  dataset must give the same order each time it is made.
+
+  Args:
+    read: function of a `tf.distribute.InputContext` that gives a
+      `tf.data.Dataset` of (x, y[, sample_weight]), in batches of
+      `context.get_per_replica_batch_size(global batch)`.
+    steps_per_epoch: global batches of an epoch, int >= 1; in evaluation
+      enough for the worker whose part is longest, what is beyond is not read.
+
+  Raises:
+    ValueError: if `read` is no function of that kind.
+  """
+
+  fixed_batches = False
+  most_steps = sys.maxsize
+  crosses = True  # a window may cross an epoch's end
+
+  @entry.guarded
+  def __init__(self, read, steps_per_epoch):
+    context = tf.distribute.InputContext()
+    rule = "a function of a tf.distribute.InputContext"
+    callables.check("read", read, context, rule=rule)
+    self._read = read
+    self.steps_per_epoch = checks.integer(
+      "steps_per_epoch", steps_per_epoch, 1, MOST_UPDATES
+    )
+    dataset = read(context)
+    spec = getattr(dataset, "element_spec", None)
+    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
+      rule = "a function that gives a dataset of (x, y[, sample_weight])"
+      checks.fail("read", spec, rule)
+    self.identity = {"num_examples": None, "sharded": True}
+    # The same on all workers, and so are the checks on it.
+    self.example = (*counting.first("read", dataset), None)[:3]
+    self._iterator = self._next = None
+
+  @property
+  def targets(self):
+    """The first batch's targets, for checks."""
+    return self.example[1]
+
+  def checksum(self):
+    """What tells it from other data: its first batch, read as by one worker."""
+    return structures.checksum(self.example)
+
+  def described(self):
+    """A `tf.data.Dataset` of it, as one worker alone would read it."""
+    return self._read(tf.distribute.InputContext())
+
+  def place(self, jit, memory):
+    """Batches come one by one, whatever compiles."""
+
+  def stage(self, steps):
+    """See `place`."""
+
+  def begin(self, first_epoch, kept=b"", epochs=None):
+    """Before a fit: the dataset is made anew."""
+    del first_epoch, kept, epochs
+    self._iterator = self._next = None
+
+  def position(self, epoch, first):
+    """Nothing: TensorFlow can't save distributed iterators."""
+    del epoch, first
+    return b""
+
+  def cut(self, first):
+    """Steps from step `first` of an epoch that may share a window."""
+    del first
+    return sys.maxsize
+
+  def training(self, strategy, epoch, first, count):
+    """As `ArrayData.training`: (distributed iterator, any, n)."""
+    at = epoch * self.steps_per_epoch + first
+    if at != self._next:
+      self._iterator = self._pass(strategy, skip=at)
+    self._next = at + count
+    return self._iterator, tf.zeros([1, 1], tf.int32), count
+
+  def evaluation(self, strategy):
+    """As `ArrayData.evaluation`: (iterator of a fresh pass, int32 n)."""
+    return self._pass(strategy), tf.constant(self.steps_per_epoch)
+
+  def again(self):
+    """The same data, read from its start, which leaves this one alone."""
+    other = copy.copy(self)
+    other._iterator = other._next = None
+    return other
+
+  def _pass(self, strategy, skip=None):
+    def read(context):
+      dataset = self._read(context)
+      if skip is None:
+        return dataset.concatenate(_nothing(dataset.element_spec))
+      pipelines = context.num_input_pipelines
+      local = context.num_replicas_in_sync // pipelines
+      return dataset.repeat().skip(skip * local)
+
+    return iter(strategy.distribute_datasets_from_function(read))
+
+
+def _nothing(spec):
+  """A dataset of empty batches, without end."""
+  for leaf in tf.nest.flatten(spec):
+    if leaf.shape.rank is None or leaf.shape[0] is not None:
+      rule = "in batches without drop_remainder, to be evaluated"
+      checks.fail("read", leaf.shape, rule)
+  empty = tf.nest.map_structure(structures.empty, spec)
+  return tf.data.Dataset.from_tensors(empty).repeat()

@@ -1,0 +1,153 @@
+"""The fits of a loop, one after another: resolved, agreed with the workdir,
+run."""
+
+import dataclasses
+import threading
+import typing
+
+from trainloop.compiled.programs import Parts
+from trainloop.data import batch_errors
+from trainloop.data import source as data_lib
+from trainloop.display.terminal import Progress
+from trainloop.fit import engine_trial, schedules
+from trainloop.fit.callables import Actions
+from trainloop.fit.options import Options
+from trainloop.fit.runner import Running
+from trainloop.fit.window_length import Pace
+from trainloop.model import arguments, turns
+from trainloop.workdir import claims, identity, profiler, shared_records
+
+
+@dataclasses.dataclass
+class Fits:
+  """What the fits of a loop share.
+
+  Attributes:
+    given: the loop's schedule or `Recipe`, or None.
+    schedule: the `kernels.Schedule` of the last fit; None before the first.
+    records: what the run writes; None before the first fit.
+    history: that of the last fit, or None.
+  """
+
+  parts: Parts
+  options: Options
+  pace: Pace
+  progress: Progress
+  stop: threading.Event
+  given: typing.Any
+  actions: Actions
+  schedule: typing.Any = None
+  records: typing.Any = None
+  history: typing.Any = None
+
+  def __post_init__(self):
+    self.actions.turns = self.parts.turns
+
+  @turns.one("fit")
+  def run(self, data, epochs, validation, schedule, steps_per_epoch):
+    """One fit; see `TrainLoop.fit`, but `schedule` was checked."""
+    parts = self.parts
+    source = data_lib.adapt("data", data, steps_per_epoch)
+    epochs = schedules.epochs(parts, schedule or self.given, epochs, source)
+    if validation is not None:
+      validation = data_lib.adapt("validation", validation)
+    schedules.check(parts, source, validation, self.workdir)
+    overwrites = self.options.existing == "overwrite"
+    if self.records is None and self.workdir is not None:
+      claims.check(self.workdir, overwrites)
+    parts.ranges.show_cautions(self.progress.warn)
+    at = self._begins_at(schedule)
+    schedule = self.coming(source, epochs, schedule)
+    updates = epochs * source.steps_per_epoch
+    schedules.check_curve(parts, schedule, at, updates)
+    parts.prepare(schedule)  # the engine is part of what is agreed on
+    known = None if overwrites else self.workdir
+    tell = self.progress.line
+    engine_trial.once(parts, source, schedule, epochs, known, tell)
+    compared = identity.of(
+      parts,
+      (source, validation),
+      epochs,
+      schedule,
+      self.options.every,
+      self.options.extra,
+      compares=self.options.saves or parts.workers.count > 1,
+    )
+    asked = compared.values
+    limits = schedules.limits(
+      parts,
+      asked,
+      source,
+      validation,
+      self.pace.most,
+      self.options.saves,
+      self.actions.at_epochs,
+    )
+    window = parts.window(schedule, limits, source)
+    self._open()
+    finished = False
+    try:
+      entry = self.records.next_fit(asked)
+      if entry is None:
+        data = (source, validation)
+        begun = schedules.begin(parts, asked, schedule, at, data)
+        entry = self.records.start_fit(begun, asked)
+      self.schedule = schedule
+      read = {"data": source, "validation": validation}
+      with batch_errors.named(parts.taken, **read):
+        told = compared.text if self.options.saves else ""
+        finished = self._go(entry, window, limits.acts, read, told)
+    finally:
+      self.records.close(failed=not finished)
+    return self.history
+
+  def coming(self, source, epochs, schedule=None):
+    """The `kernels.Schedule` of a fit on a data source that would come now."""
+    known = schedule or self.schedule or self.given
+    epochs = epochs or getattr(known, "epochs", None) or 1
+    return schedules.resolve(self.parts, known, source, epochs)
+
+  def _begins_at(self, schedule):
+    """The step that the coming schedule begins at; None if one goes on."""
+    if schedule is None and self.schedule is not None:
+      return None
+    if schedule or self.given:
+      return 0
+    return arguments.own_step(self.parts.binding.optimizer)
+
+  @property
+  def workdir(self):
+    """The folder that this worker writes to; None for all but the chief."""
+    return self.options.workdir if self.parts.workers.is_chief else None
+
+  def _open(self):
+    """Opens the run's records, once a loop."""
+    if self.records is None:
+      self.records = shared_records.open_records(
+        self.parts,
+        self.workdir,
+        tell=self.progress.warn,
+        **self.options.kept,
+      )
+
+  def _go(self, entry, window, acts, read, told):
+    """Runs what an entry of the records describes; whether it came to its
+    end."""
+    running = Running(
+      parts=self.parts,
+      records=self.records,
+      pace=self.pace,
+      progress=self.progress,
+      stop=self.stop,
+      guard=self.options.guard,
+      actions=self.actions,
+      extras=self.options.extras,
+      profile=profiler.of(
+        self.workdir, self.options.extras.profile, self.progress.warn
+      ),
+      identity=told,
+    )
+    try:
+      return running.run(entry, self.schedule, window, acts, *read.values())
+    finally:
+      self.history = running.history

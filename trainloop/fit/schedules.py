@@ -1,0 +1,186 @@
+"""Where a fit begins and ends, and the curve it is going to follow."""
+
+import numpy as np
+
+from kernels import checks
+from trainloop.display import outline
+from trainloop.fit import curve_check
+from trainloop.model import arguments, preflight
+from trainloop.recipes import Recipe
+from trainloop.workdir import fit_plan
+from trainloop.workdir.fit_plan import FitPlan, window_limits, with_cycles
+
+_LENGTHS = ("epochs", "steps_per_epoch", "validate_steps", "checkpoint_steps")
+
+
+def check(parts, source, validation, workdir):
+  """Refuses what can't work; builds model, metrics and state if missing.
+
+  Args:
+    parts: the loop's `Parts`.
+    source, validation: data sources; validation may be None.
+    workdir: the run's folder, or None.
+  """
+  parts.check_batches(source)
+  parts.build(source)
+  parts.engines.choose(source)
+  parts.check("data", source)
+  if validation is not None:
+    parts.check("validation", validation, evaluates=True)
+  if workdir is not None:
+    preflight.check_workdir(workdir)
+
+
+def epochs(parts, schedule, asked, source):
+  """The epochs of the fit that comes.
+
+  Args:
+    parts: the loop's `Parts`, which judge as a recipe says if nothing `asked`.
+    schedule: what was given: a `kernels.Schedule`, a `Recipe` or None.
+    asked: the epochs that were given, or None for a recipe's.
+    source: data source of training.
+
+  Raises:
+    ValueError: if there are none or too many, or the recipe's judge comes too
+      late.
+  """
+  if asked is not None or not isinstance(schedule, Recipe):
+    count = checks.integer("epochs", asked, 1)
+  else:
+    parts.adopt(schedule)
+    count = schedule.epochs_of()
+  fit_plan.check_length(count, max(1, source.steps_per_epoch))
+  return count
+
+
+def resolve(parts, schedule, source, epochs):
+  """The kernel of a schedule, a recipe, or None: the optimizer's own."""
+  if isinstance(schedule, Recipe):
+    return schedule.schedule_for(source.steps_per_epoch, epochs)
+  return schedule or arguments.own_schedule(parts.binding.optimizer)
+
+
+def check_curve(parts, schedule, at, updates):
+  """Refuses values that the updates of the coming fit can't follow.
+
+  Args:
+    parts: the loop's `Parts`, built.
+    schedule: its `kernels.Schedule`.
+    at: see `begin`.
+    updates: how many the fit has, int.
+
+  Raises:
+    ValueError: naming the step and its value.
+  """
+  if at is None:
+    state = parts.state
+    at = int(state.global_step.numpy()) - int(state.schedule_start.numpy())
+  curve_check.check(schedule, at, at + updates)
+
+
+def plan(parts, begun, asked, schedule, acts=(), cuts=()):
+  """The `FitPlan` of a fit that begins, or began, at some place.
+
+  Args:
+    parts: the loop's `Parts`, built.
+    begun: what `begin` gave.
+    asked: the fit's fingerprint.
+    schedule: its `kernels.Schedule`.
+    acts, cuts: see `FitPlan`.
+
+  Raises:
+    ValueError: if the schedule is shorter than the fit and must not be.
+  """
+  lengths = {name: asked[name] for name in _LENGTHS}
+  lengths["histograms_steps"] = asked.get("histograms_steps")
+  found = FitPlan(**begun, **lengths, acts=acts, cuts=cuts)
+  found = with_cycles(found, schedule, parts.state.judge)
+  preflight.check_overrun(schedule, found.end - found.schedule_start)
+  return found
+
+
+def begin(parts, asked, schedule, at, data):
+  """Starts anew what belongs to one fit.
+
+  Args:
+    parts, asked, schedule: see `plan`.
+    at: the step that its schedule is at now, or None where one goes on.
+    data: (data source of training, that of validation or None).
+
+  Returns:
+    Where the fit begins: {"start", "first_epoch", "schedule_start"}.
+
+  Raises:
+    ValueError: if the schedule is shorter than the fit and must not be.
+  """
+  state = parts.state
+  start = int(state.global_step.numpy())
+  begins = int(state.schedule_start.numpy()) if at is None else start - at
+  begun = {
+    "start": start,
+    "first_epoch": state.next_epoch,
+    "schedule_start": begins,
+  }
+  plan(parts, begun, asked, schedule)  # refused before anything changes
+  state.begin_fit(begins, _checksums(parts, data))
+  parts.evaluation.reset()
+  return begun
+
+
+def _checksums(parts, data):
+  """What tells data apart, for judging; as the chief sees it on all workers.
+
+  Where nothing judges nothing is asked: a checksum reads all the data.
+  """
+  asked = bool(parts.state.judge.monitors)
+  read = [s is not None and asked for s in data]
+  found = [s.checksum() if r else -1 for s, r in zip(data, read, strict=True)]
+  return [int(one) for one in parts.workers.gather(found)[0]]
+
+
+def curve(found, schedule, momentum, first=None):
+  """The planned curve of a `FitPlan`: an `Outline` over global steps.
+
+  Args:
+    found: the `FitPlan`.
+    schedule: see `plan`.
+    momentum: the optimizer's own coefficient, float; None if it has none.
+    first: global step from which it is wanted; None for the fit's start.
+  """
+  first, begun = found.start if first is None else first, found.schedule_start
+  drawn = outline.of(schedule, first - begun, found.end - begun)
+  momenta = drawn.momenta
+  if momenta is None and momentum is not None:
+    momenta = np.full_like(drawn.rates, momentum)
+  return drawn._replace(steps=drawn.steps + begun, momenta=momenta)
+
+
+def limits(parts, asked, source, validation, most, saves, visits):
+  """The `Limits` of a fit's windows; see `fit_plan.window_limits`.
+
+  Args:
+    parts, asked: see `plan`.
+    source, validation: data sources, the latter may be None.
+    most: most updates of a window.
+    saves: whether the run has a workdir, which all workers know alike.
+    visits: whether the host must see the model at each epoch's end.
+
+  Raises:
+    ValueError: if the run would never see a validation that it needs.
+  """
+  preflight.check_validation(
+    parts.state.judge.monitors,
+    validation,
+    asked["validate_steps"],
+    asked["steps_per_epoch"] * asked["epochs"],
+  )
+  parts.place(source)
+  found = window_limits(
+    asked,
+    min(most, source.most_steps),
+    validates=validation is not None or bool(parts.state.judge.monitors),
+    saves=saves,
+    crosses=source.crosses and not visits,
+  )
+  source.stage(found.updates)
+  return found

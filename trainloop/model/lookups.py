@@ -1,0 +1,120 @@
+"""What the Embedding layers of a model look up, seen while it is traced."""
+
+import contextlib
+import threading
+
+import keras
+import tensorflow as tf
+
+from kernels import checks
+from trainloop.model import bounds
+from trainloop.model.bounds import Bound
+
+_lock = threading.Lock()
+_here = threading.local()  # the function that sees, of this thread
+_hooks = {}  # by id of a layer that is hooked: [layer, how many want it]
+
+
+def embeddings(model):
+  """All Embedding layers inside a model, however deep.
+
+  `Model.layers` leaves out what is inside a layer of one's own; Keras has no
+  public way there.
+  """
+  return [
+    layer
+    for layer in model._flatten_layers()
+    if isinstance(layer, keras.layers.Embedding)
+  ]
+
+
+def bound(layer):
+  """The `Bound` of an Embedding's ids."""
+  where = f"the Embedding {layer.name!r}, a table of {layer.input_dim} rows"
+  return Bound("ids", where, 0, layer.input_dim - 1)
+
+
+@contextlib.contextmanager
+def seen(layers, see):
+  """A context in which `see` is told what Embeddings are called with.
+
+  Replicas are traced in threads that take turns: each has its own `see`, and
+  a layer stays hooked until the last of them is done.
+
+  Args:
+    layers: Embedding layers.
+    see: a function of (layer, ids) that gives the ids to look up.
+  """
+  before, _here.see = getattr(_here, "see", None), see
+  for layer in layers:
+    _hook(layer)
+  try:
+    yield
+  finally:
+    for layer in layers:
+      _unhook(layer)
+    _here.see = before
+
+
+@contextlib.contextmanager
+def checked(model):
+  """A context in which a model that runs eagerly must have ids in range.
+
+  Raises:
+    ValueError: at its end, as Keras would wrap what a layer raises.
+  """
+  told = []
+
+  def see(layer, ids):
+    known = bound(layer)
+    if not isinstance(ids, tf.Tensor) or not tf.executing_eagerly():
+      return ids
+    values = ids.numpy()
+    bad = values[~((values >= known.low) & (values <= known.high))]
+    if not bad.size:
+      return ids
+    value = bounds.number(float(bad.flat[0]))
+    told.append(f"`x` must be {known.rule}; got {value}")
+    return tf.convert_to_tensor(values.clip(known.low, known.high))
+
+  with seen(embeddings(model), see):
+    yield
+  if told:
+    raise checks.ArgumentError(told[0])
+
+
+def _hook(layer):
+  with _lock:
+    if id(layer) in _hooks:
+      _hooks[id(layer)][1] += 1
+      return
+    _hooks[id(layer)] = [layer, 1]
+    own = layer.call
+
+    def call(inputs, *args, **kwargs):
+      see = getattr(_here, "see", None)
+      reads = not (kwargs.get("reverse") or (args and args[0]))
+      if (
+        see is not None and reads and not keras.backend.is_keras_tensor(inputs)
+      ):
+        inputs = see(layer, _ids(inputs))
+      return own(inputs, *args, **kwargs)
+
+    layer.__dict__["call"] = call
+
+
+def _unhook(layer):
+  with _lock:
+    _hooks[id(layer)][1] -= 1
+    if not _hooks[id(layer)][1]:
+      del _hooks[id(layer)], layer.__dict__["call"]
+
+
+def _ids(inputs):
+  """Inputs as ids: whole numbers, as the layer makes them."""
+  if isinstance(inputs, (tf.RaggedTensor, tf.SparseTensor)):
+    return inputs
+  ids = tf.convert_to_tensor(inputs)
+  if not ids.dtype.is_floating:
+    return ids
+  return tf.where(ids < 0, tf.math.ceil(ids), tf.math.floor(ids))

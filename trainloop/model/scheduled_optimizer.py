@@ -1,0 +1,224 @@
+"""Binds (learning_rate, momentum) tensors to a Keras optimizer."""
+
+import contextlib
+import math
+
+import keras
+import tensorflow as tf
+
+from kernels import checks
+from trainloop.model import bias_correction as exact
+
+# The attribute that holds the momentum coefficient. SGD and RMSprop ask
+# `momentum != 0` or `> 0` in Python; the others only compute with theirs.
+_VELOCITY = ("SGD", "RMSprop")
+_BETA = ("Adam", "AdamW", "Nadam", "Adamax", "Lion", "Lamb")
+_ABLE = (*_VELOCITY, "Muon", *_BETA)
+# Their learning rate is not one number that a schedule could drive.
+REFUSED = ("LossScaleOptimizer", "MultiOptimizer", "ScheduleFreeAdamW")
+_MOMENTUM_ATTRIBUTE = {
+  **dict.fromkeys((*_VELOCITY, "Muon"), "momentum"),
+  **dict.fromkeys(_BETA, "beta_1"),
+}
+
+
+class _TensorNumber:
+  """Stands in for `SGD.momentum` while one `apply` is traced.
+
+  Keras compares the attribute with 0 in Python and then converts it to a
+  tensor: a tensor alone fails at the comparison. A stand-in is non-zero.
+  """
+
+  def __init__(self, tensor):
+    self._tensor = tensor
+    self.dtype = tensor.dtype.name
+    self.shape = tensor.shape
+
+  def __ne__(self, other):
+    return True
+
+  def __eq__(self, other):
+    return False
+
+  def __gt__(self, other):
+    return True
+
+  __hash__ = None
+
+  def __tf_tensor__(self, dtype=None, name=None):
+    del name
+    return tf.cast(self._tensor, dtype) if dtype else self._tensor
+
+
+class Binding:
+  """One optimizer, and how a scheduled rate and momentum reach it.
+
+  Args:
+    optimizer: a Keras optimizer.
+    bias_correction: "keras" or "exact"; see that module.
+
+  Attributes:
+    exact: whether that is "exact", and `apply` needs a correction.
+
+  Raises:
+    ValueError: if the optimizer is none, or brings what the loop can't run.
+  """
+
+  def __init__(self, optimizer, bias_correction="keras"):
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+      kind = type(optimizer).__name__
+      checks.fail("optimizer", kind, "a Keras optimizer or its string name")
+    _refuse(optimizer)
+    self.optimizer = optimizer
+    kinds = [kind.__name__ for kind in type(optimizer).__mro__]
+    names = [_MOMENTUM_ATTRIBUTE[k] for k in kinds if k in _MOMENTUM_ATTRIBUTE]
+    self._moves = bool(names)  # whether a schedule can move it
+    self._asks = any(kind in _VELOCITY for kind in kinds)
+    self._attribute = names[0] if names else _constant(optimizer)
+    if self.momentum is not None and not math.isfinite(self.momentum):
+      name = f"optimizer.{self._attribute}"
+      checks.fail(name, self.momentum, "a finite number")
+    self.exact = exact.asked(bias_correction, optimizer)
+
+  @property
+  def momentum(self):
+    """The optimizer's own coefficient as a float; None if it has none."""
+    if self._attribute is None:
+      return None
+    return float(getattr(self.optimizer, self._attribute))
+
+  def prepare(self, variables, scheduled_momentum):
+    """Builds the optimizer's slots; call under the strategy's scope.
+
+    Args:
+      variables: the model's trainable variables.
+      scheduled_momentum: the schedule's momentum at step 0 as a float, or
+        None if the schedule leaves momentum alone.
+
+    Raises:
+      ValueError: if the schedule moves a momentum the optimizer hasn't got,
+        or it was built for other variables.
+    """
+    kind = type(self.optimizer).__name__
+    if scheduled_momentum is not None and not self._moves:
+      able = ", ".join(_ABLE)
+      rule = f"an optimizer with momentum ({able}) for this schedule"
+      checks.fail("optimizer", kind, rule)
+    lacks_slots = self._asks and not self.momentum
+    if scheduled_momentum is not None and lacks_slots:
+      if self.optimizer.built:
+        rule = "built with a momentum > 0, to have slots for a scheduled one"
+        checks.fail("optimizer", f"{kind}(momentum=0.0)", rule)
+      # Any non-zero coefficient makes Keras create the slots.
+      self.optimizer.momentum = scheduled_momentum or 0.9
+    if not self.optimizer.built:
+      self.optimizer.build(variables)
+    # Private: nothing public says whose slots it has. `test_compile_state.py`
+    # notices if it moves.
+    known = {id(one) for one in self.optimizer._trainable_variables}
+    if not known.issuperset(map(id, variables)):
+      rule = "one that has no slots yet for other weights: give each model its "
+      checks.fail("optimizer", kind, f"{rule}own")
+
+  def apply(
+    self,
+    strategy,
+    gradients,
+    variables,
+    learning_rate,
+    momentum,
+    correction=None,
+  ):
+    """The optimizer's update with these values; traced, cross-replica.
+
+    Args:
+      strategy: the `tf.distribute.Strategy`.
+      gradients: one per-replica gradient a variable, already summed over the
+        replicas; None where there is none.
+      variables: the trainable variables.
+      learning_rate: float32 scalar tensor.
+      momentum: float32 scalar tensor, or None for the optimizer's own.
+      correction: what `bias_correction.factor` gave, or None.
+    """
+    # Replicas trace one after another: what they read is set around them all.
+    with self._set(strategy, learning_rate, momentum, correction):
+      strategy.run(self.optimizer.apply, args=(gradients, variables))
+
+  def leave(self, learning_rate):
+    """Leaves a rate in the optimizer, where it can be seen; in graph."""
+    if isinstance(self.optimizer._learning_rate, keras.Variable):
+      self.optimizer._learning_rate.value.assign(learning_rate)
+
+  @contextlib.contextmanager
+  def _set(self, strategy, learning_rate, momentum, correction):
+    """Puts tensors where `optimizer.apply` reads them; then puts all back."""
+    optimizer, kept = self.optimizer, {}
+    # Not through the public property: its setter would drop the variable that
+    # a checkpoint holds, and its getter would evaluate a schedule. Assigning
+    # the variable an update would carry it around the loop.
+    rate = vars(optimizer)["_learning_rate"]
+    vars(optimizer)["_learning_rate"] = lambda: learning_rate
+    if momentum is not None:
+      kept[self._attribute] = getattr(optimizer, self._attribute)
+      value = _TensorNumber(momentum) if self._asks else momentum
+      setattr(optimizer, self._attribute, value)
+    if strategy.num_replicas_in_sync > 1:
+      # Keras would sum over the replicas again, after clipping each one's
+      # part; nothing public says that gradients are summed already.
+      optimizer._all_reduce_sum_gradients = list
+    if correction is not None:
+      optimizer.update_step = exact.corrected(optimizer, correction)
+    try:
+      yield
+    finally:
+      vars(optimizer)["_learning_rate"] = rate
+      for name in ("_all_reduce_sum_gradients", "update_step"):
+        vars(optimizer).pop(name, None)
+      for name, value in kept.items():
+        setattr(optimizer, name, value)
+
+
+def _constant(optimizer):
+  """The attribute of another optimizer that holds its momentum; None if none
+  does."""
+  for name in ("momentum", "beta_1"):
+    if isinstance(getattr(optimizer, name, None), (int, float)):
+      return name
+  return None
+
+
+def own_rate(optimizer):
+  """What the optimizer itself brings as a learning rate.
+
+  Args:
+    optimizer: a Keras optimizer.
+
+  Returns:
+    A float, or the Keras `LearningRateSchedule` it was made with.
+
+  Raises:
+    ValueError: if its learning rate is another callable.
+  """
+  brought = optimizer._learning_rate  # the property would evaluate a schedule
+  if isinstance(brought, keras.optimizers.schedules.LearningRateSchedule):
+    return brought
+  if isinstance(brought, keras.Variable):
+    return float(brought.numpy())
+  rule = "a number or a LearningRateSchedule where `schedule` is None"
+  return checks.fail("optimizer.learning_rate", brought, rule)
+
+
+def _refuse(optimizer):
+  """What can't work is refused by name."""
+  kind = type(optimizer).__name__
+  if kind in REFUSED:
+    rule = "a plain optimizer, whose one learning rate a schedule can drive"
+    checks.fail("optimizer", kind, rule)
+  steps = optimizer.gradient_accumulation_steps
+  if steps:
+    rule = "None: Keras would count micro-batches as updates"
+    checks.fail("optimizer.gradient_accumulation_steps", steps, rule)
+  if optimizer.loss_scale_factor is not None:
+    scale = optimizer.loss_scale_factor
+    if not math.isfinite(scale) or scale <= 0:
+      checks.fail("optimizer.loss_scale_factor", scale, "finite and > 0")

@@ -1,0 +1,128 @@
+"""Whose a workdir is: a run's, nobody's yet, or another program's."""
+
+import contextlib
+import fcntl
+import json
+import os
+
+import tensorflow as tf
+
+from kernels import checks
+from trainloop.workdir import run_files, run_names
+from trainloop.workdir.checkpoints.files import CheckpointFiles
+
+# In the lock of every run, so that nothing else is taken for one.
+_MARK = b"a run of trainloop\n"
+
+
+def check(workdir, overwrite=False):
+  """Refuses a folder in which a run would touch what is not a run's.
+
+  Args:
+    workdir: the run's folder, or a path where none is yet.
+    overwrite: whether a run is to be removed from it.
+
+  Raises:
+    ValueError: if something with a name of a run's is no file or folder of
+      this user's; where no run is, if there is anything with such a name, or
+      anything at all that `overwrite` would have to be about.
+  """
+  named = list(run_names.walk(workdir))
+  for path, is_folder in named:
+    run_files.check(os.path.join(workdir, path), is_folder)
+  _refuse_strange(workdir, "checkpoints", _others_checkpoints(workdir))
+  if is_run(workdir):
+    return
+  ours = {path for path, is_folder in named if is_folder or _is_dry(path)}
+  if _is_mark(_content(workdir, run_names.LOCK)):
+    ours.add(run_names.LOCK)  # of a run that was killed as it began
+  strange = run_names.others(workdir)
+  _refuse_strange(workdir, "events", strange)
+  strange = [path for path, _ in named if path not in ours]
+  _refuse_strange(workdir, "files", strange)
+  rest = run_names.unnamed(workdir)
+  if overwrite and rest:
+    rule = f"the folder of a run to overwrite, and it holds {_some(rest)}"
+    more = "move that away, or begin beside it with `existing` as 'continue'"
+    checks.fail("workdir", str(workdir), f"{rule} ({more})")
+
+
+def is_run(workdir):
+  """Whether a run of this program's was begun in a folder."""
+  mark = _content(workdir, run_names.LOCK)
+  # As it begins, on a disk that takes no mark and no row.
+  rows = _content(workdir, run_names.JOURNAL)
+  empty = _is_mark(mark) and rows == b""
+  return mark == _MARK or empty or bool(newest_fits(workdir))
+
+
+def _others_checkpoints(workdir):
+  """Paths of checkpoints that TensorFlow wrote for somebody else."""
+  files = _checkpoints(workdir)
+  return [
+    f"{run_names.CHECKPOINTS}/ckpt-{serial}{run_names.INDEX}"
+    for serial in files.serials()
+    if files.lacks(serial, "log")
+  ]
+
+
+def _checkpoints(workdir):
+  folder = os.path.join(workdir, run_names.CHECKPOINTS)
+  return CheckpointFiles(folder, keep=1)
+
+
+def newest_fits(workdir):
+  """The list of fits of the newest checkpoint that can be read, or []."""
+  files = _checkpoints(workdir)
+  for serial in reversed(files.serials()):
+    with contextlib.suppress(Exception):  # damage has many kinds
+      log = files.read(serial, {"log": tf.string})["log"].numpy()
+      return json.loads(log)["fits"]
+  return []
+
+
+def lock(workdir):
+  """An open file that holds the folder's lock; death frees it."""
+  file = run_files.opened(os.path.join(workdir, run_names.LOCK))
+  try:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except OSError:
+    os.close(file)
+    checks.fail("workdir", str(workdir), "a folder no other process trains in")
+  mark = os.pread(file, len(_MARK), 0)
+  if mark != _MARK and _is_mark(mark):
+    with contextlib.suppress(OSError):  # told where rows can't be written
+      os.pwrite(file, _MARK, 0)
+  return file
+
+
+def _is_mark(content):
+  """Whether that is the mark of a run, or what a full disk took of it."""
+  return content is not None and _MARK.startswith(content)
+
+
+def _content(workdir, name):
+  """The first bytes of a file; None if it can't be read."""
+  try:
+    with open(os.path.join(workdir, name), "rb") as file:
+      return file.read(len(_MARK))
+  except OSError:
+    return None
+
+
+def _is_dry(path):
+  return run_names.is_events(path) and run_names.is_dry(path)
+
+
+def _refuse_strange(workdir, what, paths):
+  if paths:
+    rule = f"a folder without another program's {what} ({_some(paths)})"
+    more = "move that away or take another workdir"
+    checks.fail("workdir", str(workdir), f"{rule}: {more}")
+
+
+def _some(paths):
+  """The first of some paths in one line, and how many more there are."""
+  more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+  first = os.fsencode(paths[0]).decode(errors="replace")
+  return f"{' '.join(first.split())}{more}"

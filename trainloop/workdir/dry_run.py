@@ -1,0 +1,47 @@
+"""The plan of a run that has not begun, in its workdir."""
+
+import os
+import time
+
+import numpy as np
+
+from kernels import checks
+from trainloop.display import outline
+from trainloop.model import arguments
+from trainloop.workdir import claims, row_journal, run_files, run_names
+from trainloop.workdir.tensorboard import event_file
+
+
+def write(workdir, schedule, steps, momentum=None):
+  """Writes run `plan`, as TensorBoard shows it; the run itself replaces it.
+
+  Args:
+    workdir: the run's folder, made if missing.
+    schedule: a `kernels.Schedule`.
+    steps: updates of the run, int >= 1.
+    momentum: the optimizer's own as a float, where the schedule has none; or
+      None.
+
+  Returns:
+    The `Outline` that was written; None for a folder that holds a run already.
+
+  Raises:
+    ValueError: if the workdir or the steps break their rule.
+    OSError: if the disk does not take it.
+  """
+  workdir = arguments.workdir(workdir)
+  checks.integer("steps", steps, 1)
+  claims.check(workdir)
+  if row_journal.RowJournal(workdir).exists():
+    return None
+  drawn = outline.of(schedule, 0, steps)
+  if drawn.momenta is None and momentum is not None:
+    drawn = drawn._replace(momenta=np.full_like(drawn.rates, momentum))
+  folder = os.path.join(workdir, "plan")
+  for path in filter(run_names.is_dry, run_names.events(workdir)):
+    run_files.remove(os.path.join(workdir, path))
+  times = np.full(len(drawn.steps), time.time())
+  table = event_file.plan_table(drawn.rates, drawn.momenta)
+  tags = event_file.TAGS[:2]
+  event_file.write_run(folder, times, drawn.steps, tags, table, dry=True)
+  return drawn

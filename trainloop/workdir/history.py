@@ -1,0 +1,243 @@
+"""What a fit leaves behind: rows, epochs, the reason it stopped."""
+
+import functools
+
+import numpy as np
+
+from kernels import checks
+from trainloop.base import strict_json
+from trainloop.compiled.window import COLUMNS
+from trainloop.display import figures
+
+_ROWS = ("loss", "learning_rate", "momentum")
+
+
+class NonFiniteError(ArithmeticError):
+  """An update was not finite, and not applied: its loss or gradient, or the
+  learning rate or momentum that the schedule gave for it.
+
+  Args:
+    step: 0-based global step of that update.
+    message: what to say.
+
+  Attributes:
+    step: 0-based global step of that update.
+  """
+
+  def __init__(self, step, message):
+    super().__init__(message)
+    self.step = step
+
+  def __reduce__(self):
+    return type(self), (self.step, str(self))
+
+
+def refused(step, row):
+  """The `NonFiniteError` of an update.
+
+  Args:
+    step: its 0-based global step.
+    row: float32 (5,) of `window.COLUMNS`.
+  """
+  kept = f"those after step {step - 1}" if step else "the initial ones"
+  text = f"update {step} is not finite ({nonfinite(row)}); it was not applied"
+  return NonFiniteError(step, f"{text}: the weights are {kept}")
+
+
+def with_weights(error, model):
+  """The `NonFiniteError` of an update, which names a weight that is not finite
+  either: an update before it made it so.
+
+  Args:
+    error: what `refused` gave.
+    model: the keras.Model, as it is after the update before.
+  """
+  for weight in model.weights:
+    if not np.isfinite(np.asarray(weight, np.float64)).all():
+      text = f"{error}, where {weight.path} is not finite"
+      return NonFiniteError(error.step, text)
+  return error
+
+
+def nonfinite(row):
+  """Of a refused update's row, in words: what was not finite.
+
+  Args:
+    row: float32 (5,) of `window.COLUMNS`.
+  """
+  rate, momentum, loss, norm, _ = row
+  gradient = f"loss {loss}, gradient norm {norm}"
+  parts = [] if np.isfinite(rate) else [f"learning rate {rate}"]
+  finite = np.isfinite(loss) and np.isfinite(norm)
+  # Where the optimizer has none momentum is NaN, and nothing is wrong with it.
+  if (finite and not parts) or np.isinf(momentum):
+    parts.append(f"momentum {momentum}")
+  return ", ".join([*parts, gradient])
+
+
+class History:
+  """The rows and epochs of one fit.
+
+  Attributes:
+    stop_reason: "completed", "early_stopping", ...; "all_skipped" where each
+      update of a whole fit was refused; None while it runs.
+    restored: whether all of it was in the workdir already.
+    validated: {"val_...": float} of the epoch that is going on.
+    handled: global step up to which validations and epoch ends are done.
+    planned: gives the whole fit's `Outline` over global steps; for pictures,
+      as `steps_per_epoch`.
+
+  >>> layers = [keras.layers.Input((2,)), keras.layers.Dense(1)]
+  >>> data = trainloop.ArrayData(np.ones((8, 2)), np.ones((8, 1)), batch_size=4)
+  >>> loop = trainloop.TrainLoop(
+  ...   keras.Sequential(layers),
+  ...   keras.optimizers.SGD(),
+  ...   "mse",
+  ...   schedule=kernels.Linear(0.1, 0.0, 4),
+  ...   verbose=False,
+  ... )
+  >>> history = loop.fit(data, epochs=2)
+  >>> history.stop_reason, history.rows["learning_rate"]
+  ('completed', array([0.1  , 0.075, 0.05 , 0.025], dtype=float32))
+  """
+
+  def __init__(self):
+    self.stop_reason = None
+    self.restored = False
+    self.validated, self.handled = {}, 0
+    self.planned = self.steps_per_epoch = None
+    self._first, self._blocks, self._epochs = 0, [], []
+
+  def end(self, reason):
+    """The fit ends, and why; it is not completed if no update was applied."""
+    skipped = self.rows["skipped"] if reason == "completed" else np.zeros(1)
+    applied = not len(skipped) or not skipped.all()
+    self.stop_reason = reason if applied else "all_skipped"
+
+  def __getstate__(self):
+    # A user's schedule need not pickle; what it gave does.
+    state = self.__dict__.copy()
+    if self.planned is not None:
+      state["planned"] = functools.partial(_itself, self.planned())
+    return state
+
+  def add_rows(self, first_step, rows):
+    """Appends a window's rows: float32 (n, len(COLUMNS))."""
+    if not self._blocks:
+      self._first = first_step
+    self._blocks.append(rows)
+
+  def add_epoch(self, values):
+    """Appends an epoch: {name: number}, "epoch" among them."""
+    self._epochs.append(values)
+
+  @property
+  def rows(self):
+    """{"step", "learning_rate", "momentum", "loss", "grad_norm", "skipped"}:
+    one entry an update; int64 and float32 arrays. Momentum is NaN where there
+    is none; skipped is 1 where the update was not finite and passed over."""
+    empty = np.zeros((0, len(COLUMNS)), np.float32)
+    table = np.concatenate([empty, *self._blocks])
+    self._blocks = [table]
+    columns = {name: table[:, i] for i, name in enumerate(COLUMNS)}
+    step = self._first + np.arange(len(table), dtype=np.int64)
+    return {"step": step, **columns}
+
+  @property
+  def epochs(self):
+    """{"epoch", "loss", ..., "val_loss", ...}: one entry an epoch, arrays; NaN
+    in an epoch without validation."""
+    names = list(dict.fromkeys(n for epoch in self._epochs for n in epoch))
+    missing = float("nan")
+    return {
+      name: np.array([epoch.get(name, missing) for epoch in self._epochs])
+      for name in names
+    }
+
+  def plot(self, what, path):
+    """Draws a part of the history into a PNG.
+
+    Args:
+      what: "loss": of each update, and of each epoch with validation;
+        "learning_rate" or "momentum": as used, over the plan; or another
+        metric's name, a value an epoch, with "val_" beside it.
+      path: file to write.
+
+    Raises:
+      ValueError: if there is no such thing.
+      OSError: if the file can't be written.
+    """
+    rows, epochs = self.rows, self.epochs
+    known = [n for n in epochs if n != "epoch" and not n.startswith("val_")]
+    checks.choice("what", what, list(dict.fromkeys((*_ROWS, *known))))
+    if what in _ROWS[1:]:
+      lines = self._curves(what, rows)
+      figures.save_lines(path, lines, "step", what.replace("_", " "))
+      return
+    lines = {
+      name: (epochs["epoch"], epochs[name])
+      for name in (what, f"val_{what}")
+      if name in epochs
+    }
+    if what != "loss":
+      figures.save_lines(path, lines, "epoch", what)
+      return
+    ends = self._ends(rows, epochs)
+    lines = {f"{n} of an epoch": (ends, y) for n, (_, y) in lines.items()}
+    lines = {"loss of an update": (rows["step"], rows["loss"]), **lines}
+    figures.save_lines(path, lines, "step", "loss")
+
+  def _curves(self, what, rows):
+    """{"planned": ..., "used": ...} of learning rate or momentum."""
+    used = {"used": (rows["step"], rows[what])}
+    if self.planned is None:
+      return used
+    drawn = self.planned()
+    plan = drawn.momenta if what == "momentum" else drawn.rates
+    if plan is None:
+      checks.fail("what", what, "'loss' or 'learning_rate' (there is none)")
+    return {"planned": (drawn.steps, plan), **used}
+
+  def _ends(self, rows, epochs):
+    """Steps at the ends of the epochs: equally long, the last cut short."""
+    count = len(epochs["epoch"])
+    each = self.steps_per_epoch
+    ends = self._first + each * np.arange(1, count + 1) - 1
+    return np.minimum(ends, rows["step"][-1])
+
+  def to_config(self):
+    """All but the rows, as a dict of JSON types."""
+    return {
+      "stop_reason": self.stop_reason,
+      "epochs": self._epochs,
+      "validated": self.validated,
+      "handled": self.handled,
+    }
+
+  @classmethod
+  def from_config(cls, config, first_step=0, rows=None):
+    """The history that `to_config` describes.
+
+    Args:
+      config: what `to_config` gave.
+      first_step: global step of the first row.
+      rows: float32 (updates, len(COLUMNS)), or None for no rows.
+    """
+    history = cls()
+    history.stop_reason = config["stop_reason"]
+    history.validated = _numbers(config["validated"])
+    history.handled = config["handled"]
+    for values in config["epochs"]:
+      history.add_epoch(_numbers(values))
+    if rows is not None and len(rows):
+      history.add_rows(first_step, rows)
+    return history
+
+
+def _numbers(values):
+  """{name: number} as it was before it became JSON."""
+  return {name: strict_json.number(value) for name, value in values.items()}
+
+
+def _itself(value):
+  return value

@@ -1,0 +1,114 @@
+"""The events of files that are damaged, in their order and each once."""
+
+import itertools
+
+import numpy as np
+from tensorboard.compat.proto import event_pb2
+
+from trainloop.workdir.tensorboard import row_events
+
+
+def other(records, strange):
+  """What stays of a file without rows.
+
+  Args:
+    records: those of it that are whole.
+    strange: those of whole files, which were not in this one.
+  """
+  points = row_events.read_all(dict.fromkeys(records))
+  kept = [p for p in points if not p.version and p.record not in strange]
+  return [p.record for p in sorted(kept, key=_order)]
+
+
+def train(files, hurt, strange, rows, logged):
+  """{path: records} of the files of run `train` that are damaged.
+
+  Damaged files that follow one another become one, the first of them: nothing
+  says which of their records stood in which.
+
+  Args:
+    files: {path: records that are whole}, in the order of time.
+    hurt: paths of those that are damaged.
+    strange: records of whole files.
+    rows: float32 (steps, columns), NaN where nothing is known.
+    logged: steps whose rows are events, ascending.
+  """
+  points = {path: row_events.read_all(files[path]) for path in files}
+  sure = [p for path in files if path not in hurt for p in points[path]]
+  found = {}
+  for damaged, group in itertools.groupby(files, lambda path: path in hurt):
+    if not damaged:
+      continue
+    group = list(group)
+    first = _steps(points, files, lambda path, end=group[0]: path < end)
+    after = _steps(points, files, lambda path, end=group[-1]: path > end)
+    bounds = max(first, default=-1), min(after, default=len(rows))
+    pool = {p.record: p for path in group for p in points[path]}
+    pool = [p for p in pool.values() if p.record not in strange]
+    found.update({path: [] for path in group})
+    found[group[0]] = _made(pool, sure, bounds, rows, logged)
+  return found
+
+
+def _steps(points, files, chosen):
+  """Steps of the rows in some of the files."""
+  return [
+    p.step for f in files if chosen(f) for p in points[f] if p.row is not None
+  ]
+
+
+def _made(pool, sure, bounds, rows, logged):
+  """The records between two steps: those that are there and agree with the
+  rows, and the rows' own where none is."""
+  low, high = bounds
+  there = {
+    p.step: p
+    for p in pool
+    if p.row is not None and low < p.step < high and _agree(p, rows)
+  }
+  kept = [p for p in pool if p.plain] + list(there.values())
+  steps = [
+    step
+    for step in row_events.between(logged, low, high)
+    if step not in there and not np.isnan(rows[step, 0])
+  ]
+  if steps:
+    known = {p.step: p.wall_time for p in [*sure, *there.values()] if _dated(p)}
+    times = _times(steps, known, [p.wall_time for p in [*kept, *sure]])
+    made = row_events.encode(times, np.array(steps), rows[steps])
+    kept += row_events.read_all(made)
+  return [p.record for p in sorted(kept, key=_order)]
+
+
+def _dated(point):
+  return point.row is not None
+
+
+def _times(steps, known, others):
+  """Wall times of rows, between those that are known."""
+  if not known:
+    return np.full(len(steps), max(others, default=0.0))
+  at = sorted(known)
+  return np.interp(steps, at, [known[step] for step in at])
+
+
+def _agree(point, rows):
+  count = len(point.row)
+  return point.row.tobytes() == rows[point.step, :count].tobytes()
+
+
+def _order(point):
+  return point.wall_time, point.step
+
+
+def begun(records, wall):
+  """Records behind the one that an event file begins with.
+
+  Args:
+    records: of events, in order.
+    wall: the time where there are none.
+  """
+  if records:
+    wall = event_pb2.Event.FromString(records[0]).wall_time
+  version = event_pb2.Event(wall_time=wall, file_version="brain.Event:2")
+  return [version.SerializeToString(), *records]

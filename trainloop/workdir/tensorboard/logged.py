@@ -1,0 +1,79 @@
+"""Which updates and metrics of a fit TensorBoard gets, and their size."""
+
+import typing
+
+import numpy as np
+
+from kernels import checks
+from trainloop.workdir.tensorboard import event_bytes, event_file
+
+# "auto": rows of a fit, and epochs and validations of one that has more.
+MOST = 1_000_000
+_MOST_METRICS = 100_000
+_FRAME = 16  # bytes around a record in a file
+
+
+class Logged(typing.NamedTuple):
+  """One of so many; all of these are 1 in a fit of up to `MOST` updates.
+
+  Attributes:
+    rows: a row is written if its step is a multiple of this, or if an epoch
+      ends with it whose metrics are written.
+    epochs, validations: their metrics are written after each so many.
+  """
+
+  rows: int
+  epochs: int = 1
+  validations: int = 1
+
+  def epoch(self, plan, done):
+    """Whether metrics of the epoch are written after `done` updates."""
+    return _due(plan, done, plan.steps_per_epoch, self.epochs)
+
+  def validation(self, plan, done):
+    """Whether those of a validation are."""
+    return _due(plan, done, plan.validate_steps, self.validations)
+
+  def size(self, plan):
+    """The most bytes that the rows of a fit take in its event files."""
+    times, steps = np.zeros(1), np.array([plan.end])
+    row = np.zeros((1, len(event_file.TAGS)), np.float32)
+    (event,) = event_bytes.encode(times, steps, event_file.TAGS, row)
+    count = (plan.end - plan.start) // self.rows + plan.epochs // self.epochs
+    return (count + 2) * (len(event) + _FRAME)
+
+
+def check(log_every):
+  """The argument `log_every`: "auto" or an int >= 1, or raises."""
+  if not isinstance(log_every, str):
+    return checks.integer("log_every", log_every, 1)
+  if log_every != "auto":
+    checks.fail("log_every", log_every, "'auto' or an integer >= 1")
+  return log_every
+
+
+def of(log_every, plan):
+  """The `Logged` of a fit: a function of its length, so a resume has the same.
+
+  Args:
+    log_every: what `check` gave.
+    plan: the `FitPlan`.
+  """
+  if log_every != "auto":
+    return Logged(log_every)
+  steps = plan.end - plan.start
+  if steps <= MOST:
+    return Logged(1)
+  validations = steps // plan.validate_steps
+  return Logged(
+    rows=-(-steps // MOST),
+    epochs=max(1, -(-plan.epochs // _MOST_METRICS)),
+    validations=max(1, -(-validations // _MOST_METRICS)),
+  )
+
+
+def _due(plan, done, unit, every):
+  """What is regular after each `unit` updates is due once in `every` times;
+  the fit's end, and what comes between, always."""
+  count, between = divmod(done - plan.start, unit)
+  return bool(between) or count % every == 0 or done == plan.end

@@ -1,0 +1,130 @@
+"""What TensorBoard shows of a fit besides its curves."""
+
+import dataclasses
+import shlex
+import sys
+
+import tensorflow as tf
+
+from kernels.steps import Steps
+from trainloop.data import structures
+from trainloop.workdir import hparams, speed
+from trainloop.workdir.tensorboard import event_file
+
+# The text page shows a hundred of a kind.
+_MOST_RESTARTS = 100
+_LONGEST = 4000  # characters of a command
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+  """What a run's page says of one fit.
+
+  Attributes:
+    hparams: {name: number, str or bool}; see `hparams.of`.
+    directions: see `directions.of_metrics`.
+    layout: see `plugin_summaries.layout`.
+    schedule: the resolved schedule, Markdown.
+    restarts: ascending global steps at which a cycle starts, the first
+      hundred.
+    graph: the model's GraphDef, bytes, or None.
+  """
+
+  hparams: dict
+  directions: dict
+  layout: dict
+  schedule: str
+  restarts: tuple = ()
+  graph: bytes | None = None
+
+
+def of(parts, plan, asked, schedule, source, extras):
+  """The `Panel` of a fit.
+
+  Args:
+    parts: the loop's `Parts`, built.
+    plan: its `FitPlan`.
+    asked: its fingerprint.
+    schedule: its `kernels.Schedule`.
+    source: its data source.
+    extras: the loop's `Extras`.
+  """
+  begun = plan.schedule_start
+  starts = Steps.of(schedule.cycle_starts(plan.end - begun)).shifted(begun)
+  starts = starts.within(plan.start, plan.end)
+  moves = schedule.moves_momentum or parts.binding.momentum is not None
+  return Panel(
+    hparams=hparams.of(asked, extras.hparams),
+    directions=parts.directions,
+    layout=layout(parts.metric_names, moves),
+    schedule=schedule_text(parts.engine, plan, schedule, starts),
+    restarts=tuple(starts[:_MOST_RESTARTS]),
+    graph=graph(parts.model, source.example[0]) if extras.graph else None,
+  )
+
+
+def graph(model, x):
+  """The GraphDef of a model's forward pass, bytes.
+
+  Args:
+    model: a keras.Model.
+    x: inputs of some examples, whose number is left open.
+  """
+
+  def spec(leaf):
+    if structures.is_composite(leaf):
+      return tf.type_spec_from_value(leaf)
+    return tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype)
+
+  forward = tf.function(lambda x: model(x, training=False), autograph=False)
+  traced = forward.get_concrete_function(structures.map_leaves(spec, x))
+  return traced.graph.as_graph_def().SerializeToString()
+
+
+def layout(metrics, has_momentum):
+  """Rates over the loss, and training against validation.
+
+  Args:
+    metrics: names of the metrics.
+    has_momentum: whether there is a momentum to show.
+  """
+  rates = {"learning rate": [event_file.LEARNING_RATE]}
+  if has_momentum:
+    rates["momentum"] = [event_file.MOMENTUM]
+  rates |= {"loss": ["loss"], "gradient norm": ["grad_norm"]}
+  both = {"loss": [event_file.EPOCH_LOSS]}
+  both |= {name: [name] for name in metrics if name != "loss"}
+  return {
+    "learning rate over loss": rates,
+    "train against validation": both,
+    "speed": {tag.partition("/")[2]: [tag] for tag in speed.TAGS},
+  }
+
+
+def schedule_text(engine, plan, schedule, starts):
+  """A fit's schedule and every duration in steps, as Markdown."""
+  rows = {
+    "steps": f"{plan.start} to {plan.end}",
+    "epochs": f"{plan.epochs} of {plan.steps_per_epoch} steps",
+    "schedule begins": f"step {plan.schedule_start}",
+    "warmup ends": f"step {plan.warm_until}",
+    "cycles start": _listed(starts) if starts else "no restarts",
+    "validation": f"every {plan.validate_steps} steps",
+    "checkpoint": f"every {plan.checkpoint_steps} steps",
+    "engine": f"{engine.name}, {engine.reason}",
+  }
+  lines = [f"`{schedule!r}`", "", "| | |", "|---|---|"]
+  return "\n".join(lines + [f"| {k} | {v} |" for k, v in rows.items()])
+
+
+def _listed(steps):
+  shown = ", ".join(map(str, steps[:20]))
+  more = f" ... ({len(steps)})" if len(steps) > 20 else ""
+  return f"steps {shown}{more}"
+
+
+def command():
+  """The command of this process, Markdown."""
+  text = shlex.join(sys.orig_argv)
+  text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+  return f"```\n{text}\n```"

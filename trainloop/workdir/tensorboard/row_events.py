@@ -1,0 +1,125 @@
+"""Rows of updates in event files: read back, and made again."""
+
+import bisect
+import typing
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from tensorboard.compat.proto import event_pb2
+
+from trainloop.compiled.window import COLUMNS
+from trainloop.workdir.fit_plan import FitPlan
+from trainloop.workdir.tensorboard import event_bytes, logged
+from trainloop.workdir.tensorboard.event_file import MOMENTUM, TAGS
+
+_LENGTHS = ("epochs", "steps_per_epoch", "validate_steps", "checkpoint_steps")
+_ALWAYS = set(TAGS) - {MOMENTUM}
+_SKIPPED = COLUMNS.index("skipped")
+
+
+class Point(typing.NamedTuple):
+  """An event of a run.
+
+  Attributes:
+    record: its bytes.
+    row: float32 values of `TAGS`; None if it is no row's.
+    skipped: whether it counts a skipped update.
+    version: whether it is the one that a file begins with.
+    plain: whether it is neither that nor holds a tag of a row's.
+  """
+
+  record: bytes
+  step: int
+  wall_time: float
+  row: typing.Any
+  skipped: bool
+  version: bool
+  plain: bool
+
+
+def read_all(records):
+  """The `Point` of each event, bytes; what is none goes by."""
+  points = map(_read, records)
+  return [point for point in points if point is not None]
+
+
+def _read(record):
+  try:
+    event = event_pb2.Event.FromString(record)
+  except DecodeError:
+    return None
+  values = {
+    value.tag: value.simple_value
+    for value in event.summary.value
+    if value.HasField("simple_value")
+  }
+  row, version = None, bool(event.file_version)
+  if values.keys() >= _ALWAYS:
+    nan = float("nan")
+    row = np.array([values.get(tag, nan) for tag in TAGS], np.float32)
+  return Point(
+    record=record,
+    step=event.step,
+    wall_time=event.wall_time,
+    row=row,
+    skipped="skipped" in values,
+    version=version,
+    plain=not version and not values.keys() & set(TAGS),
+  )
+
+
+def table(points, steps):
+  """The rows that events hold, float32 (steps, columns), in all of whose
+  places NaN stands where no event holds it."""
+  rows = np.full((steps, len(COLUMNS)), np.nan, np.float32)
+  for point in points:
+    if point.row is not None and 0 <= point.step < steps:
+      rows[point.step] = [*point.row, 0.0]
+  for point in points:
+    if point.skipped and 0 <= point.step < steps:
+      rows[point.step, _SKIPPED] = 1.0
+  return rows
+
+
+def encode(times, steps, rows):
+  """The events of some rows, one after another.
+
+  Args:
+    times: float64 (n,), wall times.
+    steps: int64 (n,), rising.
+    rows: float32 (n, columns).
+  """
+  kept = [
+    i
+    for i, tag in enumerate(TAGS)
+    if tag != MOMENTUM or not np.isnan(rows[:, i]).all()
+  ]
+  tags = [TAGS[i] for i in kept]
+  return event_bytes.encode(times, steps, tags, rows[:, kept])
+
+
+def logged_steps(fits, step):
+  """The global steps below `step` whose rows are written as events, ascending.
+
+  Args:
+    fits: the run's fits, as its checkpoint has them.
+    step: updates that are done.
+  """
+  steps = []
+  ends = [entry["begun"]["start"] for entry in fits[1:]]
+  for entry, end in zip(fits, [*ends, step], strict=False):
+    asked, begun = entry["asked"], entry["begun"]
+    plan = FitPlan(**begun, **{name: asked[name] for name in _LENGTHS})
+    part, end = logged.of(asked["log_every"], plan), min(end, plan.end, step)
+    own = set(range(-(-plan.start // part.rows) * part.rows, end, part.rows))
+    epochs = plan.ends_inside(plan.start, end - plan.start + 1)
+    done = (plan.start + n for n in epochs)
+    own.update(n - 1 for n in done if part.epoch(plan, n))
+    steps.extend(sorted(own))
+  return steps
+
+
+def between(steps, first, last):
+  """The part of ascending steps that lies in (first, last)."""
+  i = bisect.bisect_right(steps, first)
+  return steps[i : bisect.bisect_left(steps, last)]
