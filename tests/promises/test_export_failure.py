@@ -5,7 +5,7 @@ import os
 import pytest
 import tensorflow as tf
 
-from scripts import export
+from training import export
 
 _FULL = tf.errors.ResourceExhaustedError(None, None, "disk full\nat x", {})
 
