@@ -5,7 +5,7 @@ from absl import flags
 from cli import flag_rules, verbosity
 
 FLAGS = flags.FLAGS
-_MOST_EPOCHS = 1 << 29  # a fit has no more updates: `fit_plan.MOST_UPDATES`
+_MOST_EPOCHS = 1 << 29  # a fit has no more updates: `durations.MOST_UPDATES`
 _IN_WORKDIR = (
   "fresh",
   "replan",

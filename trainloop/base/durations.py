@@ -6,6 +6,9 @@ import numpy as np
 
 from kernels import checks
 
+# Updates of a fit: at 25 bytes each, its history fills 13 GB.
+MOST_UPDATES = 1 << 29
+
 _RULE = 'a duration such as "3ep", "500st" or "10%"'
 _MOST = 1e30  # of any unit: far beyond every run, and times it a float yet
 _PATTERN = re.compile(r"(\d+(?:\.\d+)?)(ep|st|%)")

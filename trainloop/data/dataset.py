@@ -7,6 +7,7 @@ import sys
 import tensorflow as tf
 
 from kernels import checks
+from trainloop.base.durations import MOST_UPDATES
 from trainloop.data import (
   counting,
   dataset_graph,
@@ -15,7 +16,6 @@ from trainloop.data import (
   structures,
 )
 from trainloop.data.read_ahead import MOST_STEPS, Stream
-from trainloop.workdir.fit_plan import MOST_UPDATES
 
 _AT = struct.Struct("<q")
 

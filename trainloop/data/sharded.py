@@ -18,9 +18,9 @@ import sys
 import tensorflow as tf
 
 from kernels import callables, checks
+from trainloop.base import user_errors
+from trainloop.base.durations import MOST_UPDATES
 from trainloop.data import counting, structures
-from trainloop.devices import entry
-from trainloop.workdir.fit_plan import MOST_UPDATES
 
 
 class ShardedData:
@@ -45,11 +45,14 @@ class ShardedData:
     ValueError: if `read` is no function of that kind.
   """
 
+  # A worker's own matter: files may give batches of any size.
+  batch_size = None
   fixed_batches = False
   most_steps = sys.maxsize
   crosses = True  # a window may cross an epoch's end
 
-  @entry.guarded
+  @callables.public
+  @user_errors.translated
   def __init__(self, read, steps_per_epoch):
     context = tf.distribute.InputContext()
     rule = "a function of a tf.distribute.InputContext"

@@ -48,7 +48,7 @@ def of_fit(parts, plan, schedule, source, workdir, shown, identity=""):
   """
   steps = plan.epochs * plan.steps_per_epoch
   run = f"{plan.epochs} epochs of {plan.steps_per_epoch} steps: {steps} steps"
-  size = getattr(source, "batch_size", None)  # a worker's share is not known
+  size = source.batch_size
   run += "" if size is None else f" of {size} examples"
   if parts.numerics.accumulate > 1:
     run += f" in {parts.numerics.accumulate} micro-batches"

@@ -179,7 +179,7 @@ class Taken:
     """
     inputs = keras.tree.flatten(getattr(self._model, "inputs", None) or [])
     fixed = {one.shape[0] for one in inputs if one.shape[0] is not None}
-    size = getattr(source, "batch_size", None)
+    size = source.batch_size
     if not fixed or size is None:
       return
     wanted = min(fixed) * self._parts(evaluates)

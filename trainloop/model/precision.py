@@ -93,9 +93,9 @@ class Numerics:
       source: a data source of training.
       replicas: how many share each batch, int.
     """
-    if self.accumulate == 1:
-      return
     size = source.batch_size
+    if self.accumulate == 1 or size is None:
+      return
     if size % (self.accumulate * replicas):
       parts = f"`accumulate` = {self.accumulate}"
       if replicas > 1:

@@ -18,7 +18,7 @@ from trainloop.loop import TrainLoop
 from trainloop.model import turns
 from trainloop.model.snapshot import Snapshot
 from trainloop.sweep import report, suggestions
-from trainloop.workdir.fit_plan import MOST_UPDATES, Limits
+from trainloop.workdir.fit_plan import Limits
 
 _ON = ("train", "validation")
 _MOST = 256  # updates of a window: Ctrl-C is heard between two
@@ -148,7 +148,7 @@ def sweep_learning_rate(
   per_epoch = source.steps_per_epoch
   if not isinstance(steps, numbers.Integral):
     steps = durations.to_steps("steps", steps, per_epoch, per_epoch, 2)
-  steps = checks.integer("steps", steps, 1, MOST_UPDATES)
+  steps = checks.integer("steps", steps, 1, durations.MOST_UPDATES)
   schedule = kernels.RangeSweep(min_lr, max_lr, steps, spacing)
   rule = "a number in [0, 1)"
   checks.number("smoothing", smoothing, rule, lambda v: 0 <= v < 1)

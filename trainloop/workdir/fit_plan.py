@@ -5,9 +5,8 @@ import dataclasses
 
 from kernels import checks
 from kernels.steps import Steps
+from trainloop.base.durations import MOST_UPDATES
 
-# Updates of a fit: at 25 bytes each, its history fills 13 GB.
-MOST_UPDATES = 1 << 29
 _MOST_ENDS = 64  # of epochs in a window: each keeps a copy of the metrics
 
 

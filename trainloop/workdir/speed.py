@@ -72,7 +72,7 @@ class Speed:
 
 def examples_of(source):
   """Mean examples of an update of a data source, or None."""
-  batch = getattr(source, "batch_size", None)
+  batch = source.batch_size
   count = source.identity.get("num_examples")
   if batch is None or count is None:
     return batch
