@@ -88,7 +88,7 @@ def main(argv):
     strategy = device_flags.strategy(verbosity.startup())
     with trainloop.devices.peers.watched():
       sweeps = _sweep(names, strategy)
-    if trainloop.workers.Workers(strategy).is_chief:
+    if trainloop.devices.collectives.Workers(strategy).is_chief:
       _show(sweeps)
   except (checks.ArgumentError, datasets.DataError) as error:
     flag_rules.stop(error)

@@ -10,7 +10,7 @@ _SCRIPTS = pathlib.Path(__file__).resolve().parent.parent / "scripts"
 
 _PROGRAM = """
 import sys
-import flag_rules
+from cli import flag_rules
 flag_rules.integer("size", 1, "of it", 1)
 flag_rules.numbers(
   "sizes", "1", "of it", kind=int, accept=lambda n: n > 0, rule="integers > 0"

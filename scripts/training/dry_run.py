@@ -28,7 +28,7 @@ def run(flags, schedule, steps_per_epoch, optimizer):
       output.line(f"{name}: {given} = {','.join(map(str, found))} steps")
   if flags.workdir is None:
     return
-  momentum = trainloop.hyperparameters.Binding(optimizer).momentum
+  momentum = trainloop.model.scheduled_optimizer.Binding(optimizer).momentum
   drawn = dry_run.write(flags.workdir, schedule, total, momentum)
   if drawn is None:
     output.line(f"plan: not written, {flags.workdir} holds a run already")

@@ -37,7 +37,7 @@ def run(flags, peaks, strategy):
   if flags["momentum"].present and schedule.moves_momentum:
     text = f"--momentum has no effect: --schedule={flags.schedule} moves it"
     raise datasets.DataError(text)
-  chief = trainloop.workers.Workers(strategy).is_chief
+  chief = trainloop.devices.collectives.Workers(strategy).is_chief
   if chief:
     _show(data)
   if flags.dry_run:

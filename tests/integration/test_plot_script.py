@@ -89,12 +89,12 @@ MAKE = """
 import sys, json
 sys.path.insert(0, sys.argv[1])
 from absl import flags
-import flag_rules, schedule_flags
+from cli import flag_rules, schedule_flags
 schedule_flags.define()
-import schedule_makers
+from cli import schedule_makers
 for given in json.loads(sys.argv[2]):
   flags.FLAGS.unparse_flags()
-  for flag in flags.FLAGS.flags_by_module_dict()["schedule_flags"]:
+  for flag in flags.FLAGS.flags_by_module_dict()["cli.schedule_flags"]:
     flag.unparse()
   flags.FLAGS(["make", *given])
   schedule_flags.check()
