@@ -65,7 +65,7 @@ def test_events_wait_for_space(disk):
   writer.rows(0.0, 8000, rows[8000:10_000])
   writer.close()
   found = test_event_file.read(disk / "run" / "train")
-  for column, tag in enumerate(event_writer.TAGS):
+  for column, tag in enumerate(event_file.TAGS):
     steps, values = found[tag]
     assert steps == list(range(10_000))
     assert values.tobytes() == rows[:, column].tobytes()

@@ -5,6 +5,7 @@ import tensorflow as tf
 from trainloop.compiled import replica as step_lib
 from trainloop.devices import strategies
 from trainloop.model import bias_correction, bounds
+from trainloop.model.rows import Row
 
 
 class Update:
@@ -77,7 +78,7 @@ class Update:
       plan: what `plan` gave.
 
     Returns:
-      (row, halts, counted, alarm): float32 (5,) of `window.COLUMNS`; whether
+      (row, halts, counted, alarm): float32 (`rows.WIDTH`,); whether
       the update was refused and ends the window, bool scalar; what it adds to
       `TrainState.totals`; and see `bounds`, None unless `watched`.
     """
@@ -112,7 +113,7 @@ class Update:
     guard(good, apply, moved, before)
     halts = self._halts(finite, usable, loss, alarm)
     skipped = tf.cast(~good, tf.float32)
-    row = tf.stack([learning_rate, momentum, loss, norm, skipped])
+    row = tf.stack(Row(learning_rate, momentum, loss, norm, skipped))
     weight = tf.cast(count.examples, tf.float64)
     counted = tf.stack([tf.cast(loss, tf.float64) * weight, weight])
     # An update that was refused puts NaN into neither sum.

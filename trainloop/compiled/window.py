@@ -8,9 +8,7 @@ import tensorflow as tf
 
 from trainloop.compiled import feed
 from trainloop.model import bounds
-
-# Columns of a row; the step itself is the window's first step plus the index.
-COLUMNS = ("learning_rate", "momentum", "loss", "grad_norm", "skipped")
+from trainloop.model import rows as row_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +16,7 @@ class Result:
   """What a window did, as tensors.
 
   Attributes:
-    rows: float32 (>= n, 5) of `COLUMNS`, of which the first `done` hold.
+    rows: float32 (>= n, `rows.WIDTH`), of which the first `done` hold.
     done: int32 scalar, updates done.
     halted: bool scalar, whether the update after them was refused and ended
       the window; its row then stands at index `done`.
@@ -137,7 +135,7 @@ class Window:
         parallel_iterations=1,
       )
 
-    rows = tf.TensorArray(tf.float32, size, element_shape=[len(COLUMNS)])
+    rows = tf.TensorArray(tf.float32, size, element_shape=[row_lib.WIDTH])
     alarm = [bounds.none()] if self._update.watched else []
     loop = (tf.constant(0), tf.constant(False), state.totals(), rows, alarm)
     if self.limits.ends:
@@ -146,7 +144,9 @@ class Window:
       loop, epochs, kept = until(n, *loop), tf.constant(0), None
     done, halted, totals, rows, alarm = loop
     rows = rows.stack()
-    skipped = tf.math.count_nonzero(rows[:done, -1], dtype=tf.int32)
+    skipped = tf.math.count_nonzero(
+      rows[:done, row_lib.SKIPPED], dtype=tf.int32
+    )
     self._update.finish(plan, done)
     state.count(done, skipped, epochs, totals)
     losses, metrics = kept or (tf.zeros([0], tf.float64), [])

@@ -71,15 +71,14 @@ class Progress:
       self._draw(["compiling the first window"])
 
   def window(self, epoch, step, row):
-    """After a window: its last row as (rate, momentum, loss, ...)."""
+    """After a window: its last row, a `Row`."""
     now = self._clock()
     if self._warm is None:
       self._warm = self._mark = (step, now)
     if not self._live or now - self._shown < _EVERY:
       return
     self._shown = now
-    rate, momentum, loss = row[:3]
-    has_momentum = momentum == momentum
+    has_momentum = row.momentum == row.momentum
     speed = self._speed(step, now)
     left = speed and duration((self._last - step) / speed)
     # From the last one on they are left out where the terminal is narrow.
@@ -87,11 +86,11 @@ class Progress:
       [
         f"epoch {epoch}/{self._epochs}",
         f"step {step}/{self._last}",
-        f"loss {loss:.4g}",
+        f"loss {row.loss:.4g}",
         *([f"{left} left"] if speed else []),
         *([f"{speed:.0f} st/s"] if speed else []),
-        f"lr {rate:.3g}",
-        *([f"mom {momentum:.3g}"] if has_momentum else []),
+        f"lr {row.learning_rate:.3g}",
+        *([f"mom {row.momentum:.3g}"] if has_momentum else []),
       ]
     )
 

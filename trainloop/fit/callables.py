@@ -3,7 +3,7 @@
 import contextlib
 
 from kernels import callables
-from trainloop.compiled.window import COLUMNS
+from trainloop.model import rows as row_lib
 
 
 class Actions:
@@ -70,10 +70,10 @@ class Actions:
     Args:
       epoch: that its last update belongs to, from 1.
       step: updates of the run so far.
-      rows: float32 (n, 5) of `window.COLUMNS`, n >= 1.
+      rows: float32 (n, `rows.WIDTH`), n >= 1.
     """
-    last = dict(zip(COLUMNS, map(float, rows[-1]), strict=True))
-    last["skipped"] = int(rows[:, COLUMNS.index("skipped")].sum())
+    last = row_lib.Row(*map(float, rows[-1]))._asdict()
+    last["skipped"] = int(rows[:, row_lib.SKIPPED].sum())
     told = {"epoch": epoch, "step": step, "steps": len(rows), **last}
     self._try(lambda: self._on_window(told))
 

@@ -10,11 +10,13 @@ import tensorflow as tf
 
 from trainloop.compiled.evaluation import Evaluation
 from trainloop.compiled.histograms import Histograms
-from trainloop.compiled.window import COLUMNS, Window
+from trainloop.compiled.window import Window
 from trainloop.display.terminal import Progress
 from trainloop.fit.callables import Actions
 from trainloop.fit.consensus import Accord
 from trainloop.fit.window_length import Pace
+from trainloop.model import rows as row_lib
+from trainloop.model.rows import Row
 from trainloop.model.state import TrainState
 from trainloop.workdir.fit_plan import FitPlan
 from trainloop.workdir.history import History, nonfinite, refused
@@ -23,8 +25,6 @@ from trainloop.workdir.records import NoRecords
 from trainloop.workdir.speed import Speed, examples_of
 from trainloop.workdir.tensorboard import event_file
 from trainloop.workdir.tensorboard.logged import Logged
-
-_SKIPPED = COLUMNS.index("skipped")
 
 
 @dataclasses.dataclass
@@ -152,7 +152,7 @@ class Fit:
       self._write()
     if found.halted:
       fed[0].check(found, step)
-      raise refused(step + done, found.rows[done])
+      raise refused(step + done, Row(*found.rows[done]))
     return after
 
   def _prepare(self, step, source):
@@ -193,11 +193,11 @@ class Fit:
     self._unwritten = None
     self.history.add_rows(step, rows)
     self.records.rows(began, step, rows)
-    if rows[:, _SKIPPED].any():
+    if rows[:, row_lib.SKIPPED].any():
       self._tell_skipped(step, rows)
     if len(rows):
       last = step + len(rows)
-      self.progress.window(self._epoch(last), last, rows[-1])
+      self.progress.window(self._epoch(last), last, Row(*rows[-1]))
       if self.plan.inspects(last):
         self.records.histograms(last - 1, self.histograms.read())
       if self.actions.at_windows:
@@ -223,17 +223,20 @@ class Fit:
 
   def _tell_skipped(self, step, rows):
     """Counts the refused updates among the rows from `step`, and says so."""
-    found = np.flatnonzero(rows[:, _SKIPPED])
+    found = np.flatnonzero(rows[:, row_lib.SKIPPED])
     for i in found:
       self._skipped += 1
       # Beside the rows, and only where there is one: a column of zeros would
       # cost a fifth more bytes.
       count = {"skipped": self._skipped}
       self.records.scalars("train", step + int(i), count)
-    last, row = found[-1], rows[found[-1]]
+    last, row = found[-1], Row(*rows[found[-1]])
     which = f"update {step + last} was not finite ({nonfinite(row)})"
     count = f"{len(found)} skipped, {self._skipped} so far"
-    if self.state.loss_scale is not None and np.isfinite(row[:3:2]).all():
+    if (
+      self.state.loss_scale is not None
+      and np.isfinite([row.learning_rate, row.loss]).all()
+    ):
       count += "; a loss scale that is too large is halved"
     self.progress.warn(f"warning: {which}: {count}")
 

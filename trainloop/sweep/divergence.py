@@ -3,11 +3,9 @@
 import tensorflow as tf
 
 from trainloop.compiled import feed
-from trainloop.compiled.window import COLUMNS
 from trainloop.data import structures
 from trainloop.devices import strategies
-
-_LOSS = COLUMNS.index("loss")
+from trainloop.model import rows
 
 
 class Watch(tf.Module):
@@ -63,8 +61,8 @@ class Watch(tf.Module):
     Returns:
       (row, diverged): with the loss that counts, and whether that ends it.
     """
-    loss = row[_LOSS] if self._room is None else self._validate()
-    row = tf.concat([row[:_LOSS], [loss], row[_LOSS + 1 :]], axis=0)
+    loss = row[rows.LOSS] if self._room is None else self._validate()
+    row = tf.stack(rows.Row(*tf.unstack(row))._replace(loss=loss))
     value = tf.cast(loss, tf.float64)
     self._mean.assign(self._beta * self._mean + (1 - self._beta) * value)
     self._weight.assign(self._beta * self._weight + (1 - self._beta))

@@ -16,6 +16,7 @@ from trainloop.data import source as data_lib
 from trainloop.devices import entry
 from trainloop.loop import TrainLoop
 from trainloop.model import turns
+from trainloop.model.rows import LEARNING_RATE, LOSS
 from trainloop.model.snapshot import Snapshot
 from trainloop.sweep import report, suggestions
 from trainloop.workdir.fit_plan import Limits
@@ -158,8 +159,8 @@ def sweep_learning_rate(
   validation = _validation(on, validation)
   watched = smoothing, divergence, validation
   rows, ended = _sweep(loop, source, schedule, watched)
-  finite = np.isfinite(rows[:, 2])
-  rates, losses = rows[finite, 0], rows[finite, 2]
+  rows = rows[np.isfinite(rows[:, LOSS])]
+  rates, losses = rows[:, LEARNING_RATE], rows[:, LOSS]
   return Sweep(name, rates, losses, steps, ended, smoothing)
 
 

@@ -42,6 +42,7 @@ def write(workdir, schedule, steps, momentum=None):
     run_files.remove(os.path.join(workdir, path))
   times = np.full(len(drawn.steps), time.time())
   table = event_file.plan_table(drawn.rates, drawn.momenta)
-  tags = event_file.TAGS[:2]
-  event_file.write_run(folder, times, drawn.steps, tags, table, dry=True)
+  event_file.write_run(
+    folder, times, drawn.steps, event_file.CURVE, table, dry=True
+  )
   return drawn

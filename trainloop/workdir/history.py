@@ -6,8 +6,8 @@ import numpy as np
 
 from kernels import checks
 from trainloop.base import strict_json
-from trainloop.compiled.window import COLUMNS
 from trainloop.display import figures
+from trainloop.model import rows as row_lib
 
 _ROWS = ("loss", "learning_rate", "momentum")
 
@@ -37,7 +37,7 @@ def refused(step, row):
 
   Args:
     step: its 0-based global step.
-    row: float32 (5,) of `window.COLUMNS`.
+    row: its `Row`.
   """
   kept = f"those after step {step - 1}" if step else "the initial ones"
   text = f"update {step} is not finite ({nonfinite(row)}); it was not applied"
@@ -63,12 +63,12 @@ def nonfinite(row):
   """Of a refused update's row, in words: what was not finite.
 
   Args:
-    row: float32 (5,) of `window.COLUMNS`.
+    row: its `Row`.
   """
-  rate, momentum, loss, norm, _ = row
-  gradient = f"loss {loss}, gradient norm {norm}"
+  gradient = f"loss {row.loss}, gradient norm {row.grad_norm}"
+  rate, momentum = row.learning_rate, row.momentum
   parts = [] if np.isfinite(rate) else [f"learning rate {rate}"]
-  finite = np.isfinite(loss) and np.isfinite(norm)
+  finite = np.isfinite(row.loss) and np.isfinite(row.grad_norm)
   # Where the optimizer has none momentum is NaN, and nothing is wrong with it.
   if (finite and not parts) or np.isinf(momentum):
     parts.append(f"momentum {momentum}")
@@ -122,7 +122,7 @@ class History:
     return state
 
   def add_rows(self, first_step, rows):
-    """Appends a window's rows: float32 (n, len(COLUMNS))."""
+    """Appends a window's rows: float32 (n, rows.WIDTH)."""
     if not self._blocks:
       self._first = first_step
     self._blocks.append(rows)
@@ -136,10 +136,10 @@ class History:
     """{"step", "learning_rate", "momentum", "loss", "grad_norm", "skipped"}:
     one entry an update; int64 and float32 arrays. Momentum is NaN where there
     is none; skipped is 1 where the update was not finite and passed over."""
-    empty = np.zeros((0, len(COLUMNS)), np.float32)
+    empty = np.zeros((0, row_lib.WIDTH), np.float32)
     table = np.concatenate([empty, *self._blocks])
     self._blocks = [table]
-    columns = {name: table[:, i] for i, name in enumerate(COLUMNS)}
+    columns = {name: table[:, i] for i, name in enumerate(row_lib.COLUMNS)}
     step = self._first + np.arange(len(table), dtype=np.int64)
     return {"step": step, **columns}
 
@@ -221,7 +221,7 @@ class History:
     Args:
       config: what `to_config` gave.
       first_step: global step of the first row.
-      rows: float32 (updates, len(COLUMNS)), or None for no rows.
+      rows: float32 (updates, rows.WIDTH), or None for no rows.
     """
     history = cls()
     history.stop_reason = config["stop_reason"]

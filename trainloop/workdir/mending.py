@@ -14,12 +14,11 @@ import tensorflow as tf
 
 from kernels import checks
 from trainloop.base import strict_json
+from trainloop.model import rows as row_lib
 from trainloop.workdir import row_journal, run_files, run_names
 from trainloop.workdir.checkpoints.files import DISK_TROUBLE, reason
 from trainloop.workdir.extents import Extent, extend
 from trainloop.workdir.tensorboard import event_mending, row_events, tfrecords
-
-_SKIPPED = row_events.COLUMNS.index("skipped")
 
 
 class Written(typing.NamedTuple):
@@ -126,7 +125,7 @@ class Mending:
 
   def _table(self):
     """The journal's rows, NaN where it ends too early."""
-    rows = np.full((self._step, len(row_events.COLUMNS)), np.nan, np.float32)
+    rows = np.full((self._step, row_lib.WIDTH), np.nan, np.float32)
     there = self._rows.read_there(0, self._step)
     rows[: len(there)] = there
     return rows
@@ -141,20 +140,22 @@ class Mending:
       sure: whether no event of run `train` is missing.
     """
     told = row_events.table(points, self._step)
-    has = ~np.isnan(told[:, _SKIPPED])
+    has = ~np.isnan(told[:, row_lib.SKIPPED])
     best = np.where(has[:, None], told, own)
     # A skipped update's own event may be missing where its row's is there.
     other = best.copy()
-    other[:, _SKIPPED] = own[:, _SKIPPED]
+    other[:, row_lib.SKIPPED] = own[:, row_lib.SKIPPED]
     if not sure:
-      told[:, _SKIPPED] = np.where(told[:, _SKIPPED] == 1, 1, np.nan)
+      told[:, row_lib.SKIPPED] = np.where(
+        told[:, row_lib.SKIPPED] == 1, 1, np.nan
+      )
     rows, lost = own.copy(), 0
     for i in blocks:
       part = slice(i * row_journal.BLOCK, (i + 1) * row_journal.BLOCK)
       crc = self.written.crcs[i]
       proven = (t[part] for t in (best, other) if _crc(t[part]) == crc)
       rows[part] = next(proven, told[part])
-      lost += int(np.isnan(rows[part, _SKIPPED]).sum())
+      lost += int(np.isnan(rows[part, row_lib.SKIPPED]).sum())
     self._rows.replace(rows, self._part)
     self.written = self.written._replace(crcs=row_journal.crcs_of(rows))
     text = f"warning: {run_names.JOURNAL} was damaged"

@@ -5,11 +5,11 @@ import zlib
 
 import numpy as np
 
-from trainloop.compiled.window import COLUMNS
+from trainloop.model.rows import WIDTH
 from trainloop.workdir import run_files, run_names
 from trainloop.workdir.extents import is_same, vanished
 
-_BYTES = 4 * len(COLUMNS)
+_BYTES = 4 * WIDTH
 # Rows of a block with a CRC of its own: what is damaged is found by blocks.
 BLOCK = 1 << 14
 _CHUNK = 1 << 24
@@ -137,7 +137,7 @@ class RowJournal:
     except FileNotFoundError:
       pass
     whole = len(content) // _BYTES * _BYTES
-    return np.frombuffer(content[:whole], np.float32).reshape(-1, len(COLUMNS))
+    return np.frombuffer(content[:whole], np.float32).reshape(-1, WIDTH)
 
 
 def extended(crcs, offset, content):

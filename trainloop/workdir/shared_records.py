@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from trainloop.base import strict_json
-from trainloop.compiled.window import COLUMNS
+from trainloop.model.rows import COLUMNS, WIDTH
 from trainloop.workdir import records
 from trainloop.workdir.history import History
 
@@ -107,7 +107,7 @@ class SharedRecords:
     rows = self._own.history(entry, plan, step).rows
     table = np.stack([rows[name] for name in COLUMNS], axis=1)
     data = self._workers.from_chief(table.tobytes())
-    table = np.frombuffer(data, np.float32).reshape(-1, len(COLUMNS))
+    table = np.frombuffer(data, np.float32).reshape(-1, WIDTH)
     return History.from_config(entry["history"], plan.start, table)
 
   def begin(self, plan, step, curve, history, shown):

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.compat.proto import event_pb2, summary_pb2
 
+from trainloop.model import rows
 from trainloop.workdir import run_files, run_names
 from trainloop.workdir.extents import Extent, extend, is_same, vanished
 from trainloop.workdir.tensorboard import event_bytes
@@ -24,7 +25,11 @@ MOMENTUM = "hyperparameters/momentum"
 SCALE = "hyperparameters/plateau_scale"
 LOSS_SCALE = "hyperparameters/loss_scale"
 EPOCH_LOSS = "epoch_loss"
-TAGS = (LEARNING_RATE, MOMENTUM, "loss", "grad_norm")
+# Columns of a row that are a series, and their tags.
+TAGGED = [i for i in range(rows.WIDTH) if i != rows.SKIPPED]
+_TAG_OF = {rows.LEARNING_RATE: LEARNING_RATE, rows.MOMENTUM: MOMENTUM}
+TAGS = tuple(_TAG_OF.get(i, rows.COLUMNS[i]) for i in TAGGED)
+CURVE = (LEARNING_RATE, MOMENTUM)  # of a planned curve
 
 
 class EventFile:
@@ -140,7 +145,7 @@ def _newest_name(folder):
 
 
 def plan_table(rates, momenta):
-  """A curve as the first two `TAGS`, float32 (n, 2); momenta may be None."""
+  """A table of the tags `CURVE`, float32 (n, 2); momenta may be None."""
   none = np.full_like(rates, np.nan)
   return np.stack([rates, none if momenta is None else momenta], axis=1)
 

@@ -5,7 +5,9 @@ import itertools
 import numpy as np
 from tensorboard.compat.proto import event_pb2
 
+from trainloop.model import rows as row_lib
 from trainloop.workdir.tensorboard import row_events
+from trainloop.workdir.tensorboard.event_file import TAGGED
 
 
 def other(records, strange):
@@ -70,7 +72,7 @@ def _made(pool, sure, bounds, rows, logged):
   steps = [
     step
     for step in row_events.between(logged, low, high)
-    if step not in there and not np.isnan(rows[step, 0])
+    if step not in there and not np.isnan(rows[step, row_lib.LEARNING_RATE])
   ]
   if steps:
     known = {p.step: p.wall_time for p in [*sure, *there.values()] if _dated(p)}
@@ -93,8 +95,7 @@ def _times(steps, known, others):
 
 
 def _agree(point, rows):
-  count = len(point.row)
-  return point.row.tobytes() == rows[point.step, :count].tobytes()
+  return point.row.tobytes() == rows[point.step, TAGGED].tobytes()
 
 
 def _order(point):

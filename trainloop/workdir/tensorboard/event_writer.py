@@ -14,7 +14,7 @@ from trainloop.workdir import run_files
 from trainloop.workdir.checkpoints.files import DISK_TROUBLE, reason
 from trainloop.workdir.extents import VanishedError, is_same, vanished
 from trainloop.workdir.tensorboard import event_file, plugin_summaries
-from trainloop.workdir.tensorboard.event_file import TAGS
+from trainloop.workdir.tensorboard.event_file import CURVE, TAGGED, TAGS
 from trainloop.workdir.wall_clock import WallClock
 
 # Windows that may wait for the thread; a full queue slows the loop down
@@ -57,19 +57,19 @@ class EventWriter:
     """The planned curve: an `Outline` over global steps."""
     table = event_file.plan_table(drawn.rates, drawn.momenta)
     times = np.full(len(table), self._clock.now())
-    self._put(run, "table", times, drawn.steps, TAGS[:2], table)
+    self._put(run, "table", times, drawn.steps, CURVE, table)
 
   def rows(self, began, first_step, rows, ends=()):
-    """A window's rows, float32 (n, >= 4) in the order of the tags.
+    """A window's rows, float32 (n, `rows.WIDTH`).
 
     Args:
       began: the window's start in wall time.
       first_step: step of the first row.
-      rows: the columns after the fourth have no tag.
+      rows: of them the columns `TAGGED` are written.
       ends: numbers of rows after which an epoch ends: the last of them is
         written whatever `log_every` is.
     """
-    rows = rows[:, : len(TAGS)]
+    rows = rows[:, TAGGED]
     began, now = self._clock.since(began)
     times = np.linspace(began, now, len(rows) + 1)[1:]
     steps = first_step + np.arange(len(rows), dtype=np.int64)

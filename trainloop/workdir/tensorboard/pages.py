@@ -3,6 +3,7 @@
 import bisect
 import time
 
+from trainloop.model import rows as row_lib
 from trainloop.workdir import hparams
 from trainloop.workdir.tensorboard import panel, plugin_summaries
 
@@ -46,7 +47,7 @@ class Notes:
     i = bisect.bisect_left(restarts, first_step)
     j = bisect.bisect_left(restarts, first_step + len(rows))
     for step in restarts[i:j]:
-      rate = rows[step - first_step][0]
+      rate = rows[step - first_step][row_lib.LEARNING_RATE]
       text = f"a cycle starts at step {step} with learning rate {rate:g}"
       self.event(step, "restart", text)
 

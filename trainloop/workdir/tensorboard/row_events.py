@@ -7,14 +7,13 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from tensorboard.compat.proto import event_pb2
 
-from trainloop.compiled.window import COLUMNS
+from trainloop.model import rows as row_lib
 from trainloop.workdir.fit_plan import FitPlan
 from trainloop.workdir.tensorboard import event_bytes, logged
-from trainloop.workdir.tensorboard.event_file import MOMENTUM, TAGS
+from trainloop.workdir.tensorboard.event_file import MOMENTUM, TAGGED, TAGS
 
 _LENGTHS = ("epochs", "steps_per_epoch", "validate_steps", "checkpoint_steps")
 _ALWAYS = set(TAGS) - {MOMENTUM}
-_SKIPPED = COLUMNS.index("skipped")
 
 
 class Point(typing.NamedTuple):
@@ -71,13 +70,14 @@ def _read(record):
 def table(points, steps):
   """The rows that events hold, float32 (steps, columns), in all of whose
   places NaN stands where no event holds it."""
-  rows = np.full((steps, len(COLUMNS)), np.nan, np.float32)
+  rows = np.full((steps, row_lib.WIDTH), np.nan, np.float32)
   for point in points:
     if point.row is not None and 0 <= point.step < steps:
-      rows[point.step] = [*point.row, 0.0]
+      rows[point.step, TAGGED] = point.row
+      rows[point.step, row_lib.SKIPPED] = 0.0
   for point in points:
     if point.skipped and 0 <= point.step < steps:
-      rows[point.step, _SKIPPED] = 1.0
+      rows[point.step, row_lib.SKIPPED] = 1.0
   return rows
 
 
@@ -91,10 +91,10 @@ def encode(times, steps, rows):
   """
   kept = [
     i
-    for i, tag in enumerate(TAGS)
+    for i, tag in zip(TAGGED, TAGS, strict=True)
     if tag != MOMENTUM or not np.isnan(rows[:, i]).all()
   ]
-  tags = [TAGS[i] for i in kept]
+  tags = [TAGS[TAGGED.index(i)] for i in kept]
   return event_bytes.encode(times, steps, tags, rows[:, kept])
 
 
