@@ -115,8 +115,10 @@ def broken():
   return process.stdin
 
 
-SAYS = "from light import output\nfor i in range(3000): output.line(i)\n"
-PRINTS = "from light import output\noutput.guard()\nprint('x' * 9000)\nprint(1)"
+SAYS = "from cli.light import output\nfor i in range(3000): output.line(i)\n"
+PRINTS = (
+  "from cli.light import output\noutput.guard()\nprint('x' * 9000)\nprint(1)"
+)
 
 
 @pytest.mark.parametrize("stream", [full, broken])
@@ -141,7 +143,7 @@ def test_nothing_is_written_where_a_standard_stream_was_closed(tmp_path):
   """The next file must not get the number that C++ writes messages to."""
   path = tmp_path / "rows"
   code = (
-    "import os\nfrom light import output\noutput.guard()\n"
+    "import os\nfrom cli.light import output\noutput.guard()\n"
     f"open({str(path)!r}, 'w').write('rows')\n"
     f"rows = os.open({str(path)!r}, os.O_RDWR)\n"
     "os.write(1, b'chatter'); os.write(2, b'chatter')\n"

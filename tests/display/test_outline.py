@@ -202,7 +202,7 @@ def test_a_dry_run_of_two_million_updates_writes_little(tmp_path):
 GROWTH = """
 import json, resource, sys, tempfile
 import numpy as np, kernels
-from trainloop import dry_run
+from trainloop.workdir import dry_run
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 kernels.tabulate(kernels.OneCycle(0.1, 10), 10)
 before, n = peak(), 10**8

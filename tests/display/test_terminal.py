@@ -6,6 +6,7 @@ import itertools
 import pytest
 
 from trainloop.display.terminal import Progress, duration
+from trainloop.model.rows import Row
 from trainloop.workdir.fit_plan import FitPlan
 
 
@@ -27,7 +28,7 @@ def show(stream, epochs=2, size=10, tick=1.0, values=None, row=None, level=1):
   """A fit with a window in the middle of each epoch and one at its end."""
   clock = itertools.count(0, tick)
   values = values or {"loss": 0.5, "accuracy": 0.25, "val_loss": 0.75}
-  row = row or (0.1, 0.9, 123.456789, 1.0)
+  row = row or Row(0.1, 0.9, 123.456789, 1.0, 0.0)
   progress = Progress(level, stream, lambda: next(clock))
   progress.start(FitPlan(0, 0, 0, epochs, size, size, size), 0)
   for epoch in range(1, epochs + 1):
@@ -50,7 +51,7 @@ def test_a_log_has_plain_lines():
 @pytest.mark.parametrize("width", [80, 40, 12])
 def test_a_live_line_never_wraps(monkeypatch, width):
   monkeypatch.setenv("COLUMNS", str(width))
-  huge = (1.23456e-30, 0.123456789, -1.23456789e30, 1.0)
+  huge = Row(1.23456e-30, 0.123456789, -1.23456789e30, 1.0, 0.0)
   values = {f"a_long_name_of_a_metric_{i}": 1e-30 * i for i in range(9)}
   text = show(Terminal(), 12345, 10**12, 60.0, values, huge)
   live = [part for line in text.split("\n") for part in line.split("\r")[:-1]]
@@ -66,7 +67,9 @@ def test_a_live_line_says_where_it_is(monkeypatch):
   assert "\rcompiling the first window\r" in text
   assert "\repoch 1/2  step 5/20  loss 123.5  lr 0.1  mom 0.9\r" in text
   assert "step 10/20  loss 123.5  2s left  5 st/s  lr 0.1  mom 0.9\r" in text
-  assert "mom" not in show(Terminal(), row=(0.1, float("nan"), 1.0, 1.0))
+  assert "mom" not in show(
+    Terminal(), row=Row(0.1, float("nan"), 1.0, 1.0, 0.0)
+  )
 
 
 @pytest.mark.parametrize("stream", [io.StringIO, Terminal])

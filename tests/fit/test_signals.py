@@ -64,7 +64,7 @@ def test_what_nohup_ignores_stays_ignored():
 
 def run(code):
   """Runs code in a new process that has a handler; its exit code."""
-  head = "import os, signal, time\nfrom trainloop import signals\n"
+  head = "import os, signal, time\nfrom trainloop.fit import signals\n"
   done = subprocess.run(
     [sys.executable, "-c", head + code], capture_output=True, check=False
   )

@@ -123,7 +123,9 @@ def main(kind, folder, *every):
       engine, values = f"refused: {error}", np.zeros(0)
     found["/".join(case)] = values
     found["/".join((*case, "engine"))] = engine
-  index = trainloop.workers.Workers(strategy or tf.distribute.get_strategy())
+  index = trainloop.devices.collectives.Workers(
+    strategy or tf.distribute.get_strategy()
+  )
   np.savez(os.path.join(folder, f"{kind}_{index.index}.npz"), **found)
 
 

@@ -279,7 +279,7 @@ def main(kind, count, folder):
   judging(found, strategy)
   if kind == "mirrored" and count == "2":
     windows(found, strategy)
-  index = trainloop.workers.Workers(strategy).index
+  index = trainloop.devices.collectives.Workers(strategy).index
   np.savez(os.path.join(folder, f"{kind}{count}_{index}.npz"), **found)
 
 

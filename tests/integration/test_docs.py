@@ -22,8 +22,8 @@ NOT_HERE = (
 # Runs each command in a forked process, so that TensorFlow is imported once.
 DRIVER = """
 import json, os, runpy, sys
-import chaos_runs
-import datasets, job, train  # TensorFlow among it
+from kills import runs as chaos_runs
+from training import datasets, job; import train  # TensorFlow among it
 import sklearn.datasets
 
 codes = {}

@@ -179,7 +179,7 @@ import sys
 import numpy as np, tensorflow as tf
 import small, trainloop
 strategy = trainloop.strategy_for("multi_worker", peer_timeout=60)
-mine = trainloop.workers.Workers(strategy).index
+mine = trainloop.devices.collectives.Workers(strategy).index
 
 def batches():
   for step in range(100):
@@ -237,7 +237,7 @@ UNLIKE_PASSES = """
 import numpy as np, tensorflow as tf
 import small, trainloop
 strategy = trainloop.strategy_for("multi_worker", peer_timeout=60)
-mine = trainloop.workers.Workers(strategy).index
+mine = trainloop.devices.collectives.Workers(strategy).index
 lengths = iter([2, 2, *([3, 4, 0], [5, 1, 2])[mine]])
 
 def batches():

@@ -64,17 +64,17 @@ def test_the_run_ends_with_the_best_weights():
     schedule=kernels.Constant(1.5),
     early_stopping=trainloop.EarlyStopping("val_loss", patience=2),
   )
-  judge_ = trainloop.judge.Judge.verdict
+  judge_ = trainloop.judging.judge.Judge.verdict
 
   def spy(self, values, step, epoch, **flags):
     seen[epoch] = small.digest(loop.model.weights)
     return judge_(self, values, step, epoch, **flags)
 
-  trainloop.judge.Judge.verdict = spy
+  trainloop.judging.judge.Judge.verdict = spy
   try:
     history = loop.fit(small.data(), 40, validation=small.data(32, 16, seed=1))
   finally:
-    trainloop.judge.Judge.verdict = judge_
+    trainloop.judging.judge.Judge.verdict = judge_
   values = history.epochs["val_loss"]
   best = int(np.argmin(values)) + 1
   assert history.stop_reason == "early_stopping"

@@ -94,7 +94,7 @@ def test_whatever_ends_it_everything_is_as_before(monkeypatch, cause):
     assert np.isfinite(found.losses).all()
   elif cause == "interrupt":
     monkeypatch.setattr(sweep_lib, "_MOST", 5)
-    plain, calls = trainloop.window.Window.__call__, []
+    plain, calls = trainloop.compiled.window.Window.__call__, []
 
     def window(self, *fed):
       calls.append(1)
@@ -102,7 +102,7 @@ def test_whatever_ends_it_everything_is_as_before(monkeypatch, cause):
         raise KeyboardInterrupt
       return plain(self, *fed)
 
-    monkeypatch.setattr(trainloop.window.Window, "__call__", window)
+    monkeypatch.setattr(trainloop.compiled.window.Window, "__call__", window)
     with pytest.raises(KeyboardInterrupt):
       sweep(loop, divergence=None)
   else:
@@ -176,12 +176,12 @@ def test_on_validation_batches_in_turn():
 def test_a_dataset_is_at_the_same_place_afterwards():
   x, y = small.arrays()
   dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
-  source = trainloop.data.DatasetData(dataset, steps_per_epoch=7)
+  source = trainloop.data.dataset.DatasetData(dataset, steps_per_epoch=7)
   mine, other = small.loop(), small.loop()
   mine.fit(source, 1)
   sweep(mine, source, steps=20)
   mine.fit(source, 1)
-  again = trainloop.data.DatasetData(dataset, steps_per_epoch=7)
+  again = trainloop.data.dataset.DatasetData(dataset, steps_per_epoch=7)
   other.fit(again, 1)
   other.fit(again, 1)
   assert small.state_of(mine) == small.state_of(other)

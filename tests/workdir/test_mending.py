@@ -242,10 +242,10 @@ def test_checkpoints_that_go_while_a_run_runs_are_written_anew(runs, whole):
 
 def test_a_journal_of_many_blocks(tmp_path, monkeypatch):
   """Only the block that is damaged is taken from the events."""
-  monkeypatch.setattr(mending.journal, "BLOCK", 4)
+  monkeypatch.setattr(mending.row_journal, "BLOCK", 4)
   rows = np.arange(70, dtype=np.float32).reshape(-1, 5)
   (tmp_path / "rows.f32").write_bytes(rows.tobytes())
-  crcs = mending.journal.crcs_of(rows)
+  crcs = mending.row_journal.crcs_of(rows)
   flip(tmp_path / "rows.f32")
   written = mending.Written({}, crcs, 0.0)
   found = mending.Mending(str(tmp_path), written, 14, [])
@@ -255,7 +255,7 @@ def test_a_journal_of_many_blocks(tmp_path, monkeypatch):
   assert np.isnan(now[4:8]).all()
   np.testing.assert_array_equal(now[:4], rows[:4])
   np.testing.assert_array_equal(now[8:], rows[8:])
-  assert found.written.crcs == mending.journal.crcs_of(now)
+  assert found.written.crcs == mending.row_journal.crcs_of(now)
 
 
 def test_nothing_starts_over_where_rows_stand_in_events_alone(runs, cut):
