@@ -209,7 +209,7 @@ def local_bytes(loop, strategy):
   return small.digest(
     part
     for group in loop.parts.moved().values()
-    for variable in group
+    for variable in group.values()
     for part in strategy.experimental_local_results(variable)
   )
 

@@ -20,16 +20,19 @@ from trainloop.workdir.run_names import DATA, INDEX
 def variables(seed):
   rng = np.random.default_rng(seed)
   return {
-    "model": [
-      tf.Variable(rng.normal(size=shape).astype(np.float32))
-      for shape in ((16, 8), (8,), ())
-    ],
-    "state": [tf.Variable(seed, dtype=tf.int64), tf.Variable(bool(seed % 2))],
+    "model": {
+      name: tf.Variable(rng.normal(size=shape).astype(np.float32))
+      for name, shape in {"kernel": (16, 8), "bias": (8,), "gain": ()}.items()
+    },
+    "state": {
+      "step": tf.Variable(seed, dtype=tf.int64),
+      "odd": tf.Variable(bool(seed % 2)),
+    },
   }
 
 
 def values(groups):
-  return [v.numpy().tobytes() for group in groups.values() for v in group]
+  return [v.numpy().tobytes() for v in tf.nest.flatten(groups)]
 
 
 def nothing(fits):
@@ -226,15 +229,16 @@ def edit(name, **values):
 def test_another_version_is_refused(tmp_path):
   save(tmp_path, 1, 2)
   rewrite(tmp_path, edit("log", version=1))
-  with pytest.raises(ValueError, match="`checkpoint version` must be 4; got 1"):
+  rule = "`checkpoint version` must be 5: .* another workdir .*; got 1"
+  with pytest.raises(ValueError, match=rule):
     restored(tmp_path)
 
 
 def test_another_model_is_refused_and_named(tmp_path):
   save(tmp_path, 1, 2)
   groups = variables(0)
-  groups["model"][1] = tf.Variable(np.zeros(9, np.float32))
-  match = r"`model` must be .* variable 1 is \['float32', 8\] and not .*9\]"
+  groups["model"]["bias"] = tf.Variable(np.zeros(9, np.float32))
+  match = r"`model` must be .* is bias float32 \(8,\) and not bias .*\(9,\)"
   with pytest.raises(ValueError, match=match):
     store(tmp_path, groups)
 

@@ -36,7 +36,7 @@ def fit(loop, data=None, epochs=2, **options):
 def everything(loop):
   """Bytes of every variable that training moves, by group."""
   groups = loop.parts.moved()
-  return {name: small.digest(group) for name, group in groups.items()}
+  return {name: small.digest(group.values()) for name, group in groups.items()}
 
 
 def sweep(loop, data=None, **options):

@@ -21,6 +21,7 @@ from trainloop.model import (
   first_call,
   objective,
   preflight,
+  variable_names,
 )
 from trainloop.model.loss_scale import LossScale
 from trainloop.model.ranges import Ranges
@@ -303,14 +304,12 @@ class Parts:
     return sum(window.traces for window in self._windows.values())
 
   def moved(self):
-    """{name: tf.Variables}: everything that training moves."""
-    optimizer = self.binding.optimizer
-    metrics = [v.value for v in self._step.metric_variables]
-    if self.per_replica is not None:
-      metrics = self.per_replica.copies
-    return {
-      "model": [*(v.value for v in self.model.variables), *self._step.carried],
-      "optimizer": [v.value for v in optimizer.variables],
-      "metrics": metrics,
-      "state": list(self.state.variables),
-    }
+    """Everything that training moves; see `variable_names.groups`."""
+    return variable_names.groups(
+      self.model,
+      self._step.carried,
+      self.binding.optimizer,
+      self._step.metric_variables,
+      None if self.per_replica is None else self.per_replica.copies,
+      self.state,
+    )

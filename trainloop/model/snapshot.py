@@ -14,38 +14,38 @@ class Snapshot:
   replica by replica; one that is mirrored, once.
 
   Args:
-    groups: {name: list of tf.Variable}.
+    groups: {group: {name: tf.Variable}}; see `variable_names.groups`.
 
   Attributes:
-    shapes: {name of the group: [[dtype, *shape] of each tensor]}.
-    dtypes: {name of the tensor: dtype}.
+    shapes: {group: [[name, dtype, *shape] of each tensor, in order]}.
+    dtypes: {"group/name" of the tensor: dtype}.
   """
 
   def __init__(self, groups):
     self._groups = {
-      name: [parts for v in group for parts in _parts(v)]
-      for name, group in groups.items()
+      group: {k: v for name in named for k, v in _parts(name, named[name])}
+      for group, named in groups.items()
     }
     self.shapes = {
-      name: [[v.dtype.name, *v.shape] for v, *_ in group]
-      for name, group in self._groups.items()
+      group: [[name, v.dtype.name, *v.shape] for name, (v, *_) in named.items()]
+      for group, named in self._groups.items()
     }
     self.dtypes = {name: v.dtype for name, (v, *_) in self._named()}
     self._guarded = None
 
   def _named(self):
     return [
-      (f"{name}/{i}", parts)
-      for name, group in self._groups.items()
-      for i, parts in enumerate(group)
+      (f"{group}/{name}", parts)
+      for group, named in self._groups.items()
+      for name, parts in named.items()
     ]
 
   def names_of(self, variables):
     """Names of the tensors that hold some of the variables, a list."""
-    wanted = {
-      id(one) for v in variables for parts in _parts(v) for one in parts
+    ids = {
+      id(one) for v in variables for _, parts in _parts("", v) for one in parts
     }
-    return [name for name, parts in self._named() if id(parts[0]) in wanted]
+    return [name for name, parts in self._named() if id(parts[0]) in ids]
 
   def take(self):
     """{name: tensor}; later updates of the variables leave them alone.
@@ -62,7 +62,16 @@ class Snapshot:
         variable.assign(tensors[name])
 
   def check(self, shapes):
-    """Refuses shapes of another model, naming the first that differs."""
+    """Refuses names and shapes of another model.
+
+    Args:
+      shapes: `shapes` of the model that was saved.
+
+    Raises:
+      ValueError: naming the first variable that differs, old and new. An
+        order of its own is another model's, too: the copies of best weights
+        have the weights' order.
+    """
     for name, new in self.shapes.items():
       old = shapes.get(name)
       if old != new:
@@ -86,17 +95,21 @@ class Snapshot:
     return next((name for name in bad if name in self._guarded), None)
 
 
-def _parts(variable):
-  """[[variables that hold the same]] of one variable over its replicas."""
+def _parts(name, variable):
+  """[(name, variables that hold the same)] of a variable over its replicas."""
   replicas = list(getattr(variable, "values", ()) or [variable])
   if getattr(variable, "synchronization", None) == _ON_READ:
-    return [[one] for one in replicas]
-  return [replicas]
+    return [(f"{name}/replica_{i}", [v]) for i, v in enumerate(replicas)]
+  return [(name, replicas)]
 
 
 def _difference(old, new):
   """The first variable that differs, in words."""
   for i, (a, b) in enumerate(zip(old or [], new, strict=False)):
     if a != b:
-      return f"whose variable {i} is {a} and not {b}"
+      return f"whose variable {i} is {_shown(*a)} and not {_shown(*b)}"
   return f"which has {len(old or [])} variables"
+
+
+def _shown(name, dtype, *shape):
+  return f"{name} {dtype} {shape}"

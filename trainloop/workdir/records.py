@@ -102,7 +102,7 @@ class Records(NoRecords):
 
   Args:
     workdir: the run's folder.
-    groups: {name: tf.Variables} that a checkpoint holds.
+    groups: {group: {name: tf.Variable}} that a checkpoint holds.
     log_every: see `logged.of`.
     keep: how many checkpoints stay.
     existing: what to do with a run that is there; see `TrainLoop`.

@@ -20,14 +20,14 @@ class SharedRecords:
   Args:
     own: the `Records` or `NoRecords` of this worker; only the chief's write.
     workers: the run's `Workers`.
-    groups: {name: tf.Variables} that a checkpoint holds.
+    groups: {group: {name: tf.Variable}} that a checkpoint holds.
     per_replica: a `PerReplica`, whose copies are among them.
   """
 
   def __init__(self, own, workers, groups, per_replica):
     self._own, self._workers = own, workers
     self._chief = workers.is_chief
-    self._moved = [v for group in groups.values() for v in group]
+    self._moved = [v for group in groups.values() for v in group.values()]
     self._per_replica = per_replica
     self._note = {"entry": None, "goes_on": False}
 

@@ -39,7 +39,8 @@ from trainloop.workdir.mending import Mending, Written
 from trainloop.workdir.tensorboard import event_file, event_reader
 from trainloop.workdir.wall_clock import WallClock
 
-_VERSION = 4
+# Of what a checkpoint holds. 5: tensors are named by path, not by position.
+_VERSION = 5
 _TEXTS = {"log": tf.string, "written": tf.string, "data": tf.string}
 _RETRY_SECONDS = 10.0
 
@@ -49,7 +50,7 @@ class RunStore:
 
   Args:
     workdir: the run's folder; made if missing.
-    groups: {name: list of tf.Variable}, everything that training moves.
+    groups: {group: {name: tf.Variable}}, everything that training moves.
     keep: how many checkpoints stay, int >= 1.
     tell: called with a line when something went wrong that is not fatal.
 
@@ -270,6 +271,15 @@ class RunStore:
       text = f"after {step} updates {name} is not finite"
       raise NonFiniteError(step, f"{text}: that was not saved")
 
+  def _check_version(self, version):
+    """Refuses a checkpoint that another version of this program wrote."""
+    if version != _VERSION:
+      rule = (
+        f"{_VERSION}: {self._workdir} is of another version of this program, "
+        'go on with that or take another workdir or existing="overwrite"'
+      )
+      checks.fail("checkpoint version", version, rule)
+
   def _restore(self, check_fits):
     """Restores the newest checkpoint that can be read, if there are any."""
     failures = []
@@ -277,8 +287,7 @@ class RunStore:
       try:
         texts = self._files.read(serial, _TEXTS)
         log = json.loads(texts["log"].numpy())
-        if log["version"] != _VERSION:
-          checks.fail("checkpoint version", log["version"], str(_VERSION))
+        self._check_version(log["version"])
         written = Written.from_json(texts["written"].numpy())
         check_fits(log["fits"])
         self._snapshot.check(log["shapes"])
