@@ -4,13 +4,12 @@ import dataclasses
 import itertools
 import shutil
 
-import pytest
 import test_event_file
 
 import kernels
 import small
 import trainloop
-from trainloop.fit.pipeline import Fit
+from support import interruption
 from trainloop.model import snapshot
 
 STEPS = 48  # 4 epochs of 12
@@ -73,13 +72,18 @@ class Reruns:
 
   def cut(self, workdir, windows):
     """The fit in a workdir up to so many windows, as a kill leaves it."""
-    with pytest.MonkeyPatch.context() as patch:
-      small.cut_off(patch, windows, lambda: self.fit(workdir))
+    interruption.cut_before(windows, lambda: self.fit(workdir))
     return workdir
 
   def on_window(self, step, act):
     """A context in which `act()` is called before the window from `step`."""
-    return _acting(step, act)
+
+    def before(edge):
+      if edge.done == step:
+        edge.wait_for_save()
+        act()
+
+    return interruption.windows(before)
 
   def outcome(self, workdir, history):
     """All that must be equal: {what: bytes or text}."""
@@ -90,25 +94,6 @@ class Reruns:
       "reason": history.stop_reason,
       "events": series(workdir),
     }
-
-
-class _acting:
-  def __init__(self, step, act):
-    self._step, self._act, self._patch = step, act, pytest.MonkeyPatch()
-
-  def __enter__(self):
-    window = Fit._window
-
-    def acts(fit, step, source):
-      if step == self._step:
-        fit.records._store.wait()
-        self._act()
-      return window(fit, step, source)
-
-    self._patch.setattr(Fit, "_window", acts)
-
-  def __exit__(self, *exception):
-    self._patch.undo()
 
 
 def series(workdir):

@@ -1,14 +1,11 @@
 """Small data, models and loops that the tests share."""
 
 import hashlib
-import itertools
 
 import keras
 import numpy as np
-import pytest
 
 import trainloop
-from trainloop.fit.pipeline import Fit
 
 
 def arrays(examples=96, features=8, classes=3, seed=0):
@@ -61,18 +58,3 @@ def digest(values):
 def state_of(trained):
   """Bytes of all that training moves: weights, statistics, seeds, slots."""
   return digest([*trained.model.variables, *trained.optimizer.variables])
-
-
-def cut_off(monkeypatch, windows, run):
-  """Calls `run`, whose fits are left before they have more windows."""
-  count, window = itertools.count(1), Fit._window
-
-  def dies(self, step, source):
-    if next(count) > windows:
-      raise KeyboardInterrupt
-    return window(self, step, source)
-
-  with monkeypatch.context() as patch:
-    patch.setattr(Fit, "_window", dies)
-    with pytest.raises(KeyboardInterrupt):
-      run()

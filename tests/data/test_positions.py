@@ -9,8 +9,8 @@ import test_event_file
 
 import kernels
 import small
+from support import interruption
 from trainloop.data import source as data_lib
-from trainloop.fit.pipeline import Fit
 
 X, Y = small.arrays()
 
@@ -84,24 +84,17 @@ def fit(loop, data):
 
 @pytest.mark.parametrize("engine", ["graph", "xla"])
 @pytest.mark.parametrize("source", SOURCES.values(), ids=list(SOURCES))
-def test_a_run_goes_on_with_the_batch_that_comes(
-  monkeypatch, tmp_path, source, engine
-):
+def test_a_run_goes_on_with_the_batch_that_comes(tmp_path, source, engine):
   """Cut off inside the third epoch."""
   whole = make(tmp_path / "whole", engine)
   fit(whole, source())
-  window = Fit._window
-
-  def dies(self, step, data):
-    after = window(self, step, data)
-    if after > 28:
-      raise KeyboardInterrupt
-    return after
-
-  with monkeypatch.context() as patch:
-    patch.setattr(Fit, "_window", dies)
-    with pytest.raises(KeyboardInterrupt):
-      fit(make(tmp_path / "cut", engine), source())
+  with (
+    interruption.windows(
+      after=lambda edge: edge.done > 28 and interruption.die()
+    ),
+    pytest.raises(KeyboardInterrupt),
+  ):
+    fit(make(tmp_path / "cut", engine), source())
   again = make(tmp_path / "cut", engine)
   fit(again, source())
   assert again.resumed_from in ([27], [24])
@@ -147,7 +140,7 @@ def test_an_order_without_a_seed_goes_on_too():
     np.testing.assert_array_equal(next(iterator)[0].numpy(), want)
 
 
-def test_thirty_resumes_in_a_row(monkeypatch, tmp_path):
+def test_thirty_resumes_in_a_row(tmp_path):
   def new(name):
     return small.loop(
       workdir=tmp_path / name, compile="graph", steps_per_loop=1
@@ -157,16 +150,11 @@ def test_thirty_resumes_in_a_row(monkeypatch, tmp_path):
     return loop.fit(small.data(), 3)
 
   whole = new("whole")
-  want, window = fit(whole), Fit._window
+  want = fit(whole)
   for _ in range(30):
     loop = new("cut")
 
-    def stops(self, step, source, loop=loop):
-      loop.stop()
-      return window(self, step, source)
-
-    with monkeypatch.context() as patch:
-      patch.setattr(Fit, "_window", stops)
+    with interruption.windows(before=lambda edge, loop=loop: loop.stop()):
       assert fit(loop).stop_reason == "preempted"
   loop = new("cut")
   history = fit(loop)

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 import small
+from support import interruption
 from trainloop.data import staging
 
 ENGINES = ("xla", "graph")
@@ -70,15 +71,13 @@ def test_a_dataset_in_xla(reference, options, endless):
     np.testing.assert_array_equal(history.epochs[name], values)
 
 
-def test_a_run_on_a_dataset_goes_on_in_a_stretch(
-  monkeypatch, reference, tmp_path
-):
+def test_a_run_on_a_dataset_goes_on_in_a_stretch(reference, tmp_path):
   def run():
     loop = small.loop(workdir=tmp_path, checkpoint_every="5st", compile="xla")
     loop.fit(batches(), 3)
     return loop
 
-  small.cut_off(monkeypatch, 2, run)
+  interruption.cut_before(2, run)
   again = run()
   assert again.resumed_from
   assert small.state_of(again) == small.state_of(reference[0])

@@ -12,7 +12,7 @@ import test_resume
 
 import small
 import trainloop
-from trainloop.fit.pipeline import Fit
+from support import interruption
 
 
 @pytest.mark.parametrize(
@@ -103,22 +103,17 @@ def whole(tmp_path_factory):
 # Windows end at 5 7 8 13 ...: 2 ends at a checkpoint and 3 at a validation,
 # which are then still to come; 4 has an epoch's end inside.
 @pytest.mark.parametrize("windows", [0, 1, 2, 3, 4])
-def test_a_stopped_fit_goes_on_byte_for_byte(
-  monkeypatch, tmp_path, whole, windows
-):
-  loop, count, window = test_resume.make(tmp_path), [windows], Fit._window
+def test_a_stopped_fit_goes_on_byte_for_byte(tmp_path, whole, windows):
+  loop, ends = test_resume.make(tmp_path), []
 
-  def stops(self, step, source):
-    after = window(self, step, source)
-    count[0] -= 1
-    if count[0] == 0:
+  def stop(edge):
+    ends.append(edge.done)
+    if len(ends) == windows:
       loop.stop()
-    return after
 
   if not windows:
     loop.stop()
-  with monkeypatch.context() as patch:
-    patch.setattr(Fit, "_window", stops)
+  with interruption.windows(after=stop):
     history = test_resume.go(loop)
   assert history.stop_reason == "preempted"
   step = loop.global_step

@@ -8,6 +8,7 @@ import tensorflow as tf
 import kernels
 import small
 import trainloop
+from support import interruption
 from trainloop.data import source as data_lib
 from trainloop.judging.judge import Judge
 
@@ -236,9 +237,9 @@ def whole(tmp_path_factory):
 
 @pytest.mark.parametrize("windows", [4, 9])
 def test_a_second_fit_that_was_cut_off_is_judged_alike(
-  monkeypatch, tmp_path, whole, windows
+  tmp_path, whole, windows
 ):
-  small.cut_off(monkeypatch, windows, lambda: two_fits(make_run(tmp_path)))
+  interruption.cut_before(windows, lambda: two_fits(make_run(tmp_path)))
   loop, (reference, want, _) = make_run(tmp_path), whole
   found = two_fits(loop)
   assert loop.best == reference.best and loop.best["epoch"] > 2

@@ -7,6 +7,7 @@ import pytest
 import kernels
 import small
 import trainloop
+from support import interruption
 
 DECAY, RATE, SIZE = 0.8, 0.3, 8
 X = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
@@ -251,10 +252,10 @@ def test_the_window_does_not_matter(whole, steps):
 
 @pytest.mark.parametrize("windows", [3, 8])
 def test_a_run_that_was_cut_off_is_the_run_that_was_not(
-  monkeypatch, tmp_path, whole, windows
+  tmp_path, whole, windows
 ):
-  small.cut_off(
-    monkeypatch, windows, lambda: two_fits(rich(tmp_path, steps_per_loop=7))
+  interruption.cut_before(
+    windows, lambda: two_fits(rich(tmp_path, steps_per_loop=7))
   )
   loop = rich(tmp_path, steps_per_loop=7)
   found = two_fits(loop)

@@ -10,6 +10,7 @@ import test_resume
 import kernels
 import small
 import trainloop
+from support import interruption
 from trainloop.model import loss_scale
 from trainloop.workdir.tensorboard import event_file
 
@@ -102,21 +103,9 @@ def test_the_window_does_not_matter(run):
     assert again.rows[name].tobytes() == values.tobytes(), name
 
 
-def test_cut_off_it_is_the_run_that_was_not(run, monkeypatch, tmp_path):
+def test_cut_off_it_is_the_run_that_was_not(run, tmp_path):
   engine, workdir, loop, history = run
-  seen = []
-
-  def dies(self, step, source):
-    seen.append(step)
-    if len(seen) == 6:
-      raise KeyboardInterrupt
-    return window(self, step, source)
-
-  window = test_resume.Fit._window
-  with monkeypatch.context() as patch:
-    patch.setattr(test_resume.Fit, "_window", dies)
-    with pytest.raises(KeyboardInterrupt):
-      fit(make(engine, workdir=tmp_path))
+  interruption.cut_before(5, lambda: fit(make(engine, workdir=tmp_path)))
   other = make(engine, workdir=tmp_path)
   again = fit(other)
   assert other.resumed_from

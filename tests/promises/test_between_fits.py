@@ -5,6 +5,7 @@ import functools
 import pytest
 
 import small
+from support import interruption
 
 CHANGES = {
   "weights": lambda loop: loop.model.set_weights(
@@ -29,13 +30,13 @@ def script(workdir, change):
 
 
 @pytest.mark.parametrize("change", list(CHANGES))
-def test_the_end_is_the_same_again(monkeypatch, tmp_path, change):
+def test_the_end_is_the_same_again(tmp_path, change):
   """After the script has finished, and after it was cut off in either fit."""
   want = script(tmp_path / "whole", change)
   assert script(tmp_path / "whole", change) == want, "started again"
   for name, windows in {"first": 1, "second": 3}.items():
     workdir = tmp_path / name
     run = functools.partial(script, workdir, change)
-    small.cut_off(monkeypatch, windows, run)
+    interruption.cut_before(windows, run)
     assert script(workdir, change) == want, f"cut off in the {name} fit"
     assert script(workdir, change) == want, f"and again, {name}"

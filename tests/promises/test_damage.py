@@ -143,10 +143,10 @@ def test_the_one_before_is_restored(tmp_path, suffix, damage):
   assert restored(tmp_path, told.append) == values(variables(3))
 
 
-def test_a_run_goes_on_past_damage_byte_for_byte(monkeypatch, tmp_path, capsys):
+def test_a_run_goes_on_past_damage_byte_for_byte(tmp_path, capsys):
   whole = test_resume.make(tmp_path / "whole")
   test_resume.go(whole)
-  test_resume.cut_off(monkeypatch, tmp_path / "cut", 9)
+  test_resume.cut_off(tmp_path / "cut", 9)
   cut(0.5)(parts(tmp_path / "cut", DATA)[-1])
   loop = test_resume.make(tmp_path / "cut")
   test_resume.go(loop)

@@ -15,7 +15,7 @@ import test_event_file
 import test_resume
 
 import small
-from trainloop.fit.pipeline import Fit
+from support import interruption
 from trainloop.workdir import wall_clock
 from trainloop.workdir.checkpoints import files, store
 from trainloop.workdir.tensorboard import event_file, event_writer
@@ -78,20 +78,20 @@ def test_a_run_on_a_disk_that_fills_up(monkeypatch, disk, tmp_path, capsys):
   monkeypatch.setattr(store, "_RETRY_SECONDS", 0.0)
   whole = test_resume.make(tmp_path / "whole")
   test_resume.go(whole)
-  window, fillers = Fit._window, []
+  fillers = []
 
-  def fills(self, step, source):
-    if step == 7:
-      self.records._store.wait()
+  def fills(edge):
+    if edge.done in (7, 35):
+      edge.wait_for_save()
+    if edge.done == 7:
       fillers.append(fill(disk))
-    if step == 35:
-      self.records._store.wait()
+    if edge.done == 35:
       fillers.pop().unlink()
-    return window(self, step, source)
 
-  monkeypatch.setattr(Fit, "_window", fills)
   loop = test_resume.make(disk / "run")
-  test_resume.go(loop)
+  with interruption.windows(before=fills):
+    test_resume.go(loop)
+  assert not fillers
   told = capsys.readouterr().out
   assert "could not be saved" in told and "No space left" in told
   assert small.state_of(loop) == small.state_of(whole)
@@ -101,23 +101,20 @@ def test_a_run_on_a_disk_that_fills_up(monkeypatch, disk, tmp_path, capsys):
   assert not list(disk.rglob("part*"))
 
 
-def test_a_run_killed_while_the_disk_is_full(monkeypatch, disk, tmp_path):
+def test_a_run_killed_while_the_disk_is_full(disk, tmp_path):
   whole = test_resume.make(tmp_path / "whole")
   test_resume.go(whole)
-  window, fillers = Fit._window, []
+  fillers = []
 
-  def dies(self, step, source):
-    if step == 7:
-      self.records._store.wait()
+  def fills(edge):
+    if edge.done == 7:
+      edge.wait_for_save()
       fillers.append(fill(disk))
-    if step == 28:
-      raise KeyboardInterrupt
-    return window(self, step, source)
 
-  with monkeypatch.context() as patch:
-    patch.setattr(Fit, "_window", dies)
-    with pytest.raises(KeyboardInterrupt):
-      test_resume.go(test_resume.make(disk / "run"))
+  with interruption.windows(before=fills):
+    interruption.cut_at(
+      28, lambda: test_resume.go(test_resume.make(disk / "run"))
+    )
   fillers.pop().unlink()
   loop = test_resume.make(disk / "run")
   test_resume.go(loop)
@@ -135,19 +132,12 @@ def test_a_full_disk_at_the_start_or_at_the_end_is_an_error(monkeypatch, disk):
   with pytest.raises(OSError, match="checkpoint of step 0 cannot be written"):
     loop.fit(small.data(), 1)
   filler.unlink()
-  window = Fit._window
-
-  def fills(self, step, source):
-    after = window(self, step, source)
-    if after == 12:
-      fill(disk)
-    return after
-
-  monkeypatch.setattr(Fit, "_window", fills)
-  with pytest.raises(OSError, match="checkpoint of step 12 cannot be written"):
+  with (
+    interruption.windows(after=lambda edge: edge.done == 12 and fill(disk)),
+    pytest.raises(OSError, match="checkpoint of step 12 cannot be written"),
+  ):
     loop.fit(small.data(), 1)
   (disk / "filler").unlink()
-  monkeypatch.setattr(Fit, "_window", window)
   again = small.loop(workdir=disk / "run", compile="graph")
   assert again.fit(small.data(), 1).rows["step"].tolist() == list(range(12))
 
@@ -212,17 +202,16 @@ def test_a_save_that_failed_is_tried_again(monkeypatch, tmp_path):
   assert saves == [0, 5, 6, 7, 10, 12]
 
 
-def test_a_workdir_that_is_gone_ends_the_run(monkeypatch, tmp_path):
-  window = Fit._window
-
-  def removes(self, step, source):
-    if step == 7:
-      self.records._store.wait()
+def test_a_workdir_that_is_gone_ends_the_run(tmp_path):
+  def removes(edge):
+    if edge.done == 7:
+      edge.wait_for_save()
       shutil.rmtree(tmp_path / "run")
-    return window(self, step, source)
 
-  monkeypatch.setattr(Fit, "_window", removes)
-  with pytest.raises(OSError, match="was removed or replaced while") as caught:
+  with (
+    interruption.windows(before=removes),
+    pytest.raises(OSError, match="was removed or replaced while") as caught,
+  ):
     test_resume.go(test_resume.make(tmp_path / "run"))
   assert "\n" not in str(caught.value)
 
@@ -249,18 +238,9 @@ def test_the_loop_goes_on_while_a_save_is_written(monkeypatch, tmp_path):
     compile="graph",
     keep=9,
   )
-  window = Fit._window
-
-  def frees(self, step, source):
-    after = window(self, step, source)
-    if after == 18:
-      free.set()
-    return after
-
-  monkeypatch.setattr(Fit, "_window", frees)
-  loop.fit(small.data(), 2)
+  with interruption.windows(after=lambda edge: edge.done == 18 and free.set()):
+    loop.fit(small.data(), 2)
   assert seen[1] >= 18
-  monkeypatch.setattr(Fit, "_window", window)
   # What was saved at 10 is what training to 10 gives.
   reader = tf.train.load_checkpoint(str(tmp_path / "checkpoints" / "ckpt-2"))
   other = small.loop(
@@ -336,7 +316,7 @@ def test_new_event_files_are_behind_the_old_ones(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("call", ["ftruncate", "remove"])
 def test_what_cannot_be_cut_is_not_written_behind(monkeypatch, tmp_path, call):
-  test_resume.cut_off(monkeypatch, tmp_path, 9)
+  test_resume.cut_off(tmp_path, 9)
   (tmp_path / "train" / min(os.listdir(tmp_path / "train"))).open("ab").write(
     b"torn"
   )

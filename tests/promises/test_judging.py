@@ -10,6 +10,7 @@ import test_resume
 import kernels
 import small
 import trainloop
+from support import interruption
 from trainloop.judging.judge import Judge
 
 NAN = float("nan")
@@ -294,9 +295,7 @@ def test_a_new_schedule_starts_at_scale_1():
   assert again.rows["step"].tolist() == list(range(36, 48))
 
 
-def test_a_judged_run_that_was_cut_off_is_the_run_that_was_not(
-  monkeypatch, tmp_path
-):
+def test_a_judged_run_that_was_cut_off_is_the_run_that_was_not(tmp_path):
   def make(workdir):
     return small.loop(
       small.model(rich=True),
@@ -315,19 +314,7 @@ def test_a_judged_run_that_was_cut_off_is_the_run_that_was_not(
   whole = make(tmp_path / "whole")
   want = test_resume.go(whole)
   cut = make(tmp_path / "cut")
-  windows = []
-  plain = trainloop.fit.pipeline.Fit._window
-
-  def window(self, step, source):
-    if len(windows) == 8:
-      raise KeyboardInterrupt
-    windows.append(step)
-    return plain(self, step, source)
-
-  with monkeypatch.context() as patch:
-    patch.setattr(trainloop.fit.pipeline.Fit, "_window", window)
-    with pytest.raises(KeyboardInterrupt):
-      test_resume.go(cut)
+  interruption.cut_before(8, lambda: test_resume.go(cut))
   again = make(tmp_path / "cut")
   found = test_resume.go(again)
   assert again.resumed_from and found.stop_reason == want.stop_reason

@@ -1,7 +1,6 @@
 """A run that was cut off is the run that was not."""
 
 import hashlib
-import itertools
 
 import keras
 import numpy as np
@@ -12,7 +11,7 @@ import test_event_file
 import kernels
 import small
 import trainloop
-from trainloop.fit.pipeline import Fit
+from support import interruption
 
 STEPS = 48  # 4 epochs of 12
 
@@ -66,25 +65,16 @@ def whole(tmp_path_factory):
   return workdir, loop, history, series(workdir)
 
 
-def cut_off(monkeypatch, workdir, windows, data=None, epochs=4, **options):
+def cut_off(workdir, windows, data=None, epochs=4, **options):
   """Trains until just after the given number of windows."""
-  count, window = itertools.count(1), Fit._window
-
-  def dies(self, step, source):
-    after = window(self, step, source)
-    if next(count) == windows:
-      raise KeyboardInterrupt
-    return after
-
-  with monkeypatch.context() as patch:
-    patch.setattr(Fit, "_window", dies)
-    with pytest.raises(KeyboardInterrupt):
-      go(make(workdir, **options), data, epochs)
+  interruption.cut_after(
+    windows, lambda: go(make(workdir, **options), data, epochs)
+  )
 
 
 @pytest.mark.parametrize("windows", [1, 3, 4, 9, 12, 14])
-def test_equal_to_the_run_nobody_cut(monkeypatch, tmp_path, whole, windows):
-  cut_off(monkeypatch, tmp_path, windows)
+def test_equal_to_the_run_nobody_cut(tmp_path, whole, windows):
+  cut_off(tmp_path, windows)
   loop = make(tmp_path)
   history = go(loop)
   _, reference, want, all_series = whole
@@ -100,19 +90,19 @@ def test_equal_to_the_run_nobody_cut(monkeypatch, tmp_path, whole, windows):
   assert not list(tmp_path.rglob("*_temp*"))
 
 
-def test_cut_off_in_xla(monkeypatch, tmp_path):
+def test_cut_off_in_xla(tmp_path):
   reference = make(tmp_path / "whole", compile="xla")
   go(reference)
-  cut_off(monkeypatch, tmp_path / "cut", 9, compile="xla")
+  cut_off(tmp_path / "cut", 9, compile="xla")
   loop = make(tmp_path / "cut", compile="xla")
   go(loop)
   assert small.state_of(loop) == small.state_of(reference)
   assert series(tmp_path / "cut") == series(tmp_path / "whole")
 
 
-def test_cut_off_again_and_again(monkeypatch, tmp_path, whole):
+def test_cut_off_again_and_again(tmp_path, whole):
   for windows in (3, 2, 4, 3):
-    cut_off(monkeypatch, tmp_path, windows)
+    cut_off(tmp_path, windows)
   loop = make(tmp_path)
   go(loop)
   assert small.state_of(loop) == small.state_of(whole[1])
@@ -130,19 +120,19 @@ def test_a_finished_run_is_left_alone(whole):
   assert history.stop_reason == want.stop_reason
 
 
-def test_a_dataset_goes_on_inside_an_epoch(monkeypatch, tmp_path):
+def test_a_dataset_goes_on_inside_an_epoch(tmp_path):
   x, y = small.arrays()
   dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
   loop = make(tmp_path / "whole")
   go(loop, dataset)
-  cut_off(monkeypatch, tmp_path / "cut", 4, dataset)
+  cut_off(tmp_path / "cut", 4, dataset)
   other = make(tmp_path / "cut")
   go(other, dataset)
   assert other.resumed_from == [7]
   assert small.state_of(loop) == small.state_of(other)
 
 
-def test_the_second_of_two_fits_goes_on(monkeypatch, tmp_path):
+def test_the_second_of_two_fits_goes_on(tmp_path):
   def two(loop):
     first = loop.fit(small.data(), 1)
     second = loop.fit(small.data(), 2, schedule=kernels.OneCycle(0.02, 24))
@@ -156,13 +146,6 @@ def test_the_second_of_two_fits_goes_on(monkeypatch, tmp_path):
     small.model(rich=True), workdir=tmp_path / "whole", steps_per_loop=5
   )
   want = two(sgd)
-  count, window = itertools.count(1), Fit._window
-
-  def dies(self, step, source):
-    if next(count) == 8:
-      raise KeyboardInterrupt
-    return window(self, step, source)
-
   again = [
     small.loop(
       small.model(rich=True),
@@ -172,10 +155,7 @@ def test_the_second_of_two_fits_goes_on(monkeypatch, tmp_path):
     )
     for _ in range(2)
   ]
-  with monkeypatch.context() as patch:
-    patch.setattr(Fit, "_window", dies)
-    with pytest.raises(KeyboardInterrupt):
-      two(again[0])
+  interruption.cut_before(7, lambda: two(again[0]))
   found = two(again[1])
   assert again[1].resumed_from == [24]
   assert small.state_of(again[1]) == small.state_of(sgd)
@@ -246,7 +226,7 @@ class Own(keras.optimizers.schedules.LearningRateSchedule):
     return 0.1 / (1.0 + keras.ops.cast(step, "float32"))
 
 
-def test_a_schedule_of_ones_own_goes_on_too(monkeypatch, tmp_path):
+def test_a_schedule_of_ones_own_goes_on_too(tmp_path):
   def new(workdir):
     sgd = keras.optimizers.SGD(Own(), momentum=0.9)
     return small.loop(
@@ -256,17 +236,7 @@ def test_a_schedule_of_ones_own_goes_on_too(monkeypatch, tmp_path):
   valid = small.data(32, 16)
   new(tmp_path / "whole").fit(small.data(), 2, validation=valid)
   cut = new(tmp_path / "cut")
-  window = Fit._window
-
-  def dies(self, step, source):
-    if step >= 15:
-      raise KeyboardInterrupt
-    return window(self, step, source)
-
-  with monkeypatch.context() as patch:
-    patch.setattr(Fit, "_window", dies)
-    with pytest.raises(KeyboardInterrupt):
-      cut.fit(small.data(), 2, validation=valid)
+  interruption.cut_at(15, lambda: cut.fit(small.data(), 2, validation=valid))
   again = new(tmp_path / "cut")
   again.fit(small.data(), 2, validation=valid)
   assert again.resumed_from == [15]

@@ -11,6 +11,7 @@ import test_resume
 import kernels
 import small
 import trainloop
+from support import interruption
 from trainloop.data import identity
 from trainloop.data.source import adapt
 from trainloop.workdir import description, optimizer_config
@@ -348,24 +349,23 @@ CHANGES = {
 def plain(tmp_path_factory):
   """The workdir of the run without options."""
   workdir = tmp_path_factory.mktemp("plain")
-  with pytest.MonkeyPatch.context() as patch:
-    begin(patch, workdir)
+  begin(workdir)
   return workdir
 
 
-def begin(monkeypatch, workdir, **options):
+def begin(workdir, **options):
   """A run that is left before its first update, with its checkpoint."""
-  small.cut_off(monkeypatch, 0, lambda: run(workdir, **options))
+  interruption.cut_before(0, lambda: run(workdir, **options))
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_another_run_is_refused_by_the_name_of_what_is_another(
-  name, monkeypatch, tmp_path, plain
+  name, tmp_path, plain
 ):
   was, now, path, *values = CHANGES[name]
   workdir = tmp_path if was else plain
   if was:
-    begin(monkeypatch, workdir, **was)
+    begin(workdir, **was)
   before = test_resume.files(workdir)
   with pytest.raises(ValueError, match='existing="overwrite"') as caught:
     run(workdir, **now)
@@ -443,15 +443,15 @@ def unseeded():
 
 
 @pytest.mark.parametrize("name", SAME)
-def test_the_same_run_goes_on(name, monkeypatch, tmp_path, unseeded):
+def test_the_same_run_goes_on(name, tmp_path, unseeded):
   was, now = SAME[name]
   tf.random.set_seed(1)
-  begin(monkeypatch, tmp_path, **was)
+  begin(tmp_path, **was)
   tf.random.set_seed(1)
-  begin(monkeypatch, tmp_path, **now)  # it comes to its first window
+  begin(tmp_path, **now)  # it comes to its first window
 
 
-def test_two_replicas_see_the_same(monkeypatch, tmp_path, two_replicas):
+def test_two_replicas_see_the_same(tmp_path, two_replicas):
   def begun(made, optimizer):
     def go():
       loop = small.loop(
@@ -460,7 +460,7 @@ def test_two_replicas_see_the_same(monkeypatch, tmp_path, two_replicas):
       )  # fmt: skip
       loop.fit(dataset(seed=1), 1, validation=data())
 
-    small.cut_off(monkeypatch, 0, go)
+    interruption.cut_before(0, go)
 
   sgd = P(keras.optimizers.SGD, learning_rate=0.1)
   begun(net, sgd)
@@ -478,16 +478,16 @@ def test_an_older_checkpoint_is_refused_in_one_line(monkeypatch, tmp_path):
   assert "\n" not in str(told.value)
 
 
-def said(capsys, monkeypatch, workdir, **options):
+def said(capsys, workdir, **options):
   """The summary's line on what is compared, "" without one."""
-  begin(monkeypatch, workdir, verbose=1, **options)
+  begin(workdir, verbose=1, **options)
   lines = capsys.readouterr().out.splitlines()
   return "".join(one for one in lines if one.startswith("identity"))
 
 
-def test_the_summary_says_what_is_not_compared(capsys, monkeypatch, tmp_path):
+def test_the_summary_says_what_is_not_compared(capsys, tmp_path):
   def told(name, **options):
-    return said(capsys, monkeypatch, tmp_path / name, **options)
+    return said(capsys, tmp_path / name, **options)
 
   assert told("arrays") == ""
   assert "not compared" not in told("whole", train=dataset)

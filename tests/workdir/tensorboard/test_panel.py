@@ -13,7 +13,7 @@ from tensorboard.plugins.hparams import metadata
 import kernels
 import small
 import trainloop
-from trainloop.fit.pipeline import Fit
+from support import interruption
 from trainloop.workdir import dry_run, hparams, profiler, speed
 from trainloop.workdir.tensorboard import panel, plugin_summaries
 
@@ -226,14 +226,9 @@ def test_windows_end_where_a_profile_does(monkeypatch, tmp_path):
       seen.append((name, *folder))
 
     monkeypatch.setattr(tf.profiler.experimental, name, told)
-  window = Fit._window
-
-  def spy(self, step, source):
-    seen.append(step)
-    return window(self, step, source)
-
-  monkeypatch.setattr(Fit, "_window", spy)
-  make(tmp_path, steps_per_loop=100, profile="5:9").fit(small.data(), 1)
+  loop = make(tmp_path, steps_per_loop=100, profile="5:9")
+  with interruption.windows(before=lambda edge: seen.append(edge.done)):
+    loop.fit(small.data(), 1)
   assert seen == [0, 5, ("start", str(tmp_path / "train")), ("stop",), 9]
 
 
