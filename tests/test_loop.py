@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import kernels
-import small
 import trainloop
+from support import small
 
 
 def keras_evaluate(net, x, y, batch_size):

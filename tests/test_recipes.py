@@ -3,11 +3,10 @@
 import keras
 import numpy as np
 import pytest
-import test_event_file
 
 import kernels
-import small
 import trainloop
+from support import small, workdirs
 from trainloop import recipes
 
 
@@ -145,11 +144,11 @@ def test_fits_one_after_another_as_in_a_notebook(tmp_path):
   assert steps.tolist() == list(range(60))
   epochs = np.concatenate([part.epochs["epoch"] for part in parts])
   assert epochs.tolist() == [1, 2, 3, 4, 5]
-  series = test_event_file.read(tmp_path / "train")
+  series = workdirs.scalars(tmp_path / "train")
   losses = np.concatenate([part.rows["loss"] for part in parts])
   assert series["loss"][0] == list(range(60))
   assert series["loss"][1].tobytes() == losses.tobytes()
-  planned = test_event_file.read(tmp_path / "plan")
+  planned = workdirs.scalars(tmp_path / "plan")
   assert planned["hyperparameters/learning_rate"][0] == list(range(60))
 
 

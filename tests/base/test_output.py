@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-import small
+from support import small
 from trainloop.base import output
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import small
 import trainloop
+from support import small
 from trainloop.base import seeds
 
 DRAWS = {

@@ -8,7 +8,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-import small
+from support import small
 from trainloop.base import stand_ins
 from trainloop.compiled import fast_random
 from trainloop.model import reductions

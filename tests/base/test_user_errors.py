@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import small
 import trainloop
+from support import small
 from trainloop.base import user_errors
 
 _SPEC = (tf.TensorSpec((8, 8)), tf.TensorSpec((8,), tf.int64))

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import kernels
-import small
 import trainloop
+from support import small
 
 X, Y = small.arrays()
 IMAGES = X.reshape(-1, 4, 2, 1)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import small
 import trainloop
+from support import small
 
 X, Y = small.arrays(32)
 

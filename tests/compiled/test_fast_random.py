@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kernels
-import small
+from support import small
 from trainloop.compiled import fast_random
 
 DRAWS = {

@@ -3,31 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorboard.backend.event_processing import event_accumulator
-from tensorboard.util import tensor_util
 
 import kernels
-import small
+from support import small, workdirs
 from trainloop.compiled import histograms
 
 EPOCHS = 3
 STEPS = 12 * EPOCHS
-
-
-def read(folder):
-  """{tag: {step: table}} of a run's histograms."""
-  reader = event_accumulator.EventAccumulator(
-    str(folder), size_guidance={"tensors": 0}
-  )
-  reader.Reload()
-  return {
-    tag: {
-      point.step: tensor_util.make_ndarray(point.tensor_proto)
-      for point in reader.Tensors(tag)
-    }
-    for tag in reader.Tags()["tensors"]
-    if tag.startswith(("weights/", "gradients/"))
-  }
 
 
 def make(workdir, **options):
@@ -83,7 +65,7 @@ def run(request, tmp_path_factory):
 
 def test_at_each_epochs_end_with_every_value_counted(run):
   workdir, loop, _ = run
-  found = read(workdir / "train")
+  found = workdirs.histograms(workdir / "train")
   model = loop.model
   weights = {f"weights/{w.path}": w for w in model.weights}
   trained = {f"gradients/{w.path}": w for w in model.trainable_variables}
@@ -115,7 +97,7 @@ def test_the_gradients_are_the_updates_own(tmp_path):
     on_window=keep,
   )
   loop.fit(small.data(), 1)
-  found = read(tmp_path / "train")
+  found = workdirs.histograms(tmp_path / "train")
   for i, weight in enumerate(loop.model.trainable_variables):
     table = found[f"gradients/{weight.path}"][9]
     gradient = (before[9][i] - before[10][i]) / 0.1
@@ -137,8 +119,10 @@ def test_no_bit_depends_on_windows_or_on_being_seen(run, tmp_path):
     assert small.state_of(other) == want, name
     for column, values in other.history.rows.items():
       assert values.tobytes() == rows[column].tobytes(), (name, column)
-  assert not read(tmp_path / "off" / "train")
-  short, long = (read(w / "train") for w in (tmp_path / "short", run[0]))
+  assert not workdirs.histograms(tmp_path / "off" / "train")
+  short, long = (
+    workdirs.histograms(w / "train") for w in (tmp_path / "short", run[0])
+  )
   # The same order, but Keras counts layers in their names.
   for tables, others in zip(long.values(), short.values(), strict=True):
     assert [t.tobytes() for t in tables.values()] == [

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import kernels
-import small
 import trainloop
+from support import small
 from trainloop.devices import strategies
 
 OPTIMIZERS = {

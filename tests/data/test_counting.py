@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import small
 import trainloop
+from support import small
 from trainloop.data import counting
 
 _SPEC = (tf.TensorSpec((8, 8)), tf.TensorSpec((8,), tf.int64))

@@ -11,8 +11,8 @@ from tensorflow.python.eager import context
 from tensorflow.python.framework import ops
 
 import kernels
-import small
 import trainloop
+from support import small
 from trainloop.base import custom_gradients
 
 

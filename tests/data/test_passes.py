@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import small
 import trainloop
+from support import small
 
 _SPEC = (tf.TensorSpec((8,), tf.float32), tf.TensorSpec((), tf.int64))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import small
+from support import small
 from trainloop.data import dataset_graph, staging
 from trainloop.data import source as data_lib
 

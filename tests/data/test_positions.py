@@ -5,11 +5,9 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
-import test_event_file
 
 import kernels
-import small
-from support import interruption
+from support import interruption, small, workdirs
 from trainloop.data import source as data_lib
 
 X, Y = small.arrays()
@@ -163,6 +161,6 @@ def test_thirty_resumes_in_a_row(tmp_path):
   for name, values in want.rows.items():
     assert history.rows[name].tobytes() == values.tobytes(), name
   found, known = (
-    test_event_file.read(tmp_path / name / "train") for name in ("cut", "whole")
+    workdirs.scalars(tmp_path / name / "train") for name in ("cut", "whole")
   )
   assert found["loss"][0] == known["loss"][0] == list(range(36))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import small
 import trainloop
+from support import small
 from trainloop.data.source import DatasetData
 
 STRATEGY = tf.distribute.get_strategy()

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import small
-from support import interruption
+from support import interruption, small
 from trainloop.data import staging
 
 ENGINES = ("xla", "graph")

@@ -9,11 +9,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import test_event_file
 
 import kernels
-import small
 import trainloop
+from support import small, workdirs
 from trainloop.display import outline
 from trainloop.workdir import dry_run
 
@@ -190,7 +189,7 @@ def test_a_dry_run_of_two_million_updates_writes_little(tmp_path):
     assert dry_run.write(tmp_path, schedule, steps)
     (path,) = (p for p in tmp_path.rglob("*") if p.is_file())
     assert path.stat().st_size < 12e6
-    plan = test_event_file.read(tmp_path / "plan")
+    plan = workdirs.scalars(tmp_path / "plan")
     for tag, (at, values) in plan.items():
       found = kernels.tabulate(schedule, np.array(at))
       want = found[0] if "rate" in tag else found[1]
@@ -259,7 +258,7 @@ def few(monkeypatch):
 
 def check_plan(folder, rows, first, count):
   """A plan's points are what rows of the run say, bit for bit."""
-  plan = test_event_file.read(folder)
+  plan = workdirs.scalars(folder)
   columns = {tag: tag.partition("/")[2] for tag in plan}
   assert set(columns.values()) == {"learning_rate", "momentum"}
   for tag, name in columns.items():

@@ -3,8 +3,8 @@
 import numpy as np
 
 import kernels
-import small
 import trainloop
+from support import small
 from trainloop.display import summary
 
 

@@ -4,8 +4,8 @@ break."""
 import numpy as np
 import pytest
 
-import small
 import trainloop
+from support import small
 
 _VALID = {"validation": small.data(16, 16)}
 

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 import kernels
-import small
 import trainloop
+from support import small
 from trainloop.fit import curve_check
 
 STEPS, BAD = 24, 7

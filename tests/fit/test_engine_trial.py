@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import kernels
-import small
+from support import small
 from trainloop.fit import engine_trial
 
 

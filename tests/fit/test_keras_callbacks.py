@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-import small
+from support import small
 
 
 class Recorder(keras.callbacks.Callback):

@@ -8,11 +8,9 @@ import threading
 import time
 
 import pytest
-import test_resume
 
-import small
 import trainloop
-from support import interruption
+from support import interruption, resumable, small, workdirs
 
 
 @pytest.mark.parametrize(
@@ -95,16 +93,16 @@ def test_a_bad_grace_is_refused():
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
   workdir = tmp_path_factory.mktemp("whole")
-  loop = test_resume.make(workdir)
-  test_resume.go(loop)
-  return loop, test_resume.series(workdir)
+  loop = resumable.make(workdir)
+  resumable.fit(loop)
+  return loop, workdirs.series(workdir)
 
 
 # Windows end at 5 7 8 13 ...: 2 ends at a checkpoint and 3 at a validation,
 # which are then still to come; 4 has an epoch's end inside.
 @pytest.mark.parametrize("windows", [0, 1, 2, 3, 4])
 def test_a_stopped_fit_goes_on_byte_for_byte(tmp_path, whole, windows):
-  loop, ends = test_resume.make(tmp_path), []
+  loop, ends = resumable.make(tmp_path), []
 
   def stop(edge):
     ends.append(edge.done)
@@ -114,26 +112,26 @@ def test_a_stopped_fit_goes_on_byte_for_byte(tmp_path, whole, windows):
   if not windows:
     loop.stop()
   with interruption.windows(after=stop):
-    history = test_resume.go(loop)
+    history = resumable.fit(loop)
   assert history.stop_reason == "preempted"
   step = loop.global_step
   assert step == [0, 5, 7, 8, 13][windows] == len(history.rows["step"])
-  again = test_resume.make(tmp_path)
-  history = test_resume.go(again)
+  again = resumable.make(tmp_path)
+  history = resumable.fit(again)
   assert again.resumed_from == [step] and history.stop_reason == "completed"
   assert small.state_of(again) == small.state_of(whole[0])
-  assert test_resume.series(tmp_path) == whole[1]
+  assert workdirs.series(tmp_path) == whole[1]
 
 
 def test_the_same_process_goes_on_too(tmp_path, whole):
-  loop = test_resume.make(tmp_path)
+  loop = resumable.make(tmp_path)
   timer = threading.Timer(0.3, loop.stop)
   timer.start()
-  while test_resume.go(loop).stop_reason == "preempted":
+  while resumable.fit(loop).stop_reason == "preempted":
     time.sleep(0)
   timer.join()
   assert small.state_of(loop) == small.state_of(whole[0])
-  assert test_resume.series(tmp_path) == whole[1]
+  assert workdirs.series(tmp_path) == whole[1]
 
 
 def test_without_a_workdir_the_next_fit_goes_on_from_there():

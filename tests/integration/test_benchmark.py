@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-import scripts_run
+from support import commands
 
 
 def benchmark(*flags, cwd, options=()):
-  script = scripts_run.ROOT / "scripts" / "benchmark.py"
+  script = commands.ROOT / "scripts" / "benchmark.py"
   return subprocess.run(
     [sys.executable, *options, str(script), *flags],
     cwd=cwd,
@@ -143,5 +143,5 @@ BAD = [
 def test_bad_flags_are_refused_before_tensorflow(tmp_path, flags, says):
   done = benchmark(*flags, cwd=tmp_path, options=["-X", "importtime"])
   assert done.returncode == 2 and " tensorflow" not in done.stderr
-  (line,) = scripts_run.error_lines(done)
+  (line,) = commands.error_lines(done)
   assert says in line

@@ -5,8 +5,8 @@ import random
 import subprocess
 import sys
 
-import scripts_run
 from kills import points as chaos_points
+from support import commands
 
 
 def test_the_named_points_are_there():
@@ -16,7 +16,7 @@ def test_the_named_points_are_there():
 
 def test_twenty_kills(tmp_path):
   seed = random.randrange(10**6)
-  script = scripts_run.ROOT / "scripts" / "chaos.py"
+  script = commands.ROOT / "scripts" / "chaos.py"
   done = subprocess.run(
     [
       sys.executable,
@@ -26,7 +26,7 @@ def test_twenty_kills(tmp_path):
       "--json=tally.json",
     ],
     cwd=tmp_path,
-    env={**scripts_run.os.environ, "TMPDIR": str(tmp_path)},
+    env={**commands.os.environ, "TMPDIR": str(tmp_path)},
     timeout=900,
     capture_output=True,
     text=True,

@@ -10,10 +10,7 @@ import sys
 
 import pytest
 
-from conftest import ROOT
-
-CHILD = ROOT / "tests" / "integration" / "compilations.py"
-
+from support import commands
 
 KINDS = {"resident": 0, "staged": 0, "dataset": 0, "sweep": 1}  # a window each
 
@@ -21,10 +18,9 @@ KINDS = {"resident": 0, "staged": 0, "dataset": 0, "sweep": 1}  # a window each
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_compiled_twice(kind, tmp_path):
   flags = f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text"
-  paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-  env = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": paths}
+  env = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": commands.PATHS}
   done = subprocess.run(
-    [sys.executable, str(CHILD), kind],
+    [sys.executable, commands.PROCESSES / "compilations.py", kind],
     capture_output=True,
     text=True,
     env=env,

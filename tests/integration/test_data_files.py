@@ -9,9 +9,9 @@ import zipfile
 import numpy as np
 import pytest
 
-import mutations
 import trainloop
 from kernels import checks
+from support import file_damage
 from training import csv_table, datasets, memory
 
 X = np.random.default_rng(5).normal(size=(18, 3)).astype(np.float32)
@@ -110,12 +110,12 @@ def fuzz(kind, folder, seeds, check):
   """How many files were read; fails with the seeds of those that went wrong."""
   good, wrong = 0, []
   for seed in seeds:
-    path, rng = folder / f"{seed}.{kind}", mutations.rng_of(seed)
+    path, rng = folder / f"{seed}.{kind}", file_damage.rng_of(seed)
     if kind == "npz":
-      path.write_bytes(mutations.damaged_npz(rng, ARRAYS))
+      path.write_bytes(file_damage.damaged_npz(rng, ARRAYS))
     else:
       text = (TABLE, NUMBERS)[seed % 2]
-      path.write_bytes(mutations.damaged_table(rng, text))
+      path.write_bytes(file_damage.damaged_table(rng, text))
     try:
       good += check(path)
     except Exception as error:
@@ -170,11 +170,13 @@ def peak_of(kind, path):
 def test_what_is_larger_than_the_memory_is_not_unpacked(
   tmp_path, monkeypatch, method, reason
 ):
-  bomb = mutations.npy(np.zeros((1 << 23, 1), np.int8))
-  members = {f"{name}.npy": mutations.npy(one) for name, one in ARRAYS.items()}
+  bomb = file_damage.npy(np.zeros((1 << 23, 1), np.int8))
+  members = {
+    f"{name}.npy": file_damage.npy(one) for name, one in ARRAYS.items()
+  }
   members["x_train.npy"] = bomb
   path = tmp_path / "a.npz"
-  path.write_bytes(mutations.npz(members.items(), method))
+  path.write_bytes(file_damage.npz(members.items(), method))
   assert path.stat().st_size < len(bomb) / 100
   monkeypatch.setattr(memory, "available", lambda: 1 << 24)
   line, peak = peak_of("npz", path)
@@ -208,11 +210,13 @@ def test_a_label_is_no_book(tmp_path, text):
 
 
 def test_arrays_of_no_use_are_not_read(tmp_path):
-  members = {f"{name}.npy": mutations.npy(one) for name, one in ARRAYS.items()}
+  members = {
+    f"{name}.npy": file_damage.npy(one) for name, one in ARRAYS.items()
+  }
   members |= {"x_test.npy": b"nonsense", "y_test.npy": b"", "ids.txt": b"1"}
-  members["../y_train.npy"] = mutations.npy(np.zeros(3, object))
+  members["../y_train.npy"] = file_damage.npy(np.zeros(3, object))
   path = tmp_path / "a.npz"
-  path.write_bytes(mutations.npz(members.items()))
+  path.write_bytes(file_damage.npz(members.items()))
   assert check_npz(path)
 
 

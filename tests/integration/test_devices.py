@@ -14,12 +14,11 @@ import time
 import numpy as np
 import pytest
 
-import devices_run
-import scripts_run
+from support import commands
+from support.processes import devices
 
-HERE = scripts_run.ROOT / "tests" / "integration"
-PATHS = [scripts_run.ROOT, scripts_run.ROOT / "tests"]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": commands.PATHS}
+ONE_GPU = commands.PROCESSES / "one_gpu.py"
 # One replica trains to the bytes of no strategy at all. Each process takes some
 # 25 s; those that the other tests start in other ways are long.
 SAME = ("mirrored1", "one_device", "workers1")
@@ -45,16 +44,11 @@ class Runs(dict):
     self._folder, self._every = folder, every
 
   def __missing__(self, kind):
-    command = [HERE / "devices_run.py", kind, self._folder, *self._every]
+    script = commands.PROCESSES / "devices.py"
+    command = [script, kind, self._folder, *self._every]
     if kind.startswith("workers"):
-      launch = scripts_run.ROOT / "scripts" / "launch_workers.py"
-      command = [
-        launch,
-        f"--workers={kind[-1]}",
-        "--",
-        sys.executable,
-        *command,
-      ]
+      front = [commands.LAUNCH, f"--workers={kind[-1]}", "--", sys.executable]
+      command = front + command
     done = start(*command)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     self[kind] = dict(np.load(self._folder / f"{kind}_0.npz"))
@@ -138,14 +132,14 @@ def test_several_replicas_in_every_combination(every, kind):
 
 def test_the_cover_has_every_choice():
   for place, choices in enumerate(
-    (devices_run.COMPILES, devices_run.DATA, devices_run.FEATURES)
+    (devices.COMPILES, devices.DATA, devices.FEATURES)
   ):
-    assert {case[place] for case in devices_run.SOON} == set(choices)
+    assert {case[place] for case in devices.SOON} == set(choices)
 
 
 def train(folder, *flags):
   flags = ("--dataset=digits", f"--workdir={folder / 'run'}", *flags)
-  return start(HERE / "one_gpu_run.py", "train.py", *flags)
+  return start(ONE_GPU, "train.py", *flags)
 
 
 def result(folder):
@@ -162,7 +156,7 @@ def test_train_and_go_on_with_one_gpu(tmp_path):
   assert "GPU:0 (OneDeviceStrategy, 1 replica)" in whole.stdout + whole.stderr
   workdir = tmp_path / "cut" / "run"
   process = subprocess.Popen(
-    [sys.executable, HERE / "one_gpu_run.py", "train.py"]
+    [sys.executable, ONE_GPU, "train.py"]
     + ["--dataset=digits", f"--workdir={workdir}", *flags],
     env=ENVIRONMENT,
     stdout=subprocess.DEVNULL,
@@ -185,6 +179,6 @@ def test_a_sweep_with_one_gpu(tmp_path):
     "--steps=40st",
     f"--workdir={tmp_path / 'sweep'}",
   )
-  done = start(HERE / "one_gpu_run.py", "sweep.py", *flags)
+  done = start(ONE_GPU, "sweep.py", *flags)
   assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
   assert list(tmp_path.rglob("*.csv"))

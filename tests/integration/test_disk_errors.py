@@ -5,7 +5,6 @@ is left over.
 """
 
 import os
-import pathlib
 import re
 import shutil
 import subprocess
@@ -13,8 +12,8 @@ import sys
 
 import pytest
 
-HERE = pathlib.Path(__file__).resolve().parent
-TESTS = HERE.parent
+from support import commands
+
 # Kind, the first so many, how many one after another, the error.
 CASES = (
   *("write:44:1:EIO", "write:6:500:ENOSPC", "sync:6:1:EIO", "rename:6:1:EIO"),
@@ -36,20 +35,20 @@ def library(tmp_path_factory):
   if not shutil.which("gcc"):
     pytest.skip("no gcc here")
   path = tmp_path_factory.mktemp("library") / "disk_errors.so"
-  command = ["gcc", "-shared", "-fPIC", "-o", path, HERE / "disk_errors.c"]
+  source = commands.PROCESSES / "disk_errors.c"
+  command = ["gcc", "-shared", "-fPIC", "-o", path, source]
   subprocess.run([*command, "-ldl"], check=True)
   return path
 
 
 def outcome(library, folder, cases):
   """What a process says of these cases: {kind: how many had an error}."""
-  paths = (TESTS, TESTS / "trainloop", TESTS.parent)
   done = subprocess.run(
-    [sys.executable, HERE / "disk_errors_run.py", folder, *cases],
+    [sys.executable, commands.PROCESSES / "disk_errors.py", folder, *cases],
     env={
       **os.environ,
       "LD_PRELOAD": str(library),
-      "PYTHONPATH": os.pathsep.join(map(str, paths)),
+      "PYTHONPATH": commands.PATHS,
       "TF_CPP_MIN_LOG_LEVEL": "3",
     },
     capture_output=True,

@@ -8,8 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-import docs
-import scripts_run
+from support import commands, readmes
 
 # Run by their own tests, or elsewhere: what is checked here is in `test_help`.
 NOT_HERE = (
@@ -42,7 +41,7 @@ def run(*command, cwd):
   return subprocess.Popen(
     [sys.executable, *command],
     cwd=cwd,
-    env={**scripts_run.os.environ, "PYTHONPATH": path_of_scripts()},
+    env={**commands.os.environ, "PYTHONPATH": path_of_scripts()},
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
@@ -50,13 +49,13 @@ def run(*command, cwd):
 
 
 def path_of_scripts():
-  return f"{scripts_run.ROOT}:{scripts_run.ROOT / 'scripts'}"
+  return f"{commands.ROOT}:{commands.ROOT / 'scripts'}"
 
 
 def ours(path):
   """The commands of a document that are run here: [script, arguments]."""
   found = []
-  for words in docs.commands(path):
+  for words in readmes.commands(path):
     if any(words[: len(other)] == other for other in NOT_HERE):
       continue
     kind, script, *rest = words
@@ -65,7 +64,7 @@ def ours(path):
     assert kind in ("python", "bash") and script.endswith(".py"), words
     if script.endswith(("train.py", "examples.py")) and "--help" not in rest:
       rest.append("--dry_run")
-    found.append([str(scripts_run.ROOT / script), *rest])
+    found.append([str(commands.ROOT / script), *rest])
   return found
 
 
@@ -74,14 +73,14 @@ def done(tmp_path_factory):
   """{document: (exit code, what its Python said)}, and commands' exit codes."""
   pytest.importorskip("matplotlib")
   processes = {}
-  for path in docs.PATHS:
-    if docs.script(path):
+  for path in readmes.PATHS:
+    if readmes.script(path):
       folder = tmp_path_factory.mktemp("script")
-      (folder / "mine.py").write_text(docs.script(path))
+      (folder / "mine.py").write_text(readmes.script(path))
       processes[path] = (run("mine.py", cwd=folder), folder)
   folder = tmp_path_factory.mktemp("commands")
   prepare(folder)
-  listed = json.dumps([c for path in docs.PATHS for c in ours(path)])
+  listed = json.dumps([c for path in readmes.PATHS for c in ours(path)])
   commands = run("-c", DRIVER, listed, cwd=folder)
   found = {}
   for path, (process, place) in processes.items():
@@ -103,28 +102,30 @@ def prepare(folder):
   (folder / "mine.csv").write_text("\n".join(rows) + "\n")
 
 
-@pytest.mark.parametrize("path", docs.PATHS)
+@pytest.mark.parametrize("path", readmes.PATHS)
 def test_every_block_is_run_or_says_why_not(path):
-  for block in docs.blocks(path):
+  for block in readmes.blocks(path):
     assert block.language in ("python", "bash"), block.text
-  assert docs.text(path).count("```") == 2 * len(docs.blocks(path))
+  assert readmes.text(path).count("```") == 2 * len(readmes.blocks(path))
   ours(path)  # refuses a command that nobody runs
 
 
-@pytest.mark.parametrize("path", [p for p in docs.PATHS if docs.script(p)])
+@pytest.mark.parametrize(
+  "path", [p for p in readmes.PATHS if readmes.script(p)]
+)
 def test_the_python_in_it_runs(done, path):
   code, _, err, _ = done[0][path]
   assert code == 0, err[-2000:]
 
 
-@pytest.mark.parametrize("path", docs.PATHS)
+@pytest.mark.parametrize("path", readmes.PATHS)
 def test_the_commands_in_it_run(done, path):
   for command in ours(path):
     assert done[1][" ".join(command)] == 0, (done[2] / "log.txt").read_text()
 
 
 def test_the_script_is_short_and_says_what_it_does(done):
-  script = docs.script("README.md")
+  script = readmes.script("README.md")
   assert len([line for line in script.splitlines() if line.strip()]) <= 20
   _, out, _, folder = done[0]["README.md"]
   lines = out.strip().splitlines()
@@ -137,10 +138,10 @@ def test_the_script_is_short_and_says_what_it_does(done):
 
 
 def test_the_files_and_headings_it_names_exist():
-  for path in docs.PATHS:
-    text, folder = docs.text(path), (scripts_run.ROOT / path).parent
+  for path in readmes.PATHS:
+    text, folder = readmes.text(path), (commands.ROOT / path).parent
     for name in re.findall(r"`((?:tests|scripts)/[\w/.]+\.\w+)`", text):
-      assert (scripts_run.ROOT / name).exists(), (path, name)
+      assert (commands.ROOT / name).exists(), (path, name)
     for name, _, heading in re.findall(r"\]\(([\w/.]+)(#([\w-]+))?\)", text):
       assert (folder / name).is_file(), (path, name)
       if heading:
@@ -150,4 +151,4 @@ def test_the_files_and_headings_it_names_exist():
 
 
 def test_the_first_page_stays_small():
-  assert len(docs.text("README.md").splitlines()) <= 240
+  assert len(readmes.text("README.md").splitlines()) <= 240

@@ -2,7 +2,7 @@
 
 import ast
 import csv
-import pathlib
+import os
 import re
 import subprocess
 import sys
@@ -11,10 +11,10 @@ import keras
 import numpy as np
 import pytest
 
-import scripts_run
+from support import commands
 from trainloop.workdir.tensorboard import event_reader
 
-FOLDER = scripts_run.ROOT / "scripts" / "examples"
+FOLDER = commands.ROOT / "scripts" / "examples"
 NAMES = ("custom_step", "images", "tabular", "text", "tfrecord")
 
 
@@ -54,10 +54,11 @@ def done(tmp_path_factory):
     ["tfrecord", records, "--epochs=2", "--workdir=records"],
   )  # fmt: skip
   arguments = [part for call in calls for part in (",", *call)][1:]
-  script = pathlib.Path(__file__).with_name("examples_run.py")
+  script = commands.PROCESSES / "examples.py"
   ended = subprocess.run(
     [sys.executable, str(script), str(folder), *arguments],
     cwd=folder,
+    env={**os.environ, "PYTHONPATH": commands.PATHS},
     capture_output=True,
     text=True,
     timeout=400,

@@ -6,10 +6,9 @@ import sys
 
 import pytest
 
-import docs
-import scripts_run
+from support import commands, readmes
 
-FOLDER = scripts_run.ROOT / "scripts"
+FOLDER = commands.ROOT / "scripts"
 SCRIPTS = sorted(
   str(path.relative_to(FOLDER))
   for path in FOLDER.rglob("*.py")
@@ -80,8 +79,8 @@ def test_help_says_what_every_flag_is(helps, script):
       assert "[" in text and "]" in text, f"--{name}: which unit"
 
 
-@pytest.mark.parametrize("path", docs.PATHS)
+@pytest.mark.parametrize("path", readmes.PATHS)
 def test_documents_name_scripts_and_flags_that_exist(helps, path):
-  for script, named in docs.named(path):
+  for script, named in readmes.named(path):
     known = {flag[0] for flag in helps[script][2]} | {"help", "verbosity"}
     assert set(named) <= known, (path, script)

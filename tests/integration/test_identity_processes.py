@@ -2,13 +2,13 @@
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 
+from support import commands
 from trainloop.workdir import agreement
 
-SCRIPT = pathlib.Path(__file__).with_name("identity_run.py")
+SCRIPT = commands.PROCESSES / "identities.py"
 
 
 def seen(hashes, *more):

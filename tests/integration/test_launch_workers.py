@@ -9,23 +9,12 @@ import sys
 import pytest
 
 import launch_workers
-import scripts_run
-
-LAUNCH = str(scripts_run.ROOT / "scripts" / "launch_workers.py")
-INDEX = "import json, os, sys, time\n" + (
-  "task = json.loads(os.environ['TF_CONFIG'])['task']['index']\n"
-)
-
-
-def command(code, *flags):
-  return [sys.executable, LAUNCH, *flags, "--", sys.executable, "-c"] + [
-    INDEX + code
-  ]
+from support import commands
 
 
 def run(code, *flags):
   return subprocess.run(
-    command(code, *flags),
+    commands.workers(code, *flags),
     capture_output=True,
     text=True,
     timeout=60,
@@ -70,7 +59,10 @@ def test_signals_are_passed_on_once(number):
     "sys.exit(40 + len(got))\n"
   )
   process = subprocess.Popen(
-    command(code), stdout=subprocess.PIPE, text=True, start_new_session=True
+    commands.workers(code),
+    stdout=subprocess.PIPE,
+    text=True,
+    start_new_session=True,
   )
   for _ in range(2):
     assert process.stdout.readline().endswith("up\n")
@@ -93,7 +85,7 @@ def test_one_that_ignores_sigterm_is_killed():
 @pytest.mark.parametrize("arguments", [[], ["--"], ["--workers=2", "--"]])
 def test_a_command_is_needed(arguments):
   done = subprocess.run(
-    [sys.executable, LAUNCH, *arguments],
+    [sys.executable, commands.LAUNCH, *arguments],
     capture_output=True,
     text=True,
     check=False,
@@ -104,7 +96,7 @@ def test_a_command_is_needed(arguments):
 
 def test_a_command_that_is_not_there():
   done = subprocess.run(
-    [sys.executable, LAUNCH, "--", "/no/such/program"],
+    [sys.executable, commands.LAUNCH, "--", "/no/such/program"],
     capture_output=True,
     text=True,
     check=False,

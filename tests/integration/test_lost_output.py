@@ -7,14 +7,13 @@ import sys
 
 import pytest
 
-import scripts_run
-import test_launch_workers
+from support import commands
 
 FLAGS = ("--epochs=2", "--hidden=8", "--batch_size=128", "--seed=3")
 
 
 def train(cwd, name, **streams):
-  script = str(scripts_run.ROOT / "scripts" / "train.py")
+  script = str(commands.ROOT / "scripts" / "train.py")
   command = [sys.executable, script, *FLAGS, f"--workdir={name}"]
   done = subprocess.run(
     command, cwd=cwd, text=True, timeout=240, check=False, **streams
@@ -52,7 +51,7 @@ def test_the_result_is_the_same(tmp_path, full, nobody):
 
 
 def test_an_error_keeps_its_code(full):
-  done = scripts_run.ROOT / "scripts" / "train.py"
+  done = commands.ROOT / "scripts" / "train.py"
   command = [sys.executable, str(done), "--epochs=0"]
   assert subprocess.run(command, stderr=full, check=False).returncode == 2
 
@@ -62,7 +61,7 @@ def test_the_lines_of_workers_are_lost_and_the_workers_are_not(request, stream):
   """Who relays their lines reads on, or a full pipe would hold them."""
   code = "print('x' * 70 + '\\n' * (task + 1), end='', flush=True)\n"
   done = subprocess.run(
-    test_launch_workers.command(f"for _ in range(9999): {code}sys.exit(task)"),
+    commands.workers(f"for _ in range(9999): {code}sys.exit(task)"),
     stdout=request.getfixturevalue(stream),
     stderr=subprocess.PIPE,
     text=True,

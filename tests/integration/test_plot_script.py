@@ -9,13 +9,13 @@ import sys
 import pytest
 
 import kernels
-import scripts_run
 from cli import schedule_flags
+from support import commands
 from trainloop import recipes
 
 
 def plot(*flags, cwd, options=()):
-  script = scripts_run.ROOT / "scripts" / "plot_schedule.py"
+  script = commands.ROOT / "scripts" / "plot_schedule.py"
   return subprocess.run(
     [sys.executable, *options, str(script), *flags],
     cwd=cwd,
@@ -123,7 +123,7 @@ MADE = {
 def test_what_flags_make():
   listed = json.dumps([flags.split() for flags in MADE])
   done = subprocess.run(
-    [sys.executable, "-c", MAKE, str(scripts_run.ROOT / "scripts"), listed],
+    [sys.executable, "-c", MAKE, str(commands.ROOT / "scripts"), listed],
     timeout=120,
     capture_output=True,
     text=True,
@@ -159,7 +159,7 @@ BAD = [
 def test_bad_flags_are_refused_before_tensorflow(tmp_path, flags, names):
   done = plot(*flags, cwd=tmp_path, options=["-X", "importtime"])
   assert done.returncode == 2 and " tensorflow" not in done.stderr
-  (line,) = scripts_run.error_lines(done)
+  (line,) = commands.error_lines(done)
   assert names in line and "Traceback" not in done.stderr
 
 
@@ -167,11 +167,11 @@ def test_what_can_not_be_made_or_written_is_one_line(tmp_path):
   long = ("--schedule=warmup_stable_decay", "--warmup=90%")
   done = plot(*long, cwd=tmp_path)
   assert done.returncode == 2
-  (line,) = scripts_run.error_lines(done)
+  (line,) = commands.error_lines(done)
   assert "`stable_steps` must be" in line and "Traceback" not in done.stderr
   done = plot("--output=missing/cycle.png", cwd=tmp_path)
   assert done.returncode == 2
-  (line,) = scripts_run.error_lines(done)
+  (line,) = commands.error_lines(done)
   assert "--output must be a file in a folder that is there" in line
 
 

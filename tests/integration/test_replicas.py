@@ -1,7 +1,7 @@
 """1 device, 2 and 4 mirrored replicas, 2 and 3 processes: the same run.
 
-`replica_run.py` trains once in each; one MirroredStrategy a process. Last
-measured: losses differ by 2.3e-7 at most, lr and momentum by no bit.
+`processes/replicas.py` trains once in each; one MirroredStrategy a process.
+Last measured: losses differ by 2.3e-7 at most, lr and momentum by no bit.
 """
 
 import os
@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import replica_run
-import scripts_run
+from support import commands
+from support.processes import replicas
 
-HERE = scripts_run.ROOT / "tests" / "integration"
 RUNS = {"mirrored2": 1, "mirrored4": 1, "workers2": 2, "workers3": 3}
 # The larger ones of each kind take a minute a piece.
 LONG = ("mirrored4", "workers3")
@@ -28,7 +27,7 @@ FILES = [
 
 def records(folder):
   """47 examples in 5 TFRecord files, of unequal lengths."""
-  x, y = replica_run.noisy(47)
+  x, y = replicas.noisy(47)
   for i in range(5):
     with tf.io.TFRecordWriter(f"{folder}/part-{i}.tfrecord") as file:
       for one in range(i, 47, 5):
@@ -46,17 +45,19 @@ def records(folder):
 
 
 def run(kind, count, folder):
-  command = [sys.executable, str(HERE / "replica_run.py"), kind, str(count)]
+  command = [
+    sys.executable,
+    str(commands.PROCESSES / "replicas.py"),
+    kind,
+    str(count),
+  ]
   command.append(str(folder))
   if kind == "workers":
-    launch = str(scripts_run.ROOT / "scripts" / "launch_workers.py")
-    front = [sys.executable, launch, f"--workers={count}", "--"]
+    front = [sys.executable, commands.LAUNCH, f"--workers={count}", "--"]
     command = front + command
-  places = [scripts_run.ROOT, scripts_run.ROOT / "tests"]
-  paths = os.pathsep.join(map(str, places))
   done = subprocess.run(
     command,
-    env={**os.environ, "PYTHONPATH": paths},
+    env={**os.environ, "PYTHONPATH": commands.PATHS},
     capture_output=True,
     text=True,
     timeout=400,

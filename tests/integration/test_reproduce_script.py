@@ -8,15 +8,15 @@ import sys
 import pytest
 
 import reproduce
-import scripts_run
 from experiments import registry
 from experiments import report as reproduce_report
+from support import commands
 
 FILES = {"imdb": "imdb.npz", "ionosphere": "ionosphere.csv"}
 
 
 def run(*flags, cwd):
-  script = scripts_run.ROOT / "scripts" / "reproduce.py"
+  script = commands.ROOT / "scripts" / "reproduce.py"
   return subprocess.run(
     [sys.executable, str(script), *flags],
     cwd=cwd,
@@ -124,7 +124,7 @@ def test_what_is_not_there(tmp_path):
   assert done.returncode == 2
   done = run("--experiment=all", "--data_dir=missing", cwd=tmp_path)
   assert done.returncode == 2
-  (line,) = scripts_run.error_lines(done)
+  (line,) = commands.error_lines(done)
   assert "--data_dir=missing is not a folder" in line
   empty = tmp_path / "empty"
   empty.mkdir()

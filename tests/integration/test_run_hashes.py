@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-import scripts_run
 from experiments import hashed_runs
+from support import commands
 
-SCRIPT = scripts_run.ROOT / "scripts" / "experiments" / "run_hashes.py"
+SCRIPT = commands.ROOT / "scripts" / "experiments" / "run_hashes.py"
 QUICK = ("sgd_graph", "dataset")
 
 

@@ -6,9 +6,8 @@ import subprocess
 import time
 
 import pytest
-import test_resume
 
-import scripts_run
+from support import commands, workdirs
 
 FLAGS = (
   "--epochs=120",
@@ -19,7 +18,7 @@ FLAGS = (
 
 
 def start(folder, name, *flags):
-  process = scripts_run.start(*FLAGS, *flags, f"--workdir={name}", cwd=folder)
+  process = commands.start(*FLAGS, *flags, f"--workdir={name}", cwd=folder)
   rows = folder / name / "rows.f32"
   while not rows.exists() or not rows.stat().st_size:
     assert process.poll() is None
@@ -42,7 +41,7 @@ def result(folder, name):
 def test_it_saves_where_it_is_and_goes_on(tmp_path, number, code):
   # The only checkpoints on the way: the first, and the signal's.
   flags = ("--checkpoint_every=119ep",)
-  with scripts_run.start(
+  with commands.start(
     *FLAGS, *flags, "--workdir=a", cwd=tmp_path, stdout=subprocess.PIPE
   ) as process:
     for line in process.stdout:
@@ -51,14 +50,12 @@ def test_it_saves_where_it_is_and_goes_on(tmp_path, number, code):
     process.send_signal(number)
     assert process.wait(timeout=20) == code
   assert not list(tmp_path.rglob("part*"))
-  again = scripts_run.train(*FLAGS, *flags, "--workdir=a", cwd=tmp_path)
+  again = commands.train(*FLAGS, *flags, "--workdir=a", cwd=tmp_path)
   assert again.returncode == 0, again.stderr[-2000:]
-  whole = scripts_run.train(*FLAGS, *flags, "--workdir=b", cwd=tmp_path)
+  whole = commands.train(*FLAGS, *flags, "--workdir=b", cwd=tmp_path)
   assert whole.returncode == 0, whole.stderr[-2000:]
   assert result(tmp_path, "a") == result(tmp_path, "b")
-  assert test_resume.series(tmp_path / "a") == test_resume.series(
-    tmp_path / "b"
-  )
+  assert workdirs.series(tmp_path / "a") == workdirs.series(tmp_path / "b")
   (step,) = json.loads((tmp_path / "a" / "result.json").read_text())[
     "resumed_from"
   ]
@@ -73,5 +70,5 @@ def test_the_second_one_exits_now(tmp_path):
   process.send_signal(signal.SIGCONT)
   # Whichever it hears first, the other ends it.
   assert process.wait(timeout=20) in (130, 143)
-  again = scripts_run.train(*FLAGS, "--workdir=a", cwd=tmp_path)
+  again = commands.train(*FLAGS, "--workdir=a", cwd=tmp_path)
   assert again.returncode == 0, again.stderr[-2000:]

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-import scripts_run
+from support import commands
 
 
 def sweep(*flags, cwd, options=()):
-  script = scripts_run.ROOT / "scripts" / "sweep.py"
+  script = commands.ROOT / "scripts" / "sweep.py"
   return subprocess.run(
     [sys.executable, *options, str(script), *flags],
     cwd=cwd,
@@ -41,7 +41,7 @@ def test_a_sweep_follows_no_link(tmp_path):
   (tmp_path / "mine.csv").write_text("mine")
   (tmp_path / "out" / "sweep.csv").symlink_to(tmp_path / "mine.csv")
   done = sweep("--steps=2ep", "--workdir=out", cwd=tmp_path)
-  (line,) = scripts_run.error_lines(done)
+  (line,) = commands.error_lines(done)
   assert done.returncode == 2 and "a file and not a symbolic link" in line
   assert "valley" not in done.stdout  # before the sweep
   assert (tmp_path / "mine.csv").read_text() == "mine"
@@ -67,6 +67,6 @@ BAD = [
 def test_bad_flags_are_refused_before_tensorflow(tmp_path, flags, names):
   done = sweep(*flags, cwd=tmp_path, options=["-X", "importtime"])
   assert done.returncode == 2 and " tensorflow" not in done.stderr
-  (line,) = scripts_run.error_lines(done)
+  (line,) = commands.error_lines(done)
   assert names in line and "Traceback" not in done.stderr
   assert not list(tmp_path.iterdir())

@@ -15,7 +15,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-import scripts_run
+from support import commands
 
 EPOCHS = 3
 LAST = EPOCHS * 44 - 1
@@ -107,7 +107,7 @@ def _is_read(page):
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
   workdir = tmp_path_factory.mktemp("runs") / "digits"
-  done = scripts_run.train(*FLAGS, f"--workdir={workdir}", cwd=workdir.parent)
+  done = commands.train(*FLAGS, f"--workdir={workdir}", cwd=workdir.parent)
   assert done.returncode == 0, done.stderr
   with served(workdir) as found:
     deadline = time.monotonic() + 120

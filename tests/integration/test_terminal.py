@@ -10,7 +10,7 @@ import termios
 
 import pytest
 
-import scripts_run
+from support import commands
 
 COLUMNS = 80
 # Long enough in training for a handful of live lines.
@@ -80,7 +80,7 @@ def in_a_terminal(command, cwd):
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
   """The Screen of a run in a terminal, and the output of one that is piped."""
-  script = str(scripts_run.ROOT / "scripts" / "train.py")
+  script = str(commands.ROOT / "scripts" / "train.py")
   command = [sys.executable, script, *FLAGS]
   folders = [tmp_path_factory.mktemp(name) for name in ("pipe", "terminal")]
   env = {**os.environ}

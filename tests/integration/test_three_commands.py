@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import plot_run
-import scripts_run
+from support import commands
 from trainloop.workdir.tensorboard import event_reader
 
-ROOT = scripts_run.ROOT
+ROOT = commands.ROOT
 COMMANDS = (
   "git clone -q {origin} trainloop",
   "bash trainloop/scripts/train.sh --dataset={kind} --data_path=mine.{kind}"

@@ -9,10 +9,8 @@ import zipfile
 import keras
 import numpy as np
 import pytest
-import test_event_file
-import test_resume
 
-import scripts_run
+from support import commands, workdirs
 
 FAST = ("--epochs=3", "--batch_size=64", "--hidden=16")
 
@@ -22,7 +20,7 @@ def first(tmp_path_factory):
   folder = tmp_path_factory.mktemp("first")
   # --export says nothing of the run: a command that goes on may leave it out.
   flags = ("--workdir=runs/first", "--export=both")
-  done = scripts_run.train(*flags, cwd=folder)
+  done = commands.train(*flags, cwd=folder)
   assert done.returncode == 0, done.stderr[-2000:]
   return folder, done
 
@@ -59,20 +57,20 @@ def test_the_main_job_learns_digits(first):
 
 def test_the_same_command_again_changes_nothing(first):
   folder, _ = first
-  before = test_resume.files(folder)
-  done = scripts_run.train("--workdir=runs/first", cwd=folder)
+  before = workdirs.files(folder)
+  done = commands.train("--workdir=runs/first", cwd=folder)
   assert done.returncode == 0 and "nothing to do" in done.stdout
-  assert test_resume.files(folder) == before
+  assert workdirs.files(folder) == before
 
 
 def test_another_command_there_is_refused(first):
   folder, _ = first
-  before = test_resume.files(folder)
-  done = scripts_run.train("--workdir=runs/first", "--peak_lr=0.2", cwd=folder)
+  before = workdirs.files(folder)
+  done = commands.train("--workdir=runs/first", "--peak_lr=0.2", cwd=folder)
   assert done.returncode == 2
-  (line,) = scripts_run.error_lines(done)
+  (line,) = commands.error_lines(done)
   assert "`schedule.peak_lr` must be" in line and "0.2" in line
-  assert test_resume.files(folder) == before
+  assert workdirs.files(folder) == before
 
 
 BAD_FLAGS = [
@@ -177,7 +175,7 @@ BAD_FLAGS = [
   ("flags", "names"), BAD_FLAGS, ids=[" ".join(c[0]) for c in BAD_FLAGS]
 )
 def test_bad_flags_are_refused_before_tensorflow(tmp_path, flags, names):
-  done = scripts_run.train(
+  done = commands.train(
     "--workdir=run", *flags, cwd=tmp_path, options=["-X", "importtime"]
   )
   assert done.returncode == 2, done.stderr
@@ -241,25 +239,25 @@ def test_what_needs_the_data_is_refused_before_step_1(tmp_path, flags, names):
   bomb(tmp_path / "bomb.npz")
   content = (tmp_path / "pickle.npz").read_bytes()
   (tmp_path / "cut.npz").write_bytes(content[: len(content) // 2])
-  before = test_resume.files(tmp_path)
-  done = scripts_run.train("--workdir=run", *flags, cwd=tmp_path)
+  before = workdirs.files(tmp_path)
+  done = commands.train("--workdir=run", *flags, cwd=tmp_path)
   assert done.returncode == 2, done.stderr[-2000:]
-  (line,) = scripts_run.error_lines(done)
+  (line,) = commands.error_lines(done)
   assert names in line and "Traceback" not in done.stderr
-  after = test_resume.files(tmp_path)
+  after = workdirs.files(tmp_path)
   assert {k: v for k, v in after.items() if "__pycache__" not in k} == before
 
 
 def test_files_of_others_are_refused_before_step_1(tmp_path):
   (tmp_path / "run").mkdir()
   (tmp_path / "run" / "result.json").write_text("mine")
-  done = scripts_run.train("--epochs=1", "--workdir=run", cwd=tmp_path)
-  (line,) = scripts_run.error_lines(done)
+  done = commands.train("--epochs=1", "--workdir=run", cwd=tmp_path)
+  (line,) = commands.error_lines(done)
   assert done.returncode == 2 and "another program's files (result.js" in line
   (tmp_path / "run" / "result.json").rename(tmp_path / "run" / "notes.txt")
   flags = ("--epochs=1", "--workdir=run", "--fresh", "--overwrite")
-  done = scripts_run.train(*flags, cwd=tmp_path)
-  (line,) = scripts_run.error_lines(done)
+  done = commands.train(*flags, cwd=tmp_path)
+  (line,) = commands.error_lines(done)
   assert done.returncode == 2 and "it holds notes.txt (" in line
   assert "begin beside it without --fresh --overwrite" in line
   (path,) = tmp_path.rglob("*.*")
@@ -275,9 +273,9 @@ def test_what_a_users_model_raises_is_one_line(tmp_path):
     "  def call(self, x):\n"
     "    raise ValueError('mine')\n"
   )
-  done = scripts_run.train("--model=own:Late", "--workdir=run", cwd=tmp_path)
+  done = commands.train("--model=own:Late", "--workdir=run", cwd=tmp_path)
   assert done.returncode == 1, done.stderr[-2000:]
-  (line,) = scripts_run.error_lines(done)
+  (line,) = commands.error_lines(done)
   place = f"(line 6 of {tmp_path / 'own.py'})"
   assert line == f"error: ValueError: mine {place}"
   assert "Traceback" not in done.stderr and not (tmp_path / "run").exists()
@@ -293,7 +291,7 @@ def test_a_model_that_can_not_be_described_keeps_its_weights(tmp_path):
     "  def call(self, x):\n"
     "    return self.last(x)\n"
   )
-  done = scripts_run.train(
+  done = commands.train(
     "--model=own:Own", "--epochs=2", "--workdir=run", cwd=tmp_path
   )
   assert done.returncode == 0, done.stderr[-2000:]
@@ -304,7 +302,7 @@ def test_a_model_that_can_not_be_described_keeps_its_weights(tmp_path):
 
 
 def test_a_run_that_diverges_says_so_in_a_line(tmp_path):
-  done = scripts_run.train("--peak_lr=1e30", "--workdir=run", cwd=tmp_path)
+  done = commands.train("--peak_lr=1e30", "--workdir=run", cwd=tmp_path)
   assert done.returncode == 1
   (line,) = done.stderr.splitlines()
   assert line.startswith("error: update ") and "is not finite" in line
@@ -312,7 +310,7 @@ def test_a_run_that_diverges_says_so_in_a_line(tmp_path):
 
 
 def test_a_dry_run_says_every_duration_in_steps(tmp_path):
-  done = scripts_run.train(
+  done = commands.train(
     "--dry_run",
     "--schedule=cosine_restarts",
     "--cycle_len=2.5ep",
@@ -334,15 +332,15 @@ def test_a_dry_run_says_every_duration_in_steps(tmp_path):
 
 def test_a_dry_run_writes_the_plan_that_the_run_replaces(tmp_path):
   flags = ("--workdir=run", "--epochs=2", "--hidden=8")
-  done = scripts_run.train("--dry_run", *flags, cwd=tmp_path)
+  done = commands.train("--dry_run", *flags, cwd=tmp_path)
   assert done.returncode == 0, done.stderr
   (path,) = (p for p in tmp_path.rglob("*") if p.is_file())
   assert path.parent == tmp_path / "run" / "plan"
-  dry = test_event_file.read(path.parent)
-  done = scripts_run.train(*flags, cwd=tmp_path)
+  dry = workdirs.scalars(path.parent)
+  done = commands.train(*flags, cwd=tmp_path)
   assert done.returncode == 0, done.stderr
   assert not path.exists()
-  plan = test_event_file.read(path.parent)
+  plan = workdirs.scalars(path.parent)
   assert plan["hyperparameters/momentum"][0] == list(range(88))
   for tag, (steps, values) in plan.items():
     assert steps == dry[tag][0]
@@ -350,7 +348,7 @@ def test_a_dry_run_writes_the_plan_that_the_run_replaces(tmp_path):
 
 
 def test_help_names_every_flag_without_tensorflow(tmp_path):
-  done = scripts_run.train("--help", cwd=tmp_path, options=["-X", "importtime"])
+  done = commands.train("--help", cwd=tmp_path, options=["-X", "importtime"])
   assert done.returncode == 0
   assert " tensorflow" not in done.stderr
   for name in ("peak_lr", "cycle_mult", "workdir", "steps_per_loop", "seed"):
@@ -369,7 +367,7 @@ def test_a_model_and_a_csv_of_ones_own(tmp_path):
     "            keras.layers.Dense(outputs, activation='sigmoid')]\n"
     "  return keras.Sequential(layers)\n"
   )
-  done = scripts_run.train(
+  done = commands.train(
     *FAST[:1],
     "--dataset=csv",
     "--data_path=mine.csv",
@@ -389,7 +387,7 @@ def test_a_regression_on_a_table_of_any_scale(tmp_path):
   y = 4e5 + 40 * (x[:, 0] - 5e4) + 3e6 * (x[:, 1] - 3)
   np.savetxt(tmp_path / "mine.csv", np.c_[x, y.round(2)], delimiter=",")
   flags = ("--dataset=csv", "--data_path=mine.csv", "--workdir=run")
-  done = scripts_run.train(*flags, "--batch_size=8", cwd=tmp_path)
+  done = commands.train(*flags, "--batch_size=8", cwd=tmp_path)
   assert done.returncode == 0, done.stderr[-2000:]
   assert "targets   less " in done.stdout
   model = keras.models.load_model(tmp_path / "run" / "model.keras")
@@ -411,13 +409,13 @@ def test_a_regression_on_a_table_of_any_scale(tmp_path):
   ids=lambda flags: flags[-2],
 )
 def test_schedules_and_optimizers_run(tmp_path, flags):
-  done = scripts_run.train(*FAST, *flags, cwd=tmp_path)
+  done = commands.train(*FAST, *flags, cwd=tmp_path)
   assert done.returncode == 0, done.stderr[-2000:]
   assert list(tmp_path.iterdir()) == []
 
 
 def test_ionosphere(tmp_path, data_file):
-  done = scripts_run.train(
+  done = commands.train(
     "--dataset=ionosphere",
     f"--data_path={data_file('ionosphere.csv')}",
     "--workdir=run",
@@ -429,7 +427,7 @@ def test_ionosphere(tmp_path, data_file):
 
 
 def test_imdb_reaches_what_was_published(tmp_path, data_file):
-  done = scripts_run.train(
+  done = commands.train(
     "--dataset=imdb",
     f"--data_path={data_file('imdb.npz')}",
     "--model=embedding_bag",
@@ -447,7 +445,7 @@ def test_imdb_reaches_what_was_published(tmp_path, data_file):
 
 
 def mnist(folder, path, epochs, floor):
-  done = scripts_run.train(
+  done = commands.train(
     "--dataset=mnist",
     f"--data_path={path}",
     "--model=cnn",

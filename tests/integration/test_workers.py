@@ -10,10 +10,9 @@ import time
 import pytest
 
 import launch_workers
-import scripts_run
+from support import commands
 
-TRAIN = str(scripts_run.ROOT / "scripts" / "train.py")
-LAUNCH = str(scripts_run.ROOT / "scripts" / "launch_workers.py")
+TRAIN = str(commands.ROOT / "scripts" / "train.py")
 # 900 updates, of which a checkpoint holds every 50th.
 RUN = ("--epochs=20", "--checkpoint_every=50st", "--hidden=32", "--seed=3")
 
@@ -21,7 +20,13 @@ RUN = ("--epochs=20", "--checkpoint_every=50st", "--hidden=32", "--seed=3")
 def launch(*flags, cwd, workers=2, timeout=240):
   """Runs train.py in worker processes to the end."""
   return subprocess.run(
-    [sys.executable, LAUNCH, f"--workers={workers}", "--", sys.executable]
+    [
+      sys.executable,
+      commands.LAUNCH,
+      f"--workers={workers}",
+      "--",
+      sys.executable,
+    ]
     + [TRAIN, *flags],
     cwd=cwd,
     capture_output=True,
@@ -161,7 +166,7 @@ def test_workers_that_were_asked_for_different_things(tmp_path):
   find += "['task']['index'])"
   shell = f'TF_INDEX=$({sys.executable} -c "{find}"); {command}'
   done = subprocess.run(
-    [sys.executable, LAUNCH, "--workers=2", "--", "bash", "-c", shell],
+    [sys.executable, commands.LAUNCH, "--workers=2", "--", "bash", "-c", shell],
     cwd=tmp_path,
     capture_output=True,
     text=True,
@@ -177,7 +182,8 @@ def test_workers_that_were_asked_for_different_things(tmp_path):
 DATA_ERROR = """
 import sys
 import numpy as np, tensorflow as tf
-import small, trainloop
+import trainloop
+from support import small
 strategy = trainloop.strategy_for("multi_worker", peer_timeout=60)
 mine = trainloop.devices.collectives.Workers(strategy).index
 
@@ -206,12 +212,11 @@ except OSError as error:
 
 def launch_code(code, cwd):
   """Two workers that run some Python."""
-  paths = [scripts_run.ROOT, scripts_run.ROOT / "tests"]
   return subprocess.run(
-    [sys.executable, LAUNCH, "--workers=2", "--patience=30", "--"]
+    [sys.executable, commands.LAUNCH, "--workers=2", "--patience=30", "--"]
     + [sys.executable, "-c", code],
     cwd=cwd,
-    env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+    env={**os.environ, "PYTHONPATH": commands.PATHS},
     capture_output=True,
     text=True,
     timeout=120,
@@ -235,7 +240,8 @@ def test_one_worker_whose_data_fails_ends_both(tmp_path):
 
 UNLIKE_PASSES = """
 import numpy as np, tensorflow as tf
-import small, trainloop
+import trainloop
+from support import small
 strategy = trainloop.strategy_for("multi_worker", peer_timeout=60)
 mine = trainloop.devices.collectives.Workers(strategy).index
 lengths = iter([2, 2, *([3, 4, 0], [5, 1, 2])[mine]])
@@ -278,7 +284,7 @@ def test_two_workers_train_mnist_as_one(data_file, tmp_path):
   two = launch("--workdir=two", *flags, cwd=tmp_path)
   assert two.returncode == 0, two.stdout[-2000:]
   assert "[0] " in two.stdout
-  one = scripts_run.train("--workdir=one", *flags, cwd=tmp_path)
+  one = commands.train("--workdir=one", *flags, cwd=tmp_path)
   assert one.returncode == 0, one.stderr[-2000:]
   results = [
     json.loads((tmp_path / name / "result.json").read_text())

@@ -6,9 +6,8 @@ import pytest
 import tensorflow as tf
 
 import kernels
-import small
 import trainloop
-from support import interruption
+from support import interruption, small
 from trainloop.data import source as data_lib
 from trainloop.judging.judge import Judge
 

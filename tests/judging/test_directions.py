@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-import small
 import trainloop
+from support import small
 from trainloop.judging import directions
 
 M = keras.metrics

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import kernels
-import small
 import trainloop
+from support import small
 from trainloop.judging import directions
 from trainloop.judging.judge import Judge
 

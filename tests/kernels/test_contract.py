@@ -5,11 +5,11 @@ import json
 import math
 
 import numpy as np
-import numpy_schedules as ref
 import pytest
 import tensorflow as tf
 
 import kernels
+from support import numpy_schedules as ref
 
 PAIR = (0.95, 0.85)
 

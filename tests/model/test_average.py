@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 import kernels
-import small
 import trainloop
-from support import interruption
+from support import interruption, small
 
 DECAY, RATE, SIZE = 0.8, 0.3, 8
 X = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")

@@ -3,13 +3,12 @@
 import keras
 import numpy as np
 import pytest
-import test_scheduled_optimizer
 
 import kernels
-import small
 import trainloop
+from support import regression, small
 
-STEPS = test_scheduled_optimizer.STEPS
+STEPS = regression.STEPS
 MOVING = kernels.OneCycle(0.05, STEPS, momentum=(0.95, 0.6))
 DECAY = 0.3
 
@@ -49,9 +48,7 @@ def make(kind):
 @pytest.mark.parametrize("kind", ["Adam", "AdamW", "Adamax", "Lamb"])
 def test_equals_numpy(kind, exact):
   name = "exact" if exact else "keras"
-  loop, x, y = test_scheduled_optimizer.regression(
-    make(kind), MOVING, bias_correction=name
-  )
+  loop, x, y = regression.fitted(make(kind), MOVING, bias_correction=name)
   found = loop.model.get_weights()[0]
   want = numpy_weights(kind, x, y, exact)
   np.testing.assert_allclose(found, want, rtol=2e-4, atol=2e-6)

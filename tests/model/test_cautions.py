@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import small
 import trainloop
+from support import small
 
 L, LOSSES = keras.layers, keras.losses
 X, LABELS = small.arrays(32)

@@ -7,7 +7,7 @@ import keras
 import pytest
 
 import kernels
-import small
+from support import small
 from trainloop.model import compile_state
 
 

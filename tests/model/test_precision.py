@@ -4,13 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import test_event_file
-import test_resume
 
 import kernels
-import small
 import trainloop
-from support import interruption
+from support import interruption, small, workdirs
 from trainloop.model import loss_scale
 from trainloop.workdir.tensorboard import event_file
 
@@ -80,7 +77,7 @@ def test_an_overflow_is_passed_over_and_halves_the_scale(run):
   assert want.max() > want.min() and (np.diff(want) > 0).any()
   assert float(state.loss_scale.value.numpy()) == want[-1]
   assert int(state.loss_scale.good.numpy()) == good
-  steps, values = test_event_file.read(workdir / "train")[event_file.LOSS_SCALE]
+  steps, values = workdirs.scalars(workdir / "train")[event_file.LOSS_SCALE]
   assert steps == list(range(5, STEPS, 6))
   assert values.tolist() == want[5::6].tolist()
 
@@ -112,7 +109,7 @@ def test_cut_off_it_is_the_run_that_was_not(run, tmp_path):
   assert small.state_of(other) == small.state_of(loop)
   for name, values in history.rows.items():
     assert again.rows[name].tobytes() == values.tobytes(), name
-  assert test_resume.series(tmp_path) == test_resume.series(workdir)
+  assert workdirs.series(tmp_path) == workdirs.series(workdir)
 
 
 @pytest.mark.parametrize("engine", ["graph", "xla"])

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 import kernels
-import small
 import trainloop
+from support import small
 
 X, Y = small.arrays(32)
 

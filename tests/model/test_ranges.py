@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import small
 import trainloop
+from support import small
 
 ROWS, SIZE = 40, 8
 LAYERS = keras.layers

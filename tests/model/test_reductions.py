@@ -10,8 +10,8 @@ import tensorflow as tf
 from keras.src.losses import loss as keras_loss
 
 import kernels
-import small
 import trainloop
+from support import small
 
 RNG = np.random.default_rng(0)
 EXAMPLES, LENGTH, WORDS, TAGS = 19, 6, 9, 4

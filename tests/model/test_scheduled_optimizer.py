@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import kernels
-import small
 import trainloop
+from support import regression, small
 
 WITH_MOMENTUM = {
   "SGD": {"momentum": 0.9},
@@ -21,26 +21,11 @@ WITH_MOMENTUM = {
   "Muon": {"momentum": 0.9},
 }
 WITHOUT = ("Adagrad", "Adadelta", "Adafactor", "Ftrl")
-STEPS = 24
 
 
 def make(name, learning_rate=0.01, **options):
   kind = getattr(keras.optimizers, name.split()[0])
   return kind(learning_rate, **{**WITH_MOMENTUM.get(name, {}), **options})
-
-
-def regression(optimizer, schedule, steps=STEPS, **options):
-  """Trains y = w x with one example a batch; returns (loop, x, y)."""
-  rng = np.random.default_rng(3)
-  x = rng.normal(size=(steps, 4)).astype(np.float32)
-  y = x @ rng.normal(size=(4, 1)).astype(np.float32)
-  layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
-  net = keras.Sequential([keras.layers.Input((4,)), layer])
-  options = {"loss": "mse", "metrics": None, **options}
-  loop = small.loop(net, optimizer, schedule=schedule, **options)
-  data = trainloop.ArrayData(x, y, batch_size=1, shuffle=False)
-  loop.fit(data, 1)
-  return loop, x.astype(np.float64), y.astype(np.float64)
 
 
 def numpy_sgd(x, y, rates, momenta, nesterov):
@@ -55,10 +40,10 @@ def numpy_sgd(x, y, rates, momenta, nesterov):
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("start", [0.0, 0.9])
 def test_sgd_equals_numpy_with_moving_values(nesterov, start):
-  schedule = kernels.OneCycle(0.05, STEPS)
+  schedule = kernels.OneCycle(0.05, regression.STEPS)
   sgd = keras.optimizers.SGD(0.1, momentum=start, nesterov=nesterov)
-  loop, x, y = regression(sgd, schedule)
-  table = kernels.tabulate(schedule, STEPS)
+  loop, x, y = regression.fitted(sgd, schedule)
+  table = kernels.tabulate(schedule, regression.STEPS)
   rates, momenta = (column.astype(np.float64) for column in table)
   want = numpy_sgd(x, y, rates, momenta, nesterov)
   np.testing.assert_allclose(loop.model.get_weights()[0], want, rtol=2e-5)
@@ -66,11 +51,11 @@ def test_sgd_equals_numpy_with_moving_values(nesterov, start):
 
 def test_momentum_moves_adam_as_numpy_says():
   schedule = kernels.Triangular(0.01, 0.05, 6, momentum=(0.95, 0.7))
-  loop, x, y = regression(keras.optimizers.Adam(), schedule)
-  table = kernels.tabulate(schedule, STEPS)
+  loop, x, y = regression.fitted(keras.optimizers.Adam(), schedule)
+  table = kernels.tabulate(schedule, regression.STEPS)
   rates, betas = (column.astype(np.float64) for column in table)
   w, m, v = np.ones((4, 1)), np.zeros((4, 1)), np.zeros((4, 1))
-  for t in range(STEPS):
+  for t in range(regression.STEPS):
     g = 2 * x[t : t + 1].T @ (x[t : t + 1] @ w - y[t : t + 1])
     m += (1 - betas[t]) * (g - m)
     v += (1 - 0.999) * (g * g - v)
@@ -82,7 +67,7 @@ def test_momentum_moves_adam_as_numpy_says():
 @pytest.mark.parametrize("name", [*WITH_MOMENTUM, *WITHOUT])
 def test_constants_equal_keras_own_optimizer(name):
   constant = 0.9 if name in WITH_MOMENTUM else None
-  loop, x, y = regression(make(name), kernels.Constant(0.01, constant))
+  loop, x, y = regression.fitted(make(name), kernels.Constant(0.01, constant))
   layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
   net = keras.Sequential([keras.layers.Input((4,)), layer])
   net.compile(make(name), "mse")
@@ -94,8 +79,8 @@ def test_constants_equal_keras_own_optimizer(name):
 
 @pytest.mark.parametrize("name", WITH_MOMENTUM)
 def test_a_scheduled_momentum_changes_the_weights(name):
-  still = regression(make(name), kernels.Constant(0.01))[0]
-  moved = regression(make(name), kernels.Constant(0.01, 0.5))[0]
+  still = regression.fitted(make(name), kernels.Constant(0.01))[0]
+  moved = regression.fitted(make(name), kernels.Constant(0.01, 0.5))[0]
   assert small.state_of(still) != small.state_of(moved)
   assert (moved.history.rows["momentum"] == np.float32(0.5)).all()
   assert (still.history.rows["momentum"] == np.float32(0.9)).all()
@@ -104,11 +89,11 @@ def test_a_scheduled_momentum_changes_the_weights(name):
 @pytest.mark.parametrize("compile", ["xla", "graph"])
 def test_momentum_moves_muon_as_keras_own_update_says(compile):
   schedule = kernels.Triangular(0.01, 0.05, 6, momentum=(0.95, 0.7))
-  loop, x, y = regression(make("Muon"), schedule, compile=compile)
+  loop, x, y = regression.fitted(make("Muon"), schedule, compile=compile)
   muon, w = make("Muon"), keras.Variable(np.ones((4, 1), "float32"))
   muon.build([w])
-  for t, (rate, momentum) in enumerate(zip(*kernels.tabulate(schedule, STEPS),
-                                           strict=True)):  # fmt: skip
+  table = kernels.tabulate(schedule, regression.STEPS)
+  for t, (rate, momentum) in enumerate(zip(*table, strict=True)):
     muon.learning_rate, muon.momentum = float(rate), float(momentum)
     gradient = 2 * x[t : t + 1].T @ (x[t : t + 1] @ w.numpy() - y[t : t + 1])
     muon.apply([keras.ops.convert_to_tensor(gradient, "float32")], [w])
@@ -127,10 +112,10 @@ def test_the_momentum_of_an_own_optimizer_is_logged():
     def update_step(self, gradient, variable, learning_rate):
       self.assign_sub(variable, learning_rate * gradient)
 
-  loop, _, _ = regression(HeavyBall(0.01), kernels.Constant(0.01))
+  loop, _, _ = regression.fitted(HeavyBall(0.01), kernels.Constant(0.01))
   assert (loop.history.rows["momentum"] == np.float32(0.8)).all()
   with pytest.raises(ValueError, match="with momentum"):
-    regression(HeavyBall(0.01), kernels.OneCycle(0.01, STEPS))
+    regression.fitted(HeavyBall(0.01), kernels.OneCycle(0.01, regression.STEPS))
 
 
 @pytest.mark.parametrize("name", WITHOUT)
@@ -138,34 +123,38 @@ def test_momentum_without_momentum_is_refused(name):
   with pytest.raises(
     ValueError, match=r"with momentum \(SGD, RMSprop, Muon, Adam"
   ):
-    regression(make(name), kernels.OneCycle(0.01, STEPS))
+    regression.fitted(make(name), kernels.OneCycle(0.01, regression.STEPS))
 
 
 @pytest.mark.parametrize("name", WITHOUT)
 def test_rows_say_nan_where_there_is_no_momentum(name):
-  loop, _, _ = regression(make(name), kernels.Constant(0.01))
+  loop, _, _ = regression.fitted(make(name), kernels.Constant(0.01))
   assert np.isnan(loop.history.rows["momentum"]).all()
 
 
 @pytest.mark.parametrize("kind", ["SGD", "RMSprop"])
 def test_plain_optimizers_get_their_slots(kind):
   optimizer = getattr(keras.optimizers, kind)()
-  loop, _, _ = regression(optimizer, kernels.OneCycle(0.01, STEPS))
+  loop, _, _ = regression.fitted(
+    optimizer, kernels.OneCycle(0.01, regression.STEPS)
+  )
   assert loop.history.rows["momentum"][0] == np.float32(0.95)
   assert any("momentum" in v.path for v in optimizer.variables)
 
 
 def test_slots_can_not_be_added_later():
-  loop, _, _ = regression(keras.optimizers.SGD(), kernels.Constant(0.01))
+  loop, _, _ = regression.fitted(keras.optimizers.SGD(), kernels.Constant(0.01))
   data = trainloop.ArrayData(np.ones((8, 4)), np.ones((8, 1)), batch_size=1)
   with pytest.raises(ValueError, match="built with a momentum > 0"):
     loop.fit(data, 1, schedule=kernels.OneCycle(0.01, 8))
 
 
 def test_a_keras_schedule_is_adopted():
-  cosine = keras.optimizers.schedules.CosineDecay(0.05, STEPS)
-  loop, _, _ = regression(keras.optimizers.Adam(cosine), None)
-  want = kernels.tabulate(kernels.Cosine(0.05, STEPS), STEPS)[0]
+  cosine = keras.optimizers.schedules.CosineDecay(0.05, regression.STEPS)
+  loop, _, _ = regression.fitted(keras.optimizers.Adam(cosine), None)
+  want = kernels.tabulate(
+    kernels.Cosine(0.05, regression.STEPS), regression.STEPS
+  )[0]
   assert loop.history.rows["learning_rate"].tobytes() == want.tobytes()
   # Its own schedule is back in its place.
   assert loop.optimizer._learning_rate is cosine
@@ -173,12 +162,14 @@ def test_a_keras_schedule_is_adopted():
 
 def test_a_schedule_beats_the_optimizers_own():
   decay = keras.optimizers.schedules.ExponentialDecay(0.05, 5, 0.5)
-  loop, _, _ = regression(keras.optimizers.SGD(decay), kernels.Constant(0.02))
+  loop, _, _ = regression.fitted(
+    keras.optimizers.SGD(decay), kernels.Constant(0.02)
+  )
   assert (loop.history.rows["learning_rate"] == np.float32(0.02)).all()
 
 
 def test_no_schedule_keeps_the_optimizers_rate():
-  loop, _, _ = regression(keras.optimizers.SGD(0.03), None)
+  loop, _, _ = regression.fitted(keras.optimizers.SGD(0.03), None)
   assert (loop.history.rows["learning_rate"] == np.float32(0.03)).all()
   assert (loop.history.rows["momentum"] == 0).all()
 
@@ -196,7 +187,7 @@ def test_no_schedule_keeps_the_optimizers_rate():
   ids=lambda options: next(iter(options)),
 )
 def test_what_the_optimizer_brings_counts(options):
-  loop, x, y = regression(make("SGD", **options), kernels.Constant(0.01))
+  loop, x, y = regression.fitted(make("SGD", **options), kernels.Constant(0.01))
   layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
   net = keras.Sequential([keras.layers.Input((4,)), layer])
   net.compile(make("SGD", **options), "mse")

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 import kernels
-import small
 import trainloop
+from support import small
 from trainloop.model import turns
 
 OWN = "must be called after the `fit` that is running has ended"

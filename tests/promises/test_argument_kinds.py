@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import kernels
-import small
 import trainloop
 from kernels import checks
+from support import small
 
 REST = {  # the arguments without a default
   "Exponential": (0.1, 10, 0.5),

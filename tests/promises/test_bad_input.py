@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 import kernels
-import small
 import trainloop
 from kernels import checks
+from support import small
 from trainloop import recipes
 
 NAN, INF = float("nan"), float("inf")

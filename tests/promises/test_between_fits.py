@@ -4,8 +4,7 @@ import functools
 
 import pytest
 
-import small
-from support import interruption
+from support import interruption, small
 
 CHANGES = {
   "weights": lambda loop: loop.model.set_weights(

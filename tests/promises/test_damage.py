@@ -5,72 +5,13 @@ import pathlib
 import random
 import subprocess
 import sys
-from concurrent import futures
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import test_resume
 
-import small
-from trainloop.workdir.checkpoints import store as checkpoints
+from support import resumable, small, stored, workdirs
 from trainloop.workdir.run_names import DATA, INDEX
-
-
-def variables(seed):
-  rng = np.random.default_rng(seed)
-  return {
-    "model": {
-      name: tf.Variable(rng.normal(size=shape).astype(np.float32))
-      for name, shape in {"kernel": (16, 8), "bias": (8,), "gain": ()}.items()
-    },
-    "state": {
-      "step": tf.Variable(seed, dtype=tf.int64),
-      "odd": tf.Variable(bool(seed % 2)),
-    },
-  }
-
-
-def values(groups):
-  return [v.numpy().tobytes() for v in tf.nest.flatten(groups)]
-
-
-def nothing(fits):
-  """Accepts any fits."""
-
-
-def store(workdir, groups, **options):
-  opened = checkpoints.RunStore(str(workdir), groups, **options)
-  opened.open(nothing)
-  return opened
-
-
-def written():
-  """The sizes of no event files, there already."""
-  future = futures.Future()
-  future.set_result({})
-  return future
-
-
-def save(workdir, *seeds, **options):
-  """Checkpoints of these states, one after another."""
-  groups = variables(0)
-  opened = store(workdir, groups, **options)
-  opened.begin()
-  for step, seed in enumerate(seeds, opened.step + 1):
-    rest = tf.nest.flatten(variables(seed))
-    for mine, theirs in zip(tf.nest.flatten(groups), rest, strict=True):
-      mine.assign(theirs)
-    opened.add_rows(np.full((1, 5), seed, np.float32))
-    opened.save(step, written())
-  opened.close()
-
-
-def restored(workdir, tell=print):
-  groups = variables(99)
-  opened = store(workdir, groups, tell=tell)
-  opened.close()
-  return values(groups)
 
 
 def parts(workdir, suffix):
@@ -82,8 +23,11 @@ def test_a_hundred_flipped_bits(tmp_path):
   """Each is noticed, or changes nothing of what is restored."""
   seed = random.randrange(10**6)
   dice = random.Random(seed)
-  save(tmp_path, 1, 2)
-  older, newer = values(variables(1)), values(variables(2))
+  stored.save(tmp_path, 1, 2)
+  older, newer = (
+    stored.values(stored.variables(1)),
+    stored.values(stored.variables(2)),
+  )
   fallbacks = 0
   for _ in range(100):
     path = dice.choice([parts(tmp_path, DATA)[-1], parts(tmp_path, INDEX)[-1]])
@@ -92,13 +36,13 @@ def test_a_hundred_flipped_bits(tmp_path):
     flipped[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
     path.write_bytes(flipped)
     told = []
-    found = restored(tmp_path, told.append)
+    found = stored.restored(tmp_path, told.append)
     path.write_bytes(content)
     assert found in (older, newer), f"seed {seed}"
     assert bool(told) == (found == older), f"seed {seed}: {told}"
     fallbacks += found == older
   assert fallbacks >= 80, f"seed {seed}"
-  assert restored(tmp_path) == newer
+  assert stored.restored(tmp_path) == newer
 
 
 def cut(share):
@@ -132,60 +76,64 @@ DAMAGE = {
   ("suffix", "damage"), DAMAGE.values(), ids=list(DAMAGE)
 )
 def test_the_one_before_is_restored(tmp_path, suffix, damage):
-  save(tmp_path, 1, 2)
+  stored.save(tmp_path, 1, 2)
   damage(parts(tmp_path, suffix)[-1])
   told = []
-  assert restored(tmp_path, told.append) == values(variables(1))
+  assert stored.restored(tmp_path, told.append) == stored.values(
+    stored.variables(1)
+  )
   gone = suffix == INDEX and damage is pathlib.Path.unlink
   assert len(told) == (not gone) and all("damaged" in line for line in told)
   # A save that follows is the newest, whatever its number was before.
-  save(tmp_path, 3)
-  assert restored(tmp_path, told.append) == values(variables(3))
+  stored.save(tmp_path, 3)
+  assert stored.restored(tmp_path, told.append) == stored.values(
+    stored.variables(3)
+  )
 
 
 def test_a_run_goes_on_past_damage_byte_for_byte(tmp_path, capsys):
-  whole = test_resume.make(tmp_path / "whole")
-  test_resume.go(whole)
-  test_resume.cut_off(tmp_path / "cut", 9)
+  whole = resumable.make(tmp_path / "whole")
+  resumable.fit(whole)
+  resumable.cut_off(tmp_path / "cut", 9)
   cut(0.5)(parts(tmp_path / "cut", DATA)[-1])
-  loop = test_resume.make(tmp_path / "cut")
-  test_resume.go(loop)
+  loop = resumable.make(tmp_path / "cut")
+  resumable.fit(loop)
   assert "warning: checkpoint skipped as damaged" in capsys.readouterr().out
   assert small.state_of(loop) == small.state_of(whole)
-  assert test_resume.series(tmp_path / "cut") == test_resume.series(
+  assert workdirs.series(tmp_path / "cut") == workdirs.series(
     tmp_path / "whole"
   )
 
 
 def test_nothing_starts_over_where_all_is_damaged(tmp_path):
-  save(tmp_path, 1, 2)
+  stored.save(tmp_path, 1, 2)
   for path in parts(tmp_path, INDEX):
     path.write_bytes(b"")
-  before = test_resume.files(tmp_path)
+  before = workdirs.files(tmp_path)
   match = r"whose checkpoints can be read \(ckpt-2: .*; ckpt-1: .*\)"
   with pytest.raises(ValueError, match=match):
-    restored(tmp_path)
-  assert test_resume.files(tmp_path) == before
+    stored.restored(tmp_path)
+  assert workdirs.files(tmp_path) == before
 
 
 def test_nor_where_all_are_gone(tmp_path):
-  save(tmp_path, 1, 2)
+  stored.save(tmp_path, 1, 2)
   for suffix in (DATA, INDEX):
     for path in parts(tmp_path, suffix):
       path.unlink()
   with pytest.raises(ValueError, match=r"can be read \(there are none"):
-    restored(tmp_path)
+    stored.restored(tmp_path)
 
 
 def test_leftovers_are_swept_and_other_files_stay(tmp_path):
-  save(tmp_path, 1, 2)
+  stored.save(tmp_path, 1, 2)
   folder = tmp_path / "checkpoints"
   (folder / f"part{DATA}").write_bytes(b"torn")
   (folder / f"part{INDEX}.tempstate123").write_bytes(b"torn")
   (folder / f"ckpt-3{DATA}").write_bytes(b"without its index")
   (folder / "checkpoint").write_text("garbage")  # TensorFlow's, not ours
   (folder / "ckpt-4_temp").mkdir()
-  assert restored(tmp_path) == values(variables(2))
+  assert stored.restored(tmp_path) == stored.values(stored.variables(2))
   assert sorted(path.name for path in folder.iterdir()) == [
     "checkpoint",
     *(f"ckpt-{i}{suffix}" for i in (1, 2) for suffix in (DATA, INDEX)),
@@ -195,7 +143,7 @@ def test_leftovers_are_swept_and_other_files_stay(tmp_path):
 
 @pytest.mark.parametrize("keep", [1, 2, 4])
 def test_so_many_are_kept(tmp_path, keep):
-  save(tmp_path, *range(1, 7), keep=keep)
+  stored.save(tmp_path, *range(1, 7), keep=keep)
   want = [f"ckpt-{i}{INDEX}" for i in range(7 - keep, 7)]
   assert [path.name for path in parts(tmp_path, INDEX)] == want
   assert len(parts(tmp_path, DATA)) == keep
@@ -227,36 +175,38 @@ def edit(name, **values):
 
 
 def test_another_version_is_refused(tmp_path):
-  save(tmp_path, 1, 2)
+  stored.save(tmp_path, 1, 2)
   rewrite(tmp_path, edit("log", version=1))
   rule = "`checkpoint version` must be 5: .* another workdir .*; got 1"
   with pytest.raises(ValueError, match=rule):
-    restored(tmp_path)
+    stored.restored(tmp_path)
 
 
 def test_another_model_is_refused_and_named(tmp_path):
-  save(tmp_path, 1, 2)
-  groups = variables(0)
+  stored.save(tmp_path, 1, 2)
+  groups = stored.variables(0)
   groups["model"]["bias"] = tf.Variable(np.zeros(9, np.float32))
   match = r"`model` must be .* is bias float32 \(8,\) and not bias .*\(9,\)"
   with pytest.raises(ValueError, match=match):
-    store(tmp_path, groups)
+    stored.store(tmp_path, groups)
 
 
 def test_names_in_a_checkpoint_reach_no_file_outside(tmp_path):
-  save(tmp_path / "run", 1, 2)
+  stored.save(tmp_path / "run", 1, 2)
   mine = tmp_path / "mine.txt"
   mine.write_text("mine")
   rewrite(tmp_path / "run", edit("written", events={"../mine.txt": [1, 2]}))
-  opened = store(tmp_path / "run", variables(0), tell=lambda text: None)
+  opened = stored.store(
+    tmp_path / "run", stored.variables(0), tell=lambda text: None
+  )
   opened.begin()
   opened.close()
   assert mine.read_text() == "mine"
 
 
 def test_a_second_process_is_refused(tmp_path):
-  save(tmp_path, 1)
-  first = store(tmp_path, variables(0))
+  stored.save(tmp_path, 1)
+  first = stored.store(tmp_path, stored.variables(0))
   code = (
     "import sys, fcntl, os\n"
     f"lock = os.open({str(tmp_path / '.lock')!r}, os.O_RDWR)\n"
@@ -265,6 +215,6 @@ def test_a_second_process_is_refused(tmp_path):
   command = [sys.executable, "-c", code]
   assert subprocess.run(command, capture_output=True, check=False).returncode
   with pytest.raises(ValueError, match="a folder no other process trains in"):
-    store(tmp_path, variables(0))
+    stored.store(tmp_path, stored.variables(0))
   first.close()
   subprocess.run(command, check=True)

@@ -10,12 +10,8 @@ import threading
 import numpy as np
 import pytest
 import tensorflow as tf
-import test_damage
-import test_event_file
-import test_resume
 
-import small
-from support import interruption
+from support import interruption, resumable, small, stored, workdirs
 from trainloop.workdir import wall_clock
 from trainloop.workdir.checkpoints import files, store
 from trainloop.workdir.tensorboard import event_file, event_writer
@@ -58,26 +54,26 @@ def test_events_wait_for_space(disk):
       writer.flush()
   writer.scalars("validation", 7999, {"loss": 1.0})
   # What is there can be read, and ends with the last good flush.
-  steps, _ = test_event_file.read(disk / "run" / "train")["loss"]
+  steps, _ = workdirs.scalars(disk / "run" / "train")["loss"]
   assert steps == list(range(2000))
   filler.unlink()
   subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
   writer.rows(0.0, 8000, rows[8000:10_000])
   writer.close()
-  found = test_event_file.read(disk / "run" / "train")
+  found = workdirs.scalars(disk / "run" / "train")
   for column, tag in enumerate(event_file.TAGS):
     steps, values = found[tag]
     assert steps == list(range(10_000))
     assert values.tobytes() == rows[:, column].tobytes()
-  assert test_event_file.read(disk / "run" / "validation")["loss"][0] == [7999]
+  assert workdirs.scalars(disk / "run" / "validation")["loss"][0] == [7999]
   assert len(told) == 2 and "wait in memory" in told[0]
   assert told[1] == "events are written again, none is missing"
 
 
 def test_a_run_on_a_disk_that_fills_up(monkeypatch, disk, tmp_path, capsys):
   monkeypatch.setattr(store, "_RETRY_SECONDS", 0.0)
-  whole = test_resume.make(tmp_path / "whole")
-  test_resume.go(whole)
+  whole = resumable.make(tmp_path / "whole")
+  resumable.fit(whole)
   fillers = []
 
   def fills(edge):
@@ -88,22 +84,20 @@ def test_a_run_on_a_disk_that_fills_up(monkeypatch, disk, tmp_path, capsys):
     if edge.done == 35:
       fillers.pop().unlink()
 
-  loop = test_resume.make(disk / "run")
+  loop = resumable.make(disk / "run")
   with interruption.windows(before=fills):
-    test_resume.go(loop)
+    resumable.fit(loop)
   assert not fillers
   told = capsys.readouterr().out
   assert "could not be saved" in told and "No space left" in told
   assert small.state_of(loop) == small.state_of(whole)
-  assert test_resume.series(disk / "run") == test_resume.series(
-    tmp_path / "whole"
-  )
+  assert workdirs.series(disk / "run") == workdirs.series(tmp_path / "whole")
   assert not list(disk.rglob("part*"))
 
 
 def test_a_run_killed_while_the_disk_is_full(disk, tmp_path):
-  whole = test_resume.make(tmp_path / "whole")
-  test_resume.go(whole)
+  whole = resumable.make(tmp_path / "whole")
+  resumable.fit(whole)
   fillers = []
 
   def fills(edge):
@@ -112,17 +106,13 @@ def test_a_run_killed_while_the_disk_is_full(disk, tmp_path):
       fillers.append(fill(disk))
 
   with interruption.windows(before=fills):
-    interruption.cut_at(
-      28, lambda: test_resume.go(test_resume.make(disk / "run"))
-    )
+    interruption.cut_at(28, lambda: resumable.fit(resumable.make(disk / "run")))
   fillers.pop().unlink()
-  loop = test_resume.make(disk / "run")
-  test_resume.go(loop)
+  loop = resumable.make(disk / "run")
+  resumable.fit(loop)
   assert loop.resumed_from == [7]
   assert small.state_of(loop) == small.state_of(whole)
-  assert test_resume.series(disk / "run") == test_resume.series(
-    tmp_path / "whole"
-  )
+  assert workdirs.series(disk / "run") == workdirs.series(tmp_path / "whole")
 
 
 def test_a_full_disk_at_the_start_or_at_the_end_is_an_error(monkeypatch, disk):
@@ -146,7 +136,7 @@ def test_a_full_disk_at_the_start_or_at_the_end_is_an_error(monkeypatch, disk):
 @pytest.mark.parametrize("nth", [1, 2, 3, 4])
 def test_a_call_that_fails_loses_no_state(monkeypatch, tmp_path, call, nth):
   """The state on the disk is the old one or the new one, and whole."""
-  test_damage.save(tmp_path, 1, 2)
+  stored.save(tmp_path, 1, 2)
   real, left = getattr(os, call), [nth]
 
   def fails(*args, **options):
@@ -155,21 +145,21 @@ def test_a_call_that_fails_loses_no_state(monkeypatch, tmp_path, call, nth):
       raise OSError(5, "Input/output error")
     return real(*args, **options)
 
-  groups, told = test_damage.variables(0), []
-  opened = test_damage.store(tmp_path, groups, tell=told.append)
+  groups, told = stored.variables(0), []
+  opened = stored.store(tmp_path, groups, tell=told.append)
   opened.begin()
-  new = tf.nest.flatten(test_damage.variables(3))
+  new = tf.nest.flatten(stored.variables(3))
   for mine, theirs in zip(tf.nest.flatten(groups), new, strict=True):
     mine.assign(theirs)
   opened.add_rows(np.full((1, 5), 3, np.float32))
   with monkeypatch.context() as patch:
     patch.setattr(os, call, fails)
-    opened.save(3, test_damage.written())
+    opened.save(3, stored.written())
     saved = opened.wait()
   opened.close()
   assert saved == (not told)
-  wanted = [test_damage.values(test_damage.variables(i)) for i in (2, 3)]
-  found = test_damage.restored(tmp_path)
+  wanted = [stored.values(stored.variables(i)) for i in (2, 3)]
+  found = stored.restored(tmp_path)
   assert found in wanted and (not saved or found == wanted[1])
   assert not list(tmp_path.rglob("part*"))
 
@@ -212,7 +202,7 @@ def test_a_workdir_that_is_gone_ends_the_run(tmp_path):
     interruption.windows(before=removes),
     pytest.raises(OSError, match="was removed or replaced while") as caught,
   ):
-    test_resume.go(test_resume.make(tmp_path / "run"))
+    resumable.fit(resumable.make(tmp_path / "run"))
   assert "\n" not in str(caught.value)
 
 
@@ -290,7 +280,7 @@ def test_nothing_is_written_anew_before_the_torn_file_is_cut(
   assert len(list((tmp_path / "train").iterdir())) == 1
   writer.close()
   assert cuts[0] < 0
-  steps, _ = test_event_file.read(tmp_path / "train")["loss"]
+  steps, _ = workdirs.scalars(tmp_path / "train")["loss"]
   assert steps == list(range(20))
 
 
@@ -304,10 +294,7 @@ def test_new_event_files_are_behind_the_old_ones(monkeypatch, tmp_path):
     writer.rows(now, 2 * i, rows)
     writer.close()
     clock = wall_clock.WallClock(clock.latest)  # as another process has it
-  reader = test_event_file.event_accumulator.EventAccumulator(
-    str(tmp_path / "train"), size_guidance={"scalars": 0}
-  )
-  points = reader.Reload().Scalars("loss")
+  points = workdirs.accumulator(tmp_path / "train", scalars=0).Scalars("loss")
   assert [point.step for point in points] == list(range(10))
   times = [point.wall_time for point in points]
   assert times == sorted(times)
@@ -316,14 +303,14 @@ def test_new_event_files_are_behind_the_old_ones(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("call", ["ftruncate", "remove"])
 def test_what_cannot_be_cut_is_not_written_behind(monkeypatch, tmp_path, call):
-  test_resume.cut_off(tmp_path, 9)
+  resumable.cut_off(tmp_path, 9)
   (tmp_path / "train" / min(os.listdir(tmp_path / "train"))).open("ab").write(
     b"torn"
   )
   name = max(os.listdir(tmp_path / "train"))
   extra = name.replace("events.out.tfevents.1", "events.out.tfevents.2")
   shutil.copy(tmp_path / "train" / name, tmp_path / "train" / extra)
-  before = test_resume.files(tmp_path)
+  before = workdirs.files(tmp_path)
 
   def fails(*args, **options):
     raise OSError(5, "Input/output error")
@@ -331,9 +318,9 @@ def test_what_cannot_be_cut_is_not_written_behind(monkeypatch, tmp_path, call):
   with monkeypatch.context() as patch:
     patch.setattr(os, call, fails)
     with pytest.raises((OSError, ValueError), match="Input/output") as caught:
-      test_resume.go(test_resume.make(tmp_path))
+      resumable.fit(resumable.make(tmp_path))
   assert "\n" not in str(caught.value)
-  after = test_resume.files(tmp_path)
+  after = workdirs.files(tmp_path)
   assert after["rows.f32"] == before["rows.f32"]
   assert after.keys() <= before.keys()
-  assert test_resume.go(test_resume.make(tmp_path)).rows["step"].size == 48
+  assert resumable.fit(resumable.make(tmp_path)).rows["step"].size == 48

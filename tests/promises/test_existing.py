@@ -4,11 +4,9 @@ import re
 
 import numpy as np
 import pytest
-import test_event_file
-import test_resume
 
 import kernels
-import small
+from support import small, workdirs
 
 OLD, NEW = kernels.OneCycle(0.05, 24), kernels.Cosine(0.02, 36)
 
@@ -42,10 +40,10 @@ def stopped(workdir, step):
 
 def test_a_run_is_not_begun_anew_where_one_is(tmp_path):
   stopped(tmp_path, 10)
-  before = test_resume.files(tmp_path)
+  before = workdirs.files(tmp_path)
   with pytest.raises(ValueError, match="`workdir` must be a folder without a"):
     make(tmp_path, existing="refuse").fit(small.data(), 2)
-  assert test_resume.files(tmp_path) == before
+  assert workdirs.files(tmp_path) == before
 
 
 def test_it_is_begun_in_an_empty_folder(tmp_path):
@@ -64,7 +62,7 @@ def test_overwrite_leaves_nothing_of_the_run_that_was(tmp_path):
     loop.fit(small.data(), 1)
   assert loop.resumed_from == []
   found, want = (
-    test_event_file.read(tmp_path / name / "train") for name in ("a", "b")
+    workdirs.scalars(tmp_path / name / "train") for name in ("a", "b")
   )
   assert found["loss"][0] == want["loss"][0] == list(range(24))
   assert found["loss"][1].tobytes() == want["loss"][1].tobytes()
@@ -97,7 +95,7 @@ def test_replan_follows_the_new_curve_from_there(tmp_path):
   want = np.concatenate([want[0][:step], want[1][step:]])
   assert rows["learning_rate"].tobytes() == want.tobytes()
   assert loop.resumed_from == [step]
-  plan = test_event_file.read(tmp_path / f"plan_from_{step}")
+  plan = workdirs.scalars(tmp_path / f"plan_from_{step}")
   steps, rates = plan["hyperparameters/learning_rate"]
   assert steps == list(range(step, 36))
   assert rates.tobytes() == want[step:].tobytes()
@@ -106,14 +104,10 @@ def test_replan_follows_the_new_curve_from_there(tmp_path):
 
 
 def test_replan_is_recorded(tmp_path):
-  from tensorboard.backend.event_processing import event_accumulator
-
   stopped(tmp_path, 10)
   loop = make(tmp_path, NEW, existing="replan")
   loop.fit(small.data(), 3)
-  reader = event_accumulator.EventAccumulator(str(tmp_path / "train"))
-  reader.Reload()
-  (event,) = reader.Tensors("events/replan")
+  (event,) = workdirs.accumulator(tmp_path / "train").Tensors("events/replan")
   told = event.tensor_proto.string_val[0].decode()
   assert re.fullmatch(
     r"replanned from step \d+: epochs: 2 -> 3; schedule: .*0\.05.*0\.02.*", told

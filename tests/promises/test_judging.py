@@ -4,13 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import test_event_file
-import test_resume
 
 import kernels
-import small
 import trainloop
-from support import interruption
+from support import interruption, resumable, small, workdirs
 from trainloop.judging.judge import Judge
 
 NAN = float("nan")
@@ -262,7 +259,7 @@ def test_the_scale_shrinks_base_and_peak_and_is_logged(tmp_path, schedule):
   want = np.where(np.arange(72) < cut, 1, 0.5).astype(np.float32) * plan
   assert rates.tobytes() == want.tobytes()
   tag = "hyperparameters/plateau_scale"
-  steps, scales = test_event_file.read(tmp_path / "run" / "train")[tag]
+  steps, scales = workdirs.scalars(tmp_path / "run" / "train")[tag]
   want = sorted([11, 23, 35, 47, 59, 71, cut])
   assert steps == want
   assert scales.tolist() == [1 if step < cut else 0.5 for step in want]
@@ -312,14 +309,14 @@ def test_a_judged_run_that_was_cut_off_is_the_run_that_was_not(tmp_path):
     )
 
   whole = make(tmp_path / "whole")
-  want = test_resume.go(whole)
+  want = resumable.fit(whole)
   cut = make(tmp_path / "cut")
-  interruption.cut_before(8, lambda: test_resume.go(cut))
+  interruption.cut_before(8, lambda: resumable.fit(cut))
   again = make(tmp_path / "cut")
-  found = test_resume.go(again)
+  found = resumable.fit(again)
   assert again.resumed_from and found.stop_reason == want.stop_reason
   assert small.state_of(again) == small.state_of(whole)
-  assert test_resume.series(tmp_path / "cut") == test_resume.series(
+  assert workdirs.series(tmp_path / "cut") == workdirs.series(
     tmp_path / "whole"
   )
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import kernels
-import small
 import trainloop
+from support import small
 
 SCHEDULES = keras.optimizers.schedules
 X, _ = small.arrays(80)

@@ -4,12 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import test_composite_tensors as composite
-import test_histograms
 
 import kernels
-import small
 import trainloop
+from support import composite_tensors as composite
+from support import small, workdirs
 
 OPTIMIZERS = {
   "sgd": lambda: keras.optimizers.SGD(nesterov=True),
@@ -169,7 +168,7 @@ def test_histograms_of_two_replicas_are_those_of_one_device(strategy, tmp_path):
       histograms_every="1ep",
     )
     loop.fit(small.data(), 1)
-    found.append(test_histograms.read(tmp_path / name / "train"))
+    found.append(workdirs.histograms(tmp_path / name / "train"))
   assert len(found[0]) == 8
   # The same order, but Keras counts layers in their names.
   for two, one in zip(*(tables.values() for tables in found), strict=True):

@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-import reruns
 from kernels import checks
+from support import reruns
 from trainloop.workdir.tensorboard import event_file
 
 SHORT, LONG = 30, 700

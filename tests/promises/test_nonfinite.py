@@ -3,11 +3,10 @@
 import keras
 import numpy as np
 import pytest
-import test_event_file
 
 import kernels
-import small
 import trainloop
+from support import small, workdirs
 
 STEPS = 24  # 2 epochs of 12
 BAD = (0, 5, 17, 23)  # the first, in a window, in the other epoch, the last
@@ -76,7 +75,7 @@ def test_the_window_does_not_matter(skipped, steps_per_loop, tmp_path):
   assert small.state_of(other) == small.state_of(trained)
   for name, values in history.rows.items():
     assert again.rows[name].tobytes() == values.tobytes(), name
-  found = test_event_file.read(tmp_path / "train")
+  found = workdirs.scalars(tmp_path / "train")
   steps, counts = found["skipped"]
   assert steps == np.flatnonzero(again.rows["skipped"]).tolist()
   assert counts.tolist() == list(range(1, len(steps) + 1))
@@ -187,7 +186,7 @@ def test_rewind_goes_back_with_a_smaller_rate(tmp_path, capsys):
   assert np.isfinite(history.rows["loss"]).all()
   told = capsys.readouterr().out
   assert "back to step 0 with learning rates x 1e-21 (rewind 1 of 1)" in told
-  steps, _ = test_event_file.read(tmp_path / "a" / "train")["loss"]
+  steps, _ = workdirs.scalars(tmp_path / "a" / "train")["loss"]
   assert steps == list(range(STEPS))
 
 

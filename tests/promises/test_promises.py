@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import kernels
-import small
+from support import small
 
 OPTIMIZERS = {
   "sgd": lambda: keras.optimizers.SGD(momentum=0.9, nesterov=True),

@@ -1,82 +1,28 @@
 """A run that was cut off is the run that was not."""
 
-import hashlib
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import test_event_file
 
 import kernels
-import small
 import trainloop
-from support import interruption
-
-STEPS = 48  # 4 epochs of 12
-
-
-def make(workdir, **options):
-  return small.loop(
-    small.model(rich=True),
-    workdir=workdir,
-    schedule=kernels.OneCycle(0.05, STEPS),
-    early_stopping=trainloop.EarlyStopping("val_loss", patience=3),
-    steps_per_loop=5,
-    **{
-      "checkpoint_every": "7st",
-      "validate_every": "8st",
-      "compile": "graph",
-      **options,
-    },
-  )
-
-
-def go(loop, data=None, epochs=4):
-  data = small.data() if data is None else data
-  return loop.fit(data, epochs, validation=small.data(32, 16, seed=1))
-
-
-def files(workdir):
-  """{name: hash} of every file of a run."""
-  return {
-    str(path.relative_to(workdir)): hashlib.sha256(
-      path.read_bytes()
-    ).hexdigest()
-    for path in sorted(workdir.rglob("*"))
-    if path.is_file()
-  }
-
-
-def series(workdir):
-  """All (run, tag): (steps, value bytes)."""
-  return {
-    (run, tag): (steps, values.tobytes())
-    for run in ("train", "validation", "plan")
-    for tag, (steps, values) in test_event_file.read(workdir / run).items()
-  }
+from support import interruption, resumable, small, workdirs
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
   workdir = tmp_path_factory.mktemp("whole")
-  loop = make(workdir)
-  history = go(loop)
-  return workdir, loop, history, series(workdir)
-
-
-def cut_off(workdir, windows, data=None, epochs=4, **options):
-  """Trains until just after the given number of windows."""
-  interruption.cut_after(
-    windows, lambda: go(make(workdir, **options), data, epochs)
-  )
+  loop = resumable.make(workdir)
+  history = resumable.fit(loop)
+  return workdir, loop, history, workdirs.series(workdir)
 
 
 @pytest.mark.parametrize("windows", [1, 3, 4, 9, 12, 14])
 def test_equal_to_the_run_nobody_cut(tmp_path, whole, windows):
-  cut_off(tmp_path, windows)
-  loop = make(tmp_path)
-  history = go(loop)
+  resumable.cut_off(tmp_path, windows)
+  loop = resumable.make(tmp_path)
+  history = resumable.fit(loop)
   _, reference, want, all_series = whole
   assert small.state_of(loop) == small.state_of(reference)
   assert loop.best == reference.best
@@ -85,36 +31,38 @@ def test_equal_to_the_run_nobody_cut(tmp_path, whole, windows):
     assert history.rows[name].tobytes() == values.tobytes(), name
   for name, values in want.epochs.items():
     np.testing.assert_array_equal(history.epochs[name], values, name)
-  assert series(tmp_path) == all_series
+  assert workdirs.series(tmp_path) == all_series
   assert all(step % 7 == 0 for step in loop.resumed_from)
   assert not list(tmp_path.rglob("*_temp*"))
 
 
 def test_cut_off_in_xla(tmp_path):
-  reference = make(tmp_path / "whole", compile="xla")
-  go(reference)
-  cut_off(tmp_path / "cut", 9, compile="xla")
-  loop = make(tmp_path / "cut", compile="xla")
-  go(loop)
+  reference = resumable.make(tmp_path / "whole", compile="xla")
+  resumable.fit(reference)
+  resumable.cut_off(tmp_path / "cut", 9, compile="xla")
+  loop = resumable.make(tmp_path / "cut", compile="xla")
+  resumable.fit(loop)
   assert small.state_of(loop) == small.state_of(reference)
-  assert series(tmp_path / "cut") == series(tmp_path / "whole")
+  assert workdirs.series(tmp_path / "cut") == workdirs.series(
+    tmp_path / "whole"
+  )
 
 
 def test_cut_off_again_and_again(tmp_path, whole):
   for windows in (3, 2, 4, 3):
-    cut_off(tmp_path, windows)
-  loop = make(tmp_path)
-  go(loop)
+    resumable.cut_off(tmp_path, windows)
+  loop = resumable.make(tmp_path)
+  resumable.fit(loop)
   assert small.state_of(loop) == small.state_of(whole[1])
-  assert series(tmp_path) == whole[3]
+  assert workdirs.series(tmp_path) == whole[3]
 
 
 def test_a_finished_run_is_left_alone(whole):
   workdir, reference, want, _ = whole
-  before = files(workdir)
-  loop = make(workdir)
-  history = go(loop)
-  assert files(workdir) == before
+  before = workdirs.files(workdir)
+  loop = resumable.make(workdir)
+  history = resumable.fit(loop)
+  assert workdirs.files(workdir) == before
   assert small.state_of(loop) == small.state_of(reference)
   assert history.rows["loss"].tobytes() == want.rows["loss"].tobytes()
   assert history.stop_reason == want.stop_reason
@@ -123,11 +71,11 @@ def test_a_finished_run_is_left_alone(whole):
 def test_a_dataset_goes_on_inside_an_epoch(tmp_path):
   x, y = small.arrays()
   dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
-  loop = make(tmp_path / "whole")
-  go(loop, dataset)
-  cut_off(tmp_path / "cut", 4, dataset)
-  other = make(tmp_path / "cut")
-  go(other, dataset)
+  loop = resumable.make(tmp_path / "whole")
+  resumable.fit(loop, dataset)
+  resumable.cut_off(tmp_path / "cut", 4, dataset)
+  other = resumable.make(tmp_path / "cut")
+  resumable.fit(other, dataset)
   assert other.resumed_from == [7]
   assert small.state_of(loop) == small.state_of(other)
 
@@ -139,7 +87,7 @@ def test_the_second_of_two_fits_goes_on(tmp_path):
     return first, second
 
   def new(workdir):
-    return make(workdir, schedule=None, early_stopping=None)
+    return resumable.make(workdir, schedule=None, early_stopping=None)
 
   options = {"checkpoint_every": "1ep", "validate_every": "1ep"}
   sgd = small.loop(
@@ -172,7 +120,7 @@ def test_the_second_of_two_fits_goes_on(tmp_path):
     ({"data": small.data(seed=5)}, "`data_seed` must be 0"),
     ({"data": small.data(97)}, "`num_examples` must be 96"),
     (
-      {"schedule": kernels.OneCycle(0.1, STEPS)},
+      {"schedule": kernels.OneCycle(0.1, resumable.STEPS)},
       "`schedule.peak_lr` must be 0.05, .* got 0.1",
     ),
     (
@@ -190,10 +138,10 @@ def test_the_second_of_two_fits_goes_on(tmp_path):
 )
 def test_another_run_is_refused(whole, change, match):
   workdir = whole[0]
-  before = files(workdir)
+  before = workdirs.files(workdir)
   options = {
     "net": small.model(rich=True),
-    "schedule": kernels.OneCycle(0.05, STEPS),
+    "schedule": kernels.OneCycle(0.05, resumable.STEPS),
     "early_stopping": trainloop.EarlyStopping("val_loss", patience=3),
     **change,
   }
@@ -206,17 +154,17 @@ def test_another_run_is_refused(whole, change, match):
     **options,
   )
   with pytest.raises(ValueError, match=match) as caught:
-    go(loop, data, epochs)
+    resumable.fit(loop, data, epochs)
   assert "\n" not in str(caught.value)
   assert "another workdir" in str(caught.value)
-  assert files(workdir) == before
+  assert workdirs.files(workdir) == before
 
 
 def test_other_data_of_the_same_size_is_refused(whole):
   x, y = small.arrays()
   data = trainloop.ArrayData(x + 1, y, batch_size=8)
   with pytest.raises(ValueError, match="`data_crc32` must be"):
-    go(make(whole[0]), data)
+    resumable.fit(resumable.make(whole[0]), data)
 
 
 class Own(keras.optimizers.schedules.LearningRateSchedule):
@@ -240,4 +188,6 @@ def test_a_schedule_of_ones_own_goes_on_too(tmp_path):
   again = new(tmp_path / "cut")
   again.fit(small.data(), 2, validation=valid)
   assert again.resumed_from == [15]
-  assert series(tmp_path / "cut") == series(tmp_path / "whole")
+  assert workdirs.series(tmp_path / "cut") == workdirs.series(
+    tmp_path / "whole"
+  )

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-import small
 import trainloop
+from support import small
 from trainloop.judging.judge import Judge
 
 # Sixteenths, so that no sum rounds and ties are ties, in float32 as well.

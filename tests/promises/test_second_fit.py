@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import kernels
-import small
 import trainloop
+from support import small
 from trainloop.data import staging
 
 X, Y = small.arrays(64)

@@ -6,11 +6,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import test_event_file
 
 import kernels
-import small
 import trainloop
+from support import small, workdirs
 from trainloop.sweep import report
 from trainloop.sweep import sweep as sweep_lib
 
@@ -232,7 +231,7 @@ def test_png_csv_and_tensorboard(compared, tmp_path):
     mine = [line for line in lines if line["sweep"] == name]
     losses = np.array([float(line["loss"]) for line in mine], np.float32)
     assert losses.tobytes() == one.losses.tobytes()
-    series = test_event_file.read(tmp_path / "out" / name)
+    series = workdirs.scalars(tmp_path / "out" / name)
     steps, values = series["loss"]
     assert steps == list(range(len(one.losses)))
     assert values.tobytes() == one.losses.tobytes()

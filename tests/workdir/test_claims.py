@@ -7,10 +7,9 @@ import stat
 
 import pytest
 import tensorflow as tf
-import test_event_file
 
 import kernels
-import small
+from support import small, workdirs
 from trainloop.model import snapshot
 from trainloop.workdir import dry_run
 
@@ -217,7 +216,7 @@ def test_overwrite_may_begin_where_nothing_is(tmp_path, one_loop):
   dry_run.write(str(tmp_path / "planned"), kernels.Constant(0.05), 12)
   one_loop(tmp_path / "planned", "overwrite")
   assert not list((tmp_path / "planned" / "plan").glob("*.dry_run"))
-  plan = test_event_file.read(tmp_path / "planned" / "plan")
+  plan = workdirs.scalars(tmp_path / "planned" / "plan")
   assert plan["hyperparameters/learning_rate"][0] == [*range(12)]
 
 
@@ -393,7 +392,7 @@ def test_a_run_with_a_profile_goes_on_and_is_overwritten(tmp_path, loop_of):
   assert small.state_of(loop) == small.state_of(whole)
   assert first.read_bytes() == content
   assert (
-    test_event_file.read(cut / "train")["loss"][1].tobytes()
+    workdirs.scalars(cut / "train")["loss"][1].tobytes()
     == whole.history.rows["loss"].tobytes()
   )
   assert loop_of(cut, **options).fit(small.data(), 2).restored

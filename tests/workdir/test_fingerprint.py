@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-import test_states
 
 import kernels
-import small
+from support import schedule_kinds, small
 
-MADE = test_states.MADE
+MADE = schedule_kinds.MADE
 
 
 def make(workdir):
@@ -38,7 +37,10 @@ def test_two_schedules_of_one_class(name, tmp_path):
   [
     (kernels.Constant(0.1), []),
     (kernels.Join([kernels.Linear(0.1, 0.0, 4), kernels.Constant(0)], [4]), []),
-    (kernels.from_keras(test_states.K.CosineDecayRestarts(0.3, 10, 1.5)), []),
+    (
+      kernels.from_keras(schedule_kinds.K.CosineDecayRestarts(0.3, 10, 1.5)),
+      [],
+    ),
     (MADE["joined"](0.1), ["Plain", "Plain"]),
     (MADE["keras_silent"](0.1), ["Silent"]),
     (MADE["wrapper_subclass"](0.1), ["Halved"]),

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import kernels
-import small
 import trainloop
+from support import small
 from trainloop.workdir.history import NonFiniteError
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 import kernels
-import small
 import trainloop
+from support import small
 from trainloop.display import figures
 
 pytest.importorskip("matplotlib")

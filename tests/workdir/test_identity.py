@@ -6,12 +6,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import test_resume
 
 import kernels
-import small
 import trainloop
-from support import interruption
+from support import interruption, small, workdirs
 from trainloop.data import identity
 from trainloop.data.source import adapt
 from trainloop.workdir import description, optimizer_config
@@ -366,7 +364,7 @@ def test_another_run_is_refused_by_the_name_of_what_is_another(
   workdir = tmp_path if was else plain
   if was:
     begin(workdir, **was)
-  before = test_resume.files(workdir)
+  before = workdirs.files(workdir)
   with pytest.raises(ValueError, match='existing="overwrite"') as caught:
     run(workdir, **now)
   told = str(caught.value)
@@ -375,7 +373,7 @@ def test_another_run_is_refused_by_the_name_of_what_is_another(
   if values:
     assert told.startswith(f"`{path}` must be {values[0]}, "), told
     assert told.endswith(f"; got {values[1]}"), told
-  assert before == test_resume.files(workdir)
+  assert before == workdirs.files(workdir)
 
 
 def counted(made=net):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import reruns
+from support import reruns, workdirs
 from trainloop.workdir import claims, mending
 from trainloop.workdir.tensorboard import event_file
 
@@ -127,7 +127,7 @@ def test_events_of_rows_are_made_again(runs, whole, cut, damage):
 def increasing(workdir):
   """Whether wall times never go back in the files' order, and versions are
   first."""
-  for run in reruns.EVENTS:
+  for run in workdirs.RUNS:
     times = []
     for path in sorted((workdir / run).iterdir()):
       events = [

@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
-import small
 import trainloop
+from support import small
 from training import export
 from trainloop.sweep import report
 from trainloop.workdir import run_files, run_names

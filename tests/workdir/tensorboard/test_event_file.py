@@ -6,32 +6,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorboard.backend.event_processing import event_accumulator
 
 import kernels
-import small
-from support import interruption
-from trainloop.workdir import speed
+from support import interruption, small, workdirs
 from trainloop.workdir.fit_plan import FitPlan
 from trainloop.workdir.tensorboard import event_file, event_writer, logged
 
 STEPS = 36
-
-
-def read(folder):
-  """{tag: (steps, float32 values)} of a run; not those of the clock."""
-  reader = event_accumulator.EventAccumulator(
-    str(folder), size_guidance={"scalars": 0}
-  )
-  reader.Reload()
-  found = {}
-  for tag in reader.Tags()["scalars"]:
-    if tag in speed.TAGS:
-      continue
-    points = reader.Scalars(tag)
-    values = np.array([p.value for p in points], np.float32)
-    found[tag] = ([p.step for p in points], values)
-  return found
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +27,7 @@ def run(tmp_path_factory):
 
 def test_every_update_is_there_once(run):
   workdir, history = run
-  found = read(workdir / "train")
+  found = workdirs.scalars(workdir / "train")
   tags = {
     "hyperparameters/learning_rate": "learning_rate",
     "hyperparameters/momentum": "momentum",
@@ -61,7 +42,10 @@ def test_every_update_is_there_once(run):
 
 def test_the_plan_equals_what_happened(run):
   workdir, _ = run
-  plan, actual = read(workdir / "plan"), read(workdir / "train")
+  plan, actual = (
+    workdirs.scalars(workdir / "plan"),
+    workdirs.scalars(workdir / "train"),
+  )
   assert set(plan) == {event_file.LEARNING_RATE, event_file.MOMENTUM}
   for tag, (steps, values) in plan.items():
     assert steps == actual[tag][0]
@@ -70,7 +54,10 @@ def test_the_plan_equals_what_happened(run):
 
 def test_epoch_metrics_stand_at_the_epochs_last_step(run):
   workdir, history = run
-  train, valid = read(workdir / "train"), read(workdir / "validation")
+  train, valid = (
+    workdirs.scalars(workdir / "train"),
+    workdirs.scalars(workdir / "validation"),
+  )
   epochs = history.epochs
   for found, tag, name in (
     (train, "accuracy", "accuracy"),
@@ -88,7 +75,9 @@ def test_the_plan_is_complete_before_step_1(tmp_path):
   loop = small.loop(schedule=kernels.Constant(0.1), workdir=tmp_path)
 
   def look(edge):
-    seen.append(len(read(tmp_path / "plan")[event_file.LEARNING_RATE][0]))
+    seen.append(
+      len(workdirs.scalars(tmp_path / "plan")[event_file.LEARNING_RATE][0])
+    )
 
   with interruption.windows(before=look):
     loop.fit(small.data(), 3)
@@ -99,8 +88,8 @@ def test_no_momentum_tag_without_momentum(tmp_path):
   loop = small.loop(optimizer=keras.optimizers.Adagrad(), workdir=tmp_path)
   loop.fit(small.data(), 1)
   for name in ("plan", "train"):
-    assert event_file.MOMENTUM not in read(tmp_path / name)
-    assert event_file.LEARNING_RATE in read(tmp_path / name)
+    assert event_file.MOMENTUM not in workdirs.scalars(tmp_path / name)
+    assert event_file.LEARNING_RATE in workdirs.scalars(tmp_path / name)
 
 
 def test_log_every_keeps_each_points_own_values(tmp_path):
@@ -111,7 +100,7 @@ def test_log_every_keeps_each_points_own_values(tmp_path):
     log_every=5,
   )
   rows = loop.fit(small.data(), 3).rows
-  steps, values = read(tmp_path / "train")["loss"]
+  steps, values = workdirs.scalars(tmp_path / "train")["loss"]
   ends = [11, 23, 35]  # of epochs: always
   assert steps == sorted({*range(0, STEPS, 5), *ends})
   assert values.tobytes() == rows["loss"][steps].tobytes()
@@ -129,13 +118,13 @@ def test_a_long_fit_logs_so_many_rows_and_keeps_all(long, tmp_path, capsys):
   options = {"schedule": kernels.OneCycle(0.1, STEPS), "steps_per_loop": 7}
   loop = small.loop(workdir=tmp_path / "whole", verbose=1, **options)
   rows = loop.fit(small.data(), 3, validation=valid).rows
-  found = read(tmp_path / "whole" / "train")
+  found = workdirs.scalars(tmp_path / "whole" / "train")
   steps, values = found["loss"]
   # Each fourth; of epochs, and of validations, each second and the last.
   assert steps == sorted({*range(0, STEPS, 4), 23, 35})
   assert values.tobytes() == rows["loss"][steps].tobytes()
   for run, tag in (("train", "epoch_loss"), ("validation", "loss")):
-    assert read(tmp_path / "whole" / run)[tag][0] == [23, 35]
+    assert workdirs.scalars(tmp_path / "whole" / run)[tag][0] == [23, 35]
   assert rows["step"].tolist() == list(range(STEPS))
   assert (tmp_path / "whole" / "rows.f32").stat().st_size == STEPS * 20
   said = re.search(
@@ -150,12 +139,12 @@ def test_a_long_fit_logs_so_many_rows_and_keeps_all(long, tmp_path, capsys):
   assert again.fit(small.data(), 3, validation=valid).rows["step"].size == STEPS
   assert again.resumed_from == [cut.global_step]
   for run in ("train", "validation"):
-    assert str(read(tmp_path / "cut" / run)) == str(
-      read(tmp_path / "whole" / run)
+    assert str(workdirs.scalars(tmp_path / "cut" / run)) == str(
+      workdirs.scalars(tmp_path / "whole" / run)
     )
   # The next fit is shorter, and decides by itself.
   again.fit(small.data(), 1, schedule=kernels.Constant(0.1))
-  steps, _ = read(tmp_path / "cut" / "train")["loss"]
+  steps, _ = workdirs.scalars(tmp_path / "cut" / "train")["loss"]
   assert steps[-8:] == [35, 36, 38, 40, 42, 44, 46, 47]
 
 
@@ -192,7 +181,7 @@ def test_a_second_fit_goes_on_in_the_same_run(tmp_path):
   loop.fit(small.data(), 1)
   loop.fit(small.data(), 2)
   for name in ("train", "plan"):
-    steps, _ = read(tmp_path / name)[event_file.LEARNING_RATE]
+    steps, _ = workdirs.scalars(tmp_path / name)[event_file.LEARNING_RATE]
     assert steps == list(range(STEPS)), name
 
 

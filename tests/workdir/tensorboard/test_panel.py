@@ -5,15 +5,12 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
-import test_event_file
-from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.compat.proto import summary_pb2
 from tensorboard.plugins.hparams import metadata
 
 import kernels
-import small
 import trainloop
-from support import interruption
+from support import interruption, small, workdirs
 from trainloop.workdir import dry_run, hparams, profiler, speed
 from trainloop.workdir.tensorboard import panel, plugin_summaries
 
@@ -27,10 +24,7 @@ def make(workdir, **options):
 
 
 def read(workdir, run="train"):
-  reader = event_accumulator.EventAccumulator(
-    str(workdir / run), size_guidance={"tensors": 0}
-  )
-  return reader.Reload()
+  return workdirs.accumulator(workdir / run, tensors=0)
 
 
 def texts(workdir):
@@ -179,7 +173,7 @@ def test_a_session_a_fit(run):
   assert status == plugin_summaries.STATUS["success"]
   assert (second["schedule"], second["epochs"]) == ("Constant", 1)
   epochs = loop.history.epochs
-  results = test_event_file.read(workdir / "fit_2")
+  results = workdirs.scalars(workdir / "fit_2")
   for metric in ("loss", "accuracy"):
     steps, (value,) = results[f"final/{metric}"]
     assert steps == [35]
@@ -329,18 +323,18 @@ def test_a_dry_run_is_replaced_and_stays_away_from_a_run(run, tmp_path):
   schedule = kernels.Constant(0.1)
   for momentum in (None, 0.5):
     assert dry_run.write(tmp_path, schedule, 12, momentum)
-  dry = test_event_file.read(tmp_path / "plan")
+  dry = workdirs.scalars(tmp_path / "plan")
   steps, momenta = dry["hyperparameters/momentum"]
   assert (steps, set(momenta)) == (list(range(12)), {0.5})
   small.loop(
     optimizer="adagrad", schedule=schedule, workdir=tmp_path, compile="graph"
   ).fit(small.data(), 1)
-  plan = test_event_file.read(tmp_path / "plan")
+  plan = workdirs.scalars(tmp_path / "plan")
   assert list(plan) == ["hyperparameters/learning_rate"]
   assert plan["hyperparameters/learning_rate"][0] == list(range(12))
-  before = test_event_file.read(run[0] / "plan")
+  before = workdirs.scalars(run[0] / "plan")
   assert not dry_run.write(run[0], schedule, 12)
-  assert list(test_event_file.read(run[0] / "plan")) == list(before)
+  assert list(workdirs.scalars(run[0] / "plan")) == list(before)
 
 
 def test_without_momentum_there_is_no_chart_of_it():

@@ -1,6 +1,6 @@
 """One process of one configuration; leaves what it did in an npz.
 
-  python replica_run.py KIND COUNT FOLDER   # KIND: device, mirrored, workers
+  python replicas.py KIND COUNT FOLDER   # KIND: device, mirrored, workers
 
 A worker finds itself through TF_CONFIG and leaves a file of its own.
 `test_replicas.py` compares them.
@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 import kernels
-import small
 import trainloop
+from support import small
 
 STEPS, BATCH = 200, 24
 OPTIMIZERS = {

@@ -4,9 +4,9 @@ import dataclasses
 import re
 import shlex
 
-import scripts_run
+from support import commands
 
-ROOT = scripts_run.ROOT
+ROOT = commands.ROOT
 PATHS = [
   str(path.relative_to(ROOT))
   for path in (

@@ -1,6 +1,6 @@
 """Runs several examples in forks of one process that imported TensorFlow once.
 
-  python examples_run.py FOLDER NAME FLAG... , NAME FLAG... , ...
+  python examples.py FOLDER NAME FLAG... , NAME FLAG... , ...
 
 Their output goes to FOLDER/NAME.out; ends with the worst exit code.
 """
@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 
-import scripts_run
+from support import commands
 
 
 def split(arguments):
@@ -50,8 +50,8 @@ def child(folder, name, arguments):
 
 
 def main(folder, *arguments):
-  sys.path.insert(0, str(scripts_run.ROOT / "scripts" / "examples"))
-  sys.path.insert(1, str(scripts_run.ROOT / "scripts"))
+  sys.path.insert(0, str(commands.ROOT / "scripts" / "examples"))
+  sys.path.insert(1, str(commands.ROOT / "scripts"))
   import keras  # noqa: F401
   import sklearn.datasets  # noqa: F401
 

@@ -1,6 +1,6 @@
 """Prints the identity of many kinds of models, as one process sees it.
 
-python identity_run.py [more]: with `more`, in a process that has made other
+python identities.py [more]: with `more`, in a process that has made other
 objects before, so that names count on.
 """
 

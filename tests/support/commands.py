@@ -6,6 +6,13 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+PROCESSES = ROOT / "tests" / "support" / "processes"
+LAUNCH = str(ROOT / "scripts" / "launch_workers.py")
+# What a process of PROCESSES needs to import.
+PATHS = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
+_INDEX = """import json, os, sys, time
+task = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
+"""
 
 
 def train(*flags, cwd, timeout=240, options=()):
@@ -36,3 +43,9 @@ def error_lines(process):
   """What a process said on standard error, without TensorFlow's own lines."""
   lines = process.stderr.splitlines()
   return [line for line in lines if line.startswith("error: ")]
+
+
+def workers(code, *flags):
+  """launch_workers.py with flags and some Python, which knows its `task`."""
+  command = [sys.executable, LAUNCH, *flags, "--", sys.executable, "-c"]
+  return [*command, _INDEX + code]

@@ -15,8 +15,8 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 import numpy as np
 import tensorflow as tf
 
-import small
 import trainloop
+from support import small
 
 (FOLDER,) = re.findall(r"--xla_dump_to=(\S+)", os.environ["XLA_FLAGS"])
 

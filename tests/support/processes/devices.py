@@ -1,6 +1,6 @@
 """One strategy over engines, kinds of data and features; leaves what it did.
 
-  python devices_run.py KIND FOLDER [all]
+  python devices.py KIND FOLDER [all]
 
 KIND: default, one_device, gpu (one that the device list was told of, on the
 CPU), mirrored1, mirrored2, mirrored3, workers1, workers2 (each worker by its
@@ -18,8 +18,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import small
 import trainloop
+from support import small
 from trainloop.fit import engine_trial
 
 COMPILES = ("auto", "graph", "xla", "measure")

@@ -1,6 +1,6 @@
 """Runs whose disk fails at the n-th call of a kind; prints what is wrong.
 
-LD_PRELOAD=disk_errors.so python disk_errors_run.py FOLDER CASE...: of each case
+LD_PRELOAD=disk_errors.so python disk_errors.py FOLDER CASE...: of each case
 KIND:MOST:LENGTH:ERRNO, for each n up to MOST, LENGTH calls from the n-th on
 fail with that error.
 """
@@ -12,7 +12,7 @@ import sys
 
 import tensorflow as tf
 
-import reruns
+from support import reruns
 from trainloop.workdir import records
 from trainloop.workdir.checkpoints import store
 

@@ -4,16 +4,12 @@ import dataclasses
 import itertools
 import shutil
 
-import test_event_file
-
 import kernels
-import small
 import trainloop
-from support import interruption
+from support import interruption, small, workdirs
 from trainloop.model import snapshot
 
 STEPS = 48  # 4 epochs of 12
-EVENTS = ("train", "validation", "plan")
 
 
 class Reruns:
@@ -92,14 +88,5 @@ class Reruns:
       "rows": {n: v.tobytes() for n, v in history.rows.items()},
       "epochs": str(history.epochs),
       "reason": history.stop_reason,
-      "events": series(workdir),
+      "events": workdirs.series(workdir),
     }
-
-
-def series(workdir):
-  """{(run, tag): (steps, bytes)} of all scalars."""
-  return {
-    (run, tag): (steps, values.tobytes())
-    for run in EVENTS
-    for tag, (steps, values) in test_event_file.read(workdir / run).items()
-  }
