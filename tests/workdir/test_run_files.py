@@ -155,7 +155,7 @@ def test_a_disk_that_maps_users_is_no_stranger(monkeypatch, tmp_path):
 
 def sweep():
   ones = np.linspace(0.1, 1, 30)
-  return trainloop.sweep.Sweep(
+  return trainloop.Sweep(
     name="sgd",
     learning_rates=ones,
     losses=ones,
