@@ -19,9 +19,15 @@ jit_compile on and off, found by a short trial. JAX, PyTorch and Orbit take
 part where they can be imported. The data are random.
 """
 
+from cli import interrupts
+
+if __name__ == "__main__":
+  interrupts.install()  # before what takes time to import
+
+# isort: split
 from absl import app, flags
 
-from cli import flag_rules, verbosity
+from cli import exits, flag_rules, verbosity
 
 FLAGS = flags.FLAGS
 _MODES = {
@@ -70,58 +76,53 @@ def define_flags():
 
 def names(mode):
   """The models of a mode: those asked for, or the mode's own."""
-  from benchmarks import models as benchmark_models
+  from benchmarks import models
 
-  every = list(benchmark_models.MODELS)
+  every = list(models.MODELS)
   if FLAGS.only:
     return [name for name in every if FLAGS.only in name]
-  own = {"compare": benchmark_models.COMPARED, "engines": every}
+  own = {"compare": models.COMPARED, "engines": every}
   return own.get(mode, [_SMALL])
 
 
 def tables(mode, name):
   """The tables of one mode on one model."""
-  from benchmarks import measure as benchmark_measure
-  from benchmarks import models as benchmark_models
-  from benchmarks import modes as benchmark_modes
-  from benchmarks import processes as benchmark_processes
+  from benchmarks import measure, models, modes, processes
 
   if mode == "startup":
-    return benchmark_processes.startup(name, FLAGS.repeats)
+    return processes.startup(name, FLAGS.repeats)
   if mode == "steps":
     counts = flag_rules.read_numbers(FLAGS.step_counts, int)
-    return benchmark_processes.steps(
+    return processes.steps(
       name, counts, FLAGS.repeats, FLAGS.seconds, FLAGS.steps_per_epoch
     )
-  task = benchmark_models.task(name, FLAGS.steps_per_epoch)
-  options = benchmark_measure.Options(
-    FLAGS.seconds, FLAGS.repeats, FLAGS.patience
-  )
-  return getattr(benchmark_modes, mode)(task, options)
+  task = models.task(name, FLAGS.steps_per_epoch)
+  options = measure.Options(FLAGS.seconds, FLAGS.repeats, FLAGS.patience)
+  return getattr(modes, mode)(task, options)
 
 
 def main(argv):
   del argv
-  asked = [mode for mode in _MODES if FLAGS[mode].value]
-  if not asked:
+  modes = [mode for mode in _MODES if FLAGS[mode].value]
+  if not modes:
     flag_rules.stop(f"one of --{', --'.join(_MODES)} must be given")
   flag_rules.check_output()
-  with verbosity.startup():
-    from benchmarks import models as benchmark_models
-  if not any(FLAGS.only in name for name in benchmark_models.MODELS):
-    known = ", ".join(benchmark_models.MODELS)
-    flag_rules.stop(f"--only={FLAGS.only} is in none of {known}")
-  from benchmarks import report as benchmark_report
-  from kernels import checks
+  with exits.worded():
+    _run(modes)
 
-  try:
-    report = benchmark_report.Report(FLAGS.output, FLAGS.repeats)
-  except checks.ArgumentError as error:
-    flag_rules.stop(error)
-  for mode in asked:
+
+def _run(modes):
+  """Measures in some modes."""
+  with verbosity.startup():
+    from benchmarks import models, report
+  if not any(FLAGS.only in name for name in models.MODELS):
+    known = ", ".join(models.MODELS)
+    flag_rules.stop(f"--only={FLAGS.only} is in none of {known}")
+  results = report.Report(FLAGS.output, FLAGS.repeats)
+  for mode in modes:
     for name in names(mode):
       for table in tables(mode, name):
-        report.add(table)
+        results.add(table)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,12 @@ its data by tf.data. Prints a tally, and exits with 1 if anything differs. 100
 kills take about ten minutes on two cores.
 """
 
+from cli import interrupts
+
+if __name__ == "__main__":
+  interrupts.install()  # before what takes time to import
+
+# isort: split
 import json
 import os
 import random
@@ -18,10 +24,9 @@ import time
 
 from absl import app, flags
 
-from cli import flag_rules, verbosity
+from cli import exits, flag_rules, verbosity
 from cli.light import output, strict_json
-from kills import points as chaos_points
-from kills import runs
+from kills import points, runs
 
 FLAGS = flags.FLAGS
 _OWN = ("kills", "seed", "json", "kills_per_run")
@@ -70,7 +75,7 @@ class Chaos:
     self.tally = {
       "kills": 0,
       "inside a save": 0,
-      "at named points": dict.fromkeys(chaos_points.NAMES, 0),
+      "at named points": dict.fromkeys(points.NAMES, 0),
       "at random": 0,
       "runs": 0,
       "equal": 0,
@@ -109,11 +114,11 @@ class Chaos:
     way = self._draw(new=not os.path.exists(workdir))
     point, arm = (None if way in _MOMENTS else way), None
     if point is not None:
-      often = point not in chaos_points.ONCE
+      often = point not in points.ONCE
       hits = self._dice.randint(1, 12) if often else 1
 
       def arm():
-        chaos_points.arm(point, hits)
+        points.arm(point, hits)
 
     child = self._start(workdir, arm)
     if point is None:
@@ -129,9 +134,9 @@ class Chaos:
   def _draw(self, new):
     """A point or a moment; all come by before one comes again."""
     if not self._deck:
-      self._deck = [*chaos_points.NAMES, *_MOMENTS * 3]
+      self._deck = [*points.NAMES, *_MOMENTS * 3]
       self._dice.shuffle(self._deck)
-    first = chaos_points.FIRST
+    first = points.FIRST
     if first in self._deck and (new or len(self._deck) > 1):
       self._deck.remove(first)  # only a new run comes by there
       if new:
@@ -157,7 +162,7 @@ class Chaos:
       tally["at random"] += 1
     else:
       tally["at named points"][point] += 1
-    inside = point in chaos_points.IN_A_SAVE
+    inside = point in points.IN_A_SAVE
     tally["inside a save"] += inside or runs.has_part(workdir)
 
   def _compare(self, name, want):
@@ -167,9 +172,9 @@ class Chaos:
     tally["runs"] += 1
     tally["equal"] += found == want
     tally["orphan files"] += len(runs.orphans(workdir))
-    for tag, points in want["series"].items():
+    for tag, series in want["series"].items():
       steps = [step for step, _ in found["series"].get(tag, [])]
-      known = [step for step, _ in points]
+      known = [step for step, _ in series]
       lost = len(set(known) - set(steps))
       doubled = len(steps) - len(set(steps))
       tally["rows lost or doubled"] += lost + doubled
@@ -221,20 +226,22 @@ def _ended(child):
 
 def main(argv):
   del argv
-  with verbosity.startup():  # imported here, once for all the children
-    from sklearn import datasets  # noqa: F401
+  flag_rules.check_output("json")
+  with exits.worded():
+    with verbosity.startup():  # imported here, once for all the children
+      from sklearn import datasets  # noqa: F401
 
-    import train  # noqa: F401
-    from training import job  # noqa: F401
+      import train  # noqa: F401
+      from training import job  # noqa: F401
 
-  folder = tempfile.mkdtemp(prefix="chaos-")
-  chaos = Chaos(folder, FLAGS.seed)
-  good = chaos.run(FLAGS.kills, FLAGS.kills_per_run)
-  output.line(strict_json.dumps(chaos.tally, indent=2))
-  if FLAGS.json:
-    with open(FLAGS.json, "w", encoding="utf-8") as file:
-      file.write(strict_json.dumps(chaos.tally))
-  return 0 if good else 1
+    folder = tempfile.mkdtemp(prefix="chaos-")
+    chaos = Chaos(folder, FLAGS.seed)
+    good = chaos.run(FLAGS.kills, FLAGS.kills_per_run)
+    output.line(strict_json.dumps(chaos.tally, indent=2))
+    if FLAGS.json:
+      with open(FLAGS.json, "w", encoding="utf-8") as file:
+        file.write(strict_json.dumps(chaos.tally))
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

@@ -8,6 +8,12 @@ The first one that fails ends the others; SIGINT, SIGTERM and SIGHUP are passed
 on; the exit code is the worst of those that ended by themselves.
 """
 
+from cli import interrupts
+
+if __name__ == "__main__":
+  interrupts.install()  # before what takes time to import
+
+# isort: split
 import contextlib
 import os
 import signal
@@ -99,30 +105,55 @@ def wait(processes, patience):
   return max(128 - code if code < 0 else code for code in codes)
 
 
-def main(command):
-  workers = addresses(FLAGS.workers)
-  processes = []
+class Group:
+  """The workers, and the signals that are passed on to each of them once.
 
-  def forward(number, frame):
+  Attributes:
+    processes: of the workers that were started.
+    signals: numbers of those that came.
+  """
+
+  def __init__(self):
+    self.processes, self.signals = [], []
+    self._sent = []  # how many of the signals each worker has
+
+  def forward(self, number, frame=None):
+    """Passes a signal on; a handler."""
     del frame
-    send(processes, number)
+    self.signals.append(number)
+    self._pass_on()
 
-  numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-  if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as nohup has it
-    numbers.pop()
-  for number in numbers:
-    signal.signal(number, forward)
-  threads = []
+  def add(self, process):
+    """Takes in a worker, which gets what came while it was started."""
+    self._sent.append(0)
+    self.processes.append(process)
+    self._pass_on()
+
+  def _pass_on(self):
+    for index, process in enumerate(self.processes):
+      while self._sent[index] < len(self.signals):
+        self._sent[index] += 1  # first: another signal may come here
+        send([process], self.signals[self._sent[index] - 1])
+
+
+def main(command):
+  workers, group, threads = addresses(FLAGS.workers), Group(), []
+  interrupts.handle(group.forward)
   try:
     for index in range(FLAGS.workers):
-      processes.append(start(command, index, workers))
-      arguments = (index, processes[-1].stdout)
+      if group.signals:
+        break
+      process = start(command, index, workers)
+      group.add(process)
+      arguments = (index, process.stdout)
       threads.append(threading.Thread(target=show, args=arguments))
       threads[-1].start()
   except OSError as error:
-    send(processes, signal.SIGKILL)
+    send(group.processes, signal.SIGKILL)
     flag_rules.stop(f"{command[0]} can't be started ({error.strerror})")
-  code = wait(processes, FLAGS.patience)
+  if not group.processes:
+    sys.exit(128 + group.signals[0])
+  code = wait(group.processes, FLAGS.patience)
   for thread in threads:
     thread.join(1.0)  # a grandchild may still hold the pipe
   sys.exit(code)

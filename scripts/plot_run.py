@@ -7,11 +7,17 @@ epoch, and every metric of training and validation. Reads the run's event files,
 also while it goes on.
 """
 
+from cli import interrupts
+
+if __name__ == "__main__":
+  interrupts.install()  # before what takes time to import
+
+# isort: split
 import os
 
 from absl import app, flags
 
-from cli import flag_rules, verbosity
+from cli import exits, flag_rules, verbosity
 from cli.light import output
 
 FLAGS = flags.FLAGS
@@ -39,32 +45,27 @@ def main(argv):
     flag_rules.stop("--workdir=FOLDER must be given, that of a run")
   if not os.path.isdir(FLAGS.workdir):
     flag_rules.stop(f"--workdir={FLAGS.workdir} is not the folder of a run")
-  with verbosity.startup():
-    from trainloop.workdir.tensorboard import event_reader
+  with exits.worded():
+    with verbosity.startup():
+      from trainloop.workdir.tensorboard import event_reader
 
-    found = event_reader.scalars(FLAGS.workdir)
-  if "loss" not in found.get("train", {}):
-    flag_rules.stop(f"--workdir={FLAGS.workdir} holds no rows of a run yet")
-  try:
-    draw(panels(found), FLAGS.output, FLAGS.axis)
-  except ModuleNotFoundError as error:
-    extra = "pip install 'trainloop-tf[examples]'"
-    flag_rules.stop(f"--output needs {error.name}: {extra}")
-  except OSError as error:
-    flag_rules.stop(error, code=1)
-  output.line(f"wrote {FLAGS.output}")
+      scalars = event_reader.scalars(FLAGS.workdir)
+    if "loss" not in scalars.get("train", {}):
+      flag_rules.stop(f"--workdir={FLAGS.workdir} holds no rows of a run yet")
+    draw(panels(scalars), FLAGS.output, FLAGS.axis)
+    output.line(f"wrote {FLAGS.output}")
 
 
-def panels(found):
+def panels(scalars):
   """{name of the y axis: {line: (steps, values)}} of a run.
 
   Args:
-    found: what `event_reader.scalars` gives.
+    scalars: what `event_reader.scalars` gives.
   """
-  train, valid = found["train"], found.get("validation", {})
+  train, valid = scalars["train"], scalars.get("validation", {})
   drawn = {}
   for tag in _PLANNED:
-    lines = {run: tags[tag] for run, tags in sorted(found.items())
+    lines = {run: tags[tag] for run, tags in sorted(scalars.items())
              if run.startswith("plan") and tag in tags}  # fmt: skip
     lines |= {"used": train[tag]} if tag in train else {}
     drawn[tag.partition("/")[2].replace("_", " ")] = lines

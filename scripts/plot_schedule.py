@@ -8,11 +8,15 @@ Takes the schedule flags of train.py. --compare lays several over each other:
 1cycle presets, or schedules by name, which share the other flags.
 """
 
-import sys
+from cli import interrupts
 
+if __name__ == "__main__":
+  interrupts.install()  # before what takes time to import
+
+# isort: split
 from absl import app, flags
 
-from cli import flag_rules, schedule_flags, verbosity
+from cli import exits, flag_rules, schedule_flags, schedule_makers, verbosity
 from cli.light import output
 
 FLAGS = flags.FLAGS
@@ -37,44 +41,34 @@ def main(argv):
   compared = flag_rules.split(FLAGS.compare)
   schedule_flags.check(compared)
   flag_rules.check_output()
-  with verbosity.startup():
-    import tensorflow as tf
+  with exits.worded():
+    with verbosity.startup():
+      import tensorflow as tf
 
-    from kernels import checks
-    from trainloop.display import schedule_pictures as plots
+      from trainloop.display import schedule_pictures
 
-    tf.config.list_logical_devices()
-  steps = FLAGS.epochs * FLAGS.steps_per_epoch
-  try:
+      tf.config.list_logical_devices()
+    steps = FLAGS.epochs * FLAGS.steps_per_epoch
     schedules = _schedules(compared, steps)
-    output.line(plots.text(schedules, steps, FLAGS.axis))
+    output.line(schedule_pictures.text(schedules, steps, FLAGS.axis))
     if FLAGS.output is not None:
-      plots.save(FLAGS.output, schedules, steps, FLAGS.axis)
+      schedule_pictures.save(FLAGS.output, schedules, steps, FLAGS.axis)
       output.line(f"wrote {FLAGS.output}")
-  except checks.ArgumentError as error:
-    flag_rules.stop(error)
-  except ModuleNotFoundError as error:
-    extra = "pip install 'trainloop-tf[examples]'"
-    flag_rules.stop(f"--output needs {error.name}: {extra}")
-  except OSError as error:
-    output.line(f"error: {error}", error=True)
-    sys.exit(1)
 
 
 def _schedules(compared, steps):
   """{name: schedule}: the one of --schedule, or those of --compare."""
-  from cli import schedule_makers
-
   peak = 0.1 if FLAGS.peak_lr is None else FLAGS.peak_lr
-  found = {}
+  schedules = {}
   for name in compared or [FLAGS.schedule]:
     preset = name in schedule_flags.PRESETS
-    FLAGS.schedule = "one_cycle" if preset else name
+    if compared:  # neither flag is given then
+      FLAGS.set_default("schedule", "one_cycle" if preset else name)
     if preset:
-      FLAGS.preset = name
+      FLAGS.set_default("preset", name)
     made = schedule_makers.make(peak, FLAGS.steps_per_epoch, steps)
-    found[name] = made
-  return found
+    schedules[name] = made
+  return schedules
 
 
 if __name__ == "__main__":

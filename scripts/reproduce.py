@@ -8,11 +8,17 @@ below --output. Seeds that the JSON there holds already are not run again.
 --quick takes a small part of the data: whether it runs, not what it reaches.
 """
 
+from cli import interrupts
+
+if __name__ == "__main__":
+  interrupts.install()  # before what takes time to import
+
+# isort: split
 import os
 
 from absl import app, flags
 
-from cli import flag_rules, verbosity
+from cli import exits, flag_rules, verbosity
 from cli.light import output
 
 FLAGS = flags.FLAGS
@@ -57,43 +63,36 @@ def main(argv):
   del argv
   if not os.path.isdir(FLAGS.data_dir):
     flag_rules.stop(f"--data_dir={FLAGS.data_dir} is not a folder")
-  with verbosity.startup():
-    import tensorflow as tf
-
-    from experiments import registry as experiments
-    from kernels import checks
-
-    tf.config.list_logical_devices()
   names = NAMES if FLAGS.experiment == "all" else (FLAGS.experiment,)
-  try:
+  with exits.worded(again="the same command goes on"):
+    with verbosity.startup():
+      import tensorflow as tf
+
+      from experiments import registry
+
+      tf.config.list_logical_devices()
     os.makedirs(FLAGS.output, exist_ok=True)
     for name in names:
-      _run(name, experiments.EXPERIMENTS[name])
-  except checks.ArgumentError as error:
-    flag_rules.stop(error)
-  except OSError as error:
-    flag_rules.stop(error, code=1)
-  except KeyboardInterrupt:
-    flag_rules.stop("interrupted; the same command goes on", code=130)
+      _run(name, registry.EXPERIMENTS[name])
 
 
 def _run(name, experiment):
   """Runs the seeds that are missing, and writes the experiment's files."""
-  from experiments import report as reproduce_report
+  from experiments import report
 
   path = os.path.join(FLAGS.output, name + ("_quick" * FLAGS.quick) + ".json")
-  report = reproduce_report.read(path, name, experiment, FLAGS.quick)
+  results = report.read(path, name, experiment, FLAGS.quick)
   seeds = experiment.seeds if FLAGS.seeds is None else FLAGS.seeds
   for seed in range(FLAGS.first_seed, FLAGS.first_seed + seeds):
-    if str(seed) not in report["runs"]:
+    if str(seed) not in results["runs"]:
       output.line(f"{name}, seed {seed}")
-      report["runs"][str(seed)] = reproduce_report.run(
+      results["runs"][str(seed)] = report.run(
         experiment, seed, FLAGS.data_dir, FLAGS.quick
       )
-      reproduce_report.write_json(path, report)
-  text = reproduce_report.markdown(report)
+      report.write_json(path, results)
+  text = report.markdown(results)
   output.line(text)
-  reproduce_report.write(path, report, text)
+  report.write(path, results, text)
   output.line(f"wrote {path} and the same as .md and .png")
 
 

@@ -8,14 +8,17 @@ for a cyclical schedule; writes sweep.png, sweep.csv and a TensorBoard run an
 optimizer into --workdir. Takes the data and model flags of train.py.
 """
 
-import sys
+from cli import interrupts
 
+if __name__ == "__main__":
+  interrupts.install()  # before what takes time to import
+
+# isort: split
 from absl import app, flags
 
 import train
-from cli import device_flags, flag_rules, verbosity
+from cli import device_flags, exits, flag_rules, verbosity
 from cli.light import output
-from training import datasets
 
 FLAGS = flags.FLAGS
 
@@ -77,40 +80,27 @@ def check_flags():
 def main(argv):
   del argv
   check_flags()
+  with exits.worded():
+    _run()
+
+
+def _run():
+  """Sweeps, shows and writes."""
   with verbosity.startup():
     import trainloop
-    from kernels import checks
-    from trainloop.sweep import report as sweep_output
+    from trainloop.devices import collectives
+    from trainloop.sweep import report
   names = flag_rules.split(FLAGS.compare) or [FLAGS.optimizer]
-  try:
-    if FLAGS.workdir is not None:
-      sweep_output.check(FLAGS.workdir, names)
-    strategy = device_flags.strategy(verbosity.startup())
-    with trainloop.devices.peers.watched():
-      sweeps = _sweep(names, strategy)
-    if trainloop.devices.collectives.Workers(strategy).is_chief:
-      _show(sweeps)
-  except (checks.ArgumentError, datasets.DataError) as error:
-    flag_rules.stop(error)
-  except ModuleNotFoundError as error:
-    extra = "pip install 'trainloop-tf[examples]'"
-    flag_rules.stop(f"--workdir needs {error.name}: {extra}")
-  except trainloop.MissingPeerError as error:
-    flag_rules.stop(error)
-  except (trainloop.PeerError, OSError) as error:
-    flag_rules.stop(error, code=1)
-  except KeyboardInterrupt:
-    output.line("error: interrupted", error=True)
-    sys.exit(130)
-
-
-def _show(sweeps):
-  """Prints the table, and writes the files."""
-  from trainloop.sweep import report as sweep_output
-
+  if FLAGS.workdir is not None:
+    report.check(FLAGS.workdir, names)
+  strategy = device_flags.strategy(verbosity.startup())
+  with trainloop.devices.peers.watched():
+    sweeps = _sweep(names, strategy)
+  if not collectives.Workers(strategy).is_chief:
+    return
   output.line(_table(sweeps))
   if FLAGS.workdir is not None:
-    sweep_output.save(FLAGS.workdir, sweeps)
+    report.save(FLAGS.workdir, sweeps)
     output.line(f"wrote sweep.png, sweep.csv and events to {FLAGS.workdir}")
 
 

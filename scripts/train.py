@@ -8,6 +8,12 @@ two cores and reaches about 98 % validation accuracy. Everything is in the
 workdir afterwards: TensorBoard events, result.json, model.keras.
 """
 
+from cli import interrupts
+
+if __name__ == "__main__":
+  interrupts.install()  # before what takes time to import
+
+# isort: split
 import os
 
 from absl import app, flags

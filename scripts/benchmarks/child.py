@@ -1,4 +1,4 @@
-"""One measurement in a process of its own; `benchmark_processes.py` starts it.
+"""One measurement in a process of its own; `processes.py` starts it.
 
   python scripts/benchmarks/child.py '{"what": "startup", "runner": "fit", ...}'
 
@@ -35,9 +35,9 @@ def startup(given):
     else:
       import trainloop  # noqa: F401
   imported = time.time()
-  from benchmarks import models as benchmark_models
+  from benchmarks import models
 
-  task = benchmark_models.task(given["model"], steps=1)
+  task = models.task(given["model"], steps=1)
   runner = _runner(given["runner"], task)
   runner.run(1)
   return {
@@ -48,11 +48,11 @@ def startup(given):
 
 
 def _runner(name, task):
-  from benchmarks import runners as benchmark_runners
+  from benchmarks import runners
 
   if name == "fit":
-    return benchmark_runners.Fit(task)
-  return benchmark_runners.Loop(task, name)
+    return runners.Fit(task)
+  return runners.Loop(task, name)
 
 
 def length(given):
@@ -68,11 +68,10 @@ def length(given):
     the process grew by, and those of the rows among them.
   """
   with verbosity.startup():
-    from benchmarks import models as benchmark_models
-    from benchmarks import runners as benchmark_runners
+    from benchmarks import models, runners
 
-  task = benchmark_models.task(given["model"], given["steps"])
-  runner = benchmark_runners.Loop(task, given["compile"])
+  task = models.task(given["model"], given["steps"])
+  runner = runners.Loop(task, given["compile"])
   for _ in range(3):  # compiles, and finds the windows' length
     runner.run(given["warm"])
   gc.collect()

@@ -8,10 +8,18 @@ the two loops take turns, so that a busy machine hits both. "table s" is the
 time of `kernels.tabulate` for `--table` steps, its tracing included.
 """
 
+import parent  # noqa: F401
+
+# isort: split
+from cli import interrupts
+
+if __name__ == "__main__":
+  interrupts.install()  # before what takes time to import
+
+# isort: split
 import statistics
 import time
 
-import parent  # noqa: F401
 from absl import app, flags
 
 from cli import flag_rules, verbosity

@@ -1,6 +1,6 @@
 """What needs a process of its own: start-up, and memory over a long run.
 
-The processes take turns, as the runners of `benchmark_measure.py` do.
+The processes take turns, as the runners of `measure.py` do.
 """
 
 import json

@@ -6,11 +6,19 @@ Prints how long a save is written, how much longer the loop takes while it is,
 and how long a fit that goes on at step 0 and at step 10^6 takes to begin.
 """
 
+import parent  # noqa: F401
+
+# isort: split
+from cli import interrupts
+
+if __name__ == "__main__":
+  interrupts.install()  # before what takes time to import
+
+# isort: split
 import statistics
 import tempfile
 import time
 
-import parent  # noqa: F401
 from absl import app, flags
 
 from cli import flag_rules, verbosity

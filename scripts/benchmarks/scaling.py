@@ -12,13 +12,21 @@ global batch is the same work however it is cut, so a ratio above 1 is what
 cutting and all-reducing costs, and none can be below 1 for long.
 """
 
+import parent  # noqa: F401
+
+# isort: split
+from cli import interrupts
+
+if __name__ == "__main__":
+  interrupts.install()  # before what takes time to import
+
+# isort: split
 import os
 import statistics
 import subprocess
 import sys
 import time
 
-import parent  # noqa: F401
 from absl import app, flags
 
 from cli import flag_rules, verbosity

@@ -203,6 +203,11 @@ def values(left_out=()):
   }
 
 
+def value(name):
+  """The value of a flag; None where the script does not define it."""
+  return flags.FLAGS[name].value if name in flags.FLAGS else None
+
+
 def refuse_unused(choice, uses):
   """Refuses flags that were given but that the choice made ignores.
 

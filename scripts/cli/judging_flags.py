@@ -138,7 +138,7 @@ def check():
     }
     for name, value in brought.items():
       if not FLAGS[name].present:
-        FLAGS[name].value = value
+        FLAGS.set_default(name, value)
   for name, used in _USES.items():
     for flag in used if FLAGS[name].value is None else ():
       if FLAGS[flag].present:

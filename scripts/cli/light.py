@@ -1,11 +1,15 @@
-"""Modules of trainloop that need no TensorFlow, without their package.
+"""The packages' modules for scripts whose flags are checked before TensorFlow.
 
-`import trainloop` takes seconds, and flags are checked and errors shown before.
+`import trainloop` takes seconds, and flags are checked and errors shown before:
+`output` and `strict_json`, which need no TensorFlow, come without their
+package, and a `Deferred` module is imported where it is first used.
 """
 
+import importlib
 import importlib.util
 import os
 import sys
+import types
 
 
 def _load(name):
@@ -21,6 +25,17 @@ def _load(name):
   module = sys.modules[full] = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
   return module
+
+
+class Deferred(types.ModuleType):
+  """A module that is imported where something in it is first used.
+
+  Args:
+    name: the module's, as an import statement has it.
+  """
+
+  def __getattr__(self, name):
+    return getattr(importlib.import_module(self.__name__), name)
 
 
 output = _load("base.output")

@@ -4,8 +4,7 @@ The pattern to copy: a script defines what is its own, takes the rest from
 here, and imports TensorFlow only once the flags are good.
 
   from absl import app, flags
-  import flag_rules
-  import run_flags
+  from cli import flag_rules, run_flags
 
   def work(strategy):
     import keras, trainloop               # quiet by now
@@ -31,21 +30,25 @@ checkpoint on SIGTERM, and `--help` without TensorFlow. `scripts/examples/` are
 five such scripts.
 """
 
-import os
 import signal
-import traceback
 
 from absl import flags
 
 from cli import (
   device_flags,
+  exits,
   flag_rules,
+  interrupts,
   judging_flags,
+  light,
   loop_flags,
   schedule_flags,
+  schedule_makers,
   verbosity,
 )
-from training.csv_table import DataError
+
+trainloop = light.Deferred("trainloop")
+run_files = light.Deferred("trainloop.workdir.run_files")
 
 FLAGS = flags.FLAGS
 
@@ -77,57 +80,21 @@ def check():
 def run(work, dry=False):
   """Starts TensorFlow, calls `work(strategy)`, and words what goes wrong.
 
-  Exit codes: 2 if a flag or the data does not fit, 1 if the run fails, 130
-  after an interrupt that came before the run's own handling of it. What a
-  user's own code raises is one line, too; --verbosity=1 shows its traceback.
-
   Args:
     work: a function of the `tf.distribute.Strategy` that the flags describe.
     dry: whether nothing will be trained.
+
+  Raises:
+    SystemExit: see `exits`.
   """
-  # Imported here: flags are checked in 0.1 s, TensorFlow takes 4.
-  try:
+  again = "the same command goes on" if FLAGS.workdir else ""
+  with exits.worded(_in_flags, again):
+    # Imported here: flags are checked in 0.1 s, TensorFlow takes 4.
     with verbosity.startup():
       import trainloop
-      from kernels import callables, checks
-  except KeyboardInterrupt:
-    flag_rules.stop("interrupted", code=130)
-
-  try:
     strategy = device_flags.strategy(verbosity.startup(), dry)
     with trainloop.devices.peers.watched():
       work(strategy)
-  except (checks.ArgumentError, DataError) as error:
-    flag_rules.stop(_in_flags(str(error)))
-  except trainloop.MissingPeerError as error:
-    flag_rules.stop(error)
-  except trainloop.NonFiniteError as error:
-    flag_rules.stop(f"{error}; lower --peak_lr{_peak()}", code=1)
-  except (trainloop.PeerError, trainloop.ValueRangeError, OSError) as error:
-    flag_rules.stop(error, code=1)
-  except Exception as error:
-    if verbosity.level() == 2 or not _is_users(error):
-      raise
-    flag_rules.stop(callables.told(error), code=1)
-  except KeyboardInterrupt:
-    again = "; the same command goes on" if FLAGS.workdir else ""
-    flag_rules.stop(f"interrupted{again}", code=130)
-
-
-def _is_users(error):
-  """Whether it was raised in code that is not the scripts' own."""
-  from kernels import callables
-
-  here, inside = os.path.dirname(os.path.abspath(__file__)), ""
-  scripts = os.path.dirname(here)
-  own = (here, scripts, os.path.join(scripts, "training"))
-  for frame, _ in traceback.walk_tb(error.__traceback__):
-    inside = os.path.dirname(os.path.abspath(frame.f_code.co_filename))
-  return callables.is_users(error) and inside not in own
-
-
-def _peak():
-  return "" if FLAGS.peak_lr is None else f" (it is {FLAGS.peak_lr:g})"
 
 
 # Where a flag has another name than the library's argument.
@@ -144,8 +111,9 @@ _NAMES = {
 }
 
 
-def _in_flags(text):
-  """An error of the library with the names of its flags."""
+def _in_flags(error):
+  """The text of an error of the library with the names of its flags."""
+  text = str(error)
   for name, flag in _NAMES.items():
     text = text.replace(name, flag)
   return text
@@ -158,8 +126,6 @@ def schedule(steps_per_epoch, peak_lr):
     steps_per_epoch: batches of an epoch.
     peak_lr: highest rate unless --peak_lr says another.
   """
-  from cli import schedule_makers
-
   peak = peak_lr if FLAGS.peak_lr is None else FLAGS.peak_lr
   steps = max(1, steps_per_epoch)
   return schedule_makers.make(peak, steps, steps * FLAGS.epochs)
@@ -183,16 +149,32 @@ def fit(loop, train, valid=None):
     train, valid: an `ArrayData` or a batched `tf.data.Dataset`.
 
   Returns:
-    The `History`; a run that a signal stops saves and ends the program, with
-    128 plus the signal's number.
-  """
-  import trainloop
+    The `History`.
 
+  Raises:
+    SystemExit: with 128 plus the number of a signal that came, in the last
+      window too; the run is saved.
+  """
+  interrupts.check()
   with trainloop.StopOnSignals(loop.stop, FLAGS.grace) as caught:
     history = loop.fit(train, FLAGS.epochs, validation=valid)
-  if history.stop_reason == "preempted":
-    again = "the same command goes on" if FLAGS.workdir else "nothing is kept"
+  if caught.exit_code or history.stop_reason == "preempted":
+    again = "the same command goes on" if FLAGS.workdir else "nothing is saved"
     text = f"stopped by a signal after {loop.global_step} steps; {again}"
     # Another worker may have had the signal.
     flag_rules.stop(text, code=caught.exit_code or 128 + signal.SIGTERM)
   return history
+
+
+def save(path, write):
+  """Writes a file, whole or not at all.
+
+  Args:
+    path: the file, in a folder that is there.
+    write: a function of the path where to write it first.
+
+  Raises:
+    ArgumentError: if a link, or something else than a file, has its name.
+  """
+  with run_files.made(path) as part:
+    write(part)

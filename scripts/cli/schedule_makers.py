@@ -7,13 +7,14 @@ import sys
 
 from absl import flags
 
-import kernels
-from cli import flag_rules, schedule_flags
-from kernels import checks
-from trainloop import recipes
-from trainloop.base import durations
+from cli import flag_rules, light, schedule_flags
 
 FLAGS = flags.FLAGS
+
+kernels = light.Deferred("kernels")
+checks = light.Deferred("kernels.checks")
+recipes = light.Deferred("trainloop.recipes")
+durations = light.Deferred("trainloop.base.durations")
 
 
 def make(peak_lr, steps_per_epoch, total_steps):

@@ -10,17 +10,19 @@ Kingma and Welling 2014, "Auto-Encoding Variational Bayes".
 """
 
 import os
+import pathlib
+import sys
 
-import parent  # noqa: F401
+# The folder that has cli/; a copy of this script has it beside itself.
+sys.path.insert(1, str(pathlib.Path(__file__).resolve().parent.parent))
 
-# isort: split
 from absl import app, flags
 
 from cli import flag_rules, run_flags
 from cli.light import output
-from training import export
 
 FLAGS = flags.FLAGS
+_HELD_OUT = 360  # images
 
 
 def define_flags():
@@ -33,16 +35,18 @@ def define_flags():
   run_flags.define(epochs=20)
 
 
-def make_model():
-  """Images to [decoded images, means, log variances]."""
+def model_maker(units, seed):
+  """A callable that makes images to [decoded images, means, log variances]."""
   import keras
 
-  class Draw(keras.layers.Layer):
+  layers = keras.layers
+
+  class Draw(layers.Layer):
     """A point near the mean; in validation the mean itself."""
 
     def __init__(self, **options):
       super().__init__(**options)
-      self.seeds = keras.random.SeedGenerator(FLAGS.seed)
+      self.seeds = keras.random.SeedGenerator(seed)
 
     def call(self, inputs, training=False):
       mean, log_variance = inputs
@@ -51,51 +55,59 @@ def make_model():
       noise = keras.random.normal(keras.ops.shape(mean), seed=self.seeds)
       return mean + keras.ops.exp(0.5 * log_variance) * noise
 
-  layers = keras.layers
-  image = layers.Input((64,))
-  hidden = layers.Dense(FLAGS.hidden, activation="relu")(image)
-  mean, log_variance = layers.Dense(2)(hidden), layers.Dense(2)(hidden)
-  decoder = keras.Sequential(
-    [
-      layers.Input((2,)),
-      layers.Dense(FLAGS.hidden, activation="relu"),
-      layers.Dense(64, activation="sigmoid"),
-    ],
-    name="decoder",
-  )
-  decoded = decoder(Draw()([mean, log_variance]))
-  return keras.Model(image, [decoded, mean, log_variance])
+  def make_model():
+    image = layers.Input((64,))
+    hidden = layers.Dense(units, activation="relu")(image)
+    mean, log_variance = layers.Dense(2)(hidden), layers.Dense(2)(hidden)
+    decoder = keras.Sequential(
+      [
+        layers.Input((2,)),
+        layers.Dense(units, activation="relu"),
+        layers.Dense(64, activation="sigmoid"),
+      ],
+      name="decoder",
+    )
+    decoded = decoder(Draw()([mean, log_variance]))
+    return keras.Model(image, [decoded, mean, log_variance])
+
+  return make_model
 
 
-def step(model, x, y, training):
-  """Each example's loss: reconstruction error + beta divergence."""
+def step_maker(beta):
+  """The step: each example's reconstruction error + beta divergence.
+
+  It reads no flags, so that what a run is compared by is `beta` alone.
+  """
   import tensorflow as tf
 
-  del y
-  decoded, mean, log_variance = model(x, training=training)
-  error = tf.reduce_sum(tf.square(decoded - x), axis=1)
-  terms = tf.exp(log_variance) + tf.square(mean) - 1.0 - log_variance
-  divergence = 0.5 * tf.reduce_sum(terms, axis=1)
-  loss = error + FLAGS.beta * divergence
-  return {"loss": loss, "error": error, "divergence": divergence}
+  def step(model, x, y, training):
+    del y
+    decoded, mean, log_variance = model(x, training=training)
+    error = tf.reduce_sum(tf.square(decoded - x), axis=1)
+    terms = tf.exp(log_variance) + tf.square(mean) - 1.0 - log_variance
+    divergence = 0.5 * tf.reduce_sum(terms, axis=1)
+    loss = error + beta * divergence
+    return {"loss": loss, "error": error, "divergence": divergence}
+
+  return step
 
 
 def work(strategy):
   """Trains on scikit-learn's digits, without their labels."""
   import keras
+  from sklearn import datasets
 
   import trainloop
-  from training import datasets
 
-  data = datasets.load("digits", None, 0.2, 0, 0, "auto")
+  images = (datasets.load_digits().data / 16).astype("float32")
   train = trainloop.ArrayData(
-    data.x_train, batch_size=FLAGS.batch_size, seed=FLAGS.seed
+    images[:-_HELD_OUT], batch_size=FLAGS.batch_size, seed=FLAGS.seed
   )
-  valid = trainloop.ArrayData(data.x_val, batch_size=1000)
+  valid = trainloop.ArrayData(images[-_HELD_OUT:], batch_size=1000)
   loop = trainloop.TrainLoop(
-    make_model,
+    model_maker(FLAGS.hidden, FLAGS.seed),
     keras.optimizers.Adam,
-    step=step,
+    step=step_maker(FLAGS.beta),
     strategy=strategy,
     schedule=run_flags.schedule(train.steps_per_epoch, peak_lr=5e-3),
     **run_flags.options(),
@@ -104,7 +116,7 @@ def work(strategy):
   output.line(f"validation: {loop.evaluate(valid)}")
   if FLAGS.workdir:
     path = os.path.join(FLAGS.workdir, "decoder.keras")
-    export.save(path, loop.model.get_layer("decoder").save)
+    run_flags.save(path, loop.model.get_layer("decoder").save)
     output.line(f"wrote {path}: two numbers to an image of 8 x 8")
 
 

@@ -9,15 +9,16 @@ minute on two cores.
 """
 
 import os
+import pathlib
+import sys
 
-import parent  # noqa: F401
+# The folder that has cli/; a copy of this script has it beside itself.
+sys.path.insert(1, str(pathlib.Path(__file__).resolve().parent.parent))
 
-# isort: split
 from absl import app, flags
 
 from cli import flag_rules, run_flags
 from cli.light import output
-from training import export
 
 FLAGS = flags.FLAGS
 
@@ -38,6 +39,29 @@ def define_flags():
   run_flags.define(epochs=3, schedule="one_cycle")
 
 
+def model_maker(shape, classes, filters):
+  """A callable that makes the model, for images of some shape."""
+  import keras
+
+  layers = keras.layers
+
+  def make_model():
+    return keras.Sequential(
+      [
+        layers.Input(shape),
+        # Strides in place of pooling: a quarter of the work.
+        layers.Conv2D(filters, 5, strides=2, activation="relu"),
+        layers.Conv2D(2 * filters, 3, strides=2, activation="relu"),
+        layers.Flatten(),
+        layers.Dropout(0.2),
+        layers.Dense(64, activation="relu"),
+        layers.Dense(classes, activation="softmax"),
+      ]
+    )
+
+  return make_model
+
+
 def work(strategy):
   """Trains on the images."""
   import keras
@@ -56,36 +80,22 @@ def work(strategy):
   )
   valid = trainloop.ArrayData(x_val, data.y_val, batch_size=1000)
 
-  def make_model():
-    layers = keras.layers
-    return keras.Sequential(
-      [
-        layers.Input(x.shape[1:]),
-        # Strides in place of pooling: a quarter of the work.
-        layers.Conv2D(FLAGS.filters, 5, strides=2, activation="relu"),
-        layers.Conv2D(2 * FLAGS.filters, 3, strides=2, activation="relu"),
-        layers.Flatten(),
-        layers.Dropout(0.2),
-        layers.Dense(64, activation="relu"),
-        layers.Dense(len(set(data.y_train.tolist())), activation="softmax"),
-      ]
-    )
-
+  classes = len(set(data.y_train.tolist()))
   loop = trainloop.TrainLoop(
-    make_model,
+    model_maker(x.shape[1:], classes, FLAGS.filters),
     lambda: keras.optimizers.SGD(nesterov=True, momentum=0.9),
     "sparse_categorical_crossentropy",
     metrics=["accuracy"],
     strategy=strategy,
     schedule=run_flags.schedule(train.steps_per_epoch, peak_lr=0.1),
-    on_epoch=lambda told: output.line(f"epoch {told['epoch']}: {told}"),
+    on_epoch=lambda logs: output.line(f"epoch {logs['epoch']}: {logs}"),
     **run_flags.options(),
   )
   run_flags.fit(loop, train, valid)
   output.line(f"test images: {loop.evaluate(valid)}")
   if FLAGS.workdir:
     path = os.path.join(FLAGS.workdir, "model.keras")
-    export.save(path, loop.model.save)
+    run_flags.save(path, loop.model.save)
     output.line(f"wrote {path}")
 
 

@@ -10,15 +10,16 @@ takes rows as they stand in the CSV.
 """
 
 import os
+import pathlib
+import sys
 
-import parent  # noqa: F401
+# The folder that has cli/; a copy of this script has it beside itself.
+sys.path.insert(1, str(pathlib.Path(__file__).resolve().parent.parent))
 
-# isort: split
 from absl import app, flags
 
 from cli import flag_rules, run_flags
 from cli.light import output
-from training import export
 
 FLAGS = flags.FLAGS
 
@@ -36,6 +37,33 @@ def define_flags():
   )
 
 
+def model_maker(data, units, dropout):
+  """A callable that makes the model for a `training.datasets.Data`."""
+  import keras
+
+  layers = keras.layers
+  last = "linear"
+  if data.task == "classification":
+    last = "sigmoid" if data.outputs == 1 else "softmax"
+
+  def make_model():
+    scale = layers.Normalization()
+    scale.adapt(data.x_train)
+    hidden = [
+      layer
+      for _ in range(2)
+      for layer in (
+        layers.Dense(units, activation="relu"),
+        layers.Dropout(dropout),
+      )
+    ]
+    inside = layers.Input(data.x_train.shape[1:])
+    outside = layers.Dense(data.outputs, activation=last)
+    return keras.Sequential([inside, scale, *hidden, outside])
+
+  return make_model
+
+
 def work(strategy):
   """Trains on the table."""
   import keras
@@ -50,26 +78,8 @@ def work(strategy):
   valid = trainloop.ArrayData(data.x_val, data.y_val, batch_size=1000)
   classes = data.task == "classification"
 
-  def make_model():
-    scale = keras.layers.Normalization()
-    scale.adapt(data.x_train)
-    last = "linear"
-    if classes:
-      last = "sigmoid" if data.outputs == 1 else "softmax"
-    hidden = [
-      layer
-      for _ in range(2)
-      for layer in (
-        keras.layers.Dense(FLAGS.hidden, activation="relu"),
-        keras.layers.Dropout(FLAGS.dropout),
-      )
-    ]
-    inside = keras.layers.Input(data.x_train.shape[1:])
-    outside = keras.layers.Dense(data.outputs, activation=last)
-    return keras.Sequential([inside, scale, *hidden, outside])
-
   loop = trainloop.TrainLoop(
-    make_model,
+    model_maker(data, FLAGS.hidden, FLAGS.dropout),
     lambda: keras.optimizers.AdamW(weight_decay=1e-3),
     data.loss,
     metrics=["accuracy" if classes else "mae"],
@@ -82,7 +92,7 @@ def work(strategy):
   output.line(f"validation: {loop.evaluate(valid)}")
   if FLAGS.workdir:
     path = os.path.join(FLAGS.workdir, "model.keras")
-    export.save(path, data.in_units(loop.model).save)
+    run_flags.save(path, data.in_units(loop.model).save)
     output.line(f"wrote {path}: takes rows of {data.x_train.shape[1]} numbers")
 
 

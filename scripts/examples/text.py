@@ -8,15 +8,16 @@ before. Without --data_path Keras fetches the data.
 """
 
 import os
+import pathlib
+import sys
 
-import parent  # noqa: F401
+# The folder that has cli/; a copy of this script has it beside itself.
+sys.path.insert(1, str(pathlib.Path(__file__).resolve().parent.parent))
 
-# isort: split
 from absl import app, flags
 
 from cli import flag_rules, run_flags
 from cli.light import output
-from training import export
 
 FLAGS = flags.FLAGS
 
@@ -41,6 +42,24 @@ def define_flags():
   )
 
 
+def model_maker(length, words, numbers):
+  """A callable that makes the model, for reviews of some length."""
+  import keras
+
+  layers = keras.layers
+
+  def make_model():
+    inputs = layers.Input((length,), dtype="int32")
+    # mask_zero: the mean is that of the words, not of the padding.
+    x = layers.Embedding(words, numbers, mask_zero=True)(inputs)
+    x = layers.GlobalAveragePooling1D()(x)
+    x = layers.Dropout(0.3)(x)
+    x = layers.Dense(16, activation="relu")(x)
+    return keras.Model(inputs, layers.Dense(1, activation="sigmoid")(x))
+
+  return make_model
+
+
 def work(strategy):
   """Trains on the reviews."""
   import keras
@@ -61,20 +80,8 @@ def work(strategy):
   )
   valid = trainloop.ArrayData(data.x_val, data.y_val, batch_size=1000)
 
-  def make_model():
-    layers = keras.layers
-    words = layers.Input(data.x_train.shape[1:], dtype="int32")
-    # mask_zero: the mean is that of the words, not of the padding.
-    found = layers.Embedding(
-      FLAGS.num_words, FLAGS.embedding_dim, mask_zero=True
-    )(words)
-    found = layers.GlobalAveragePooling1D()(found)
-    found = layers.Dropout(0.3)(found)
-    found = layers.Dense(16, activation="relu")(found)
-    return keras.Model(words, layers.Dense(1, activation="sigmoid")(found))
-
   loop = trainloop.TrainLoop(
-    make_model,
+    model_maker(data.x_train.shape[1], FLAGS.num_words, FLAGS.embedding_dim),
     keras.optimizers.Adam,
     "binary_crossentropy",
     metrics=["accuracy"],
@@ -86,9 +93,9 @@ def work(strategy):
   output.line(f"test reviews: {loop.evaluate(valid)}")
   if FLAGS.workdir:
     picture = os.path.join(FLAGS.workdir, "learning_rate.png")
-    export.save(picture, lambda path: history.plot("learning_rate", path))
+    run_flags.save(picture, lambda path: history.plot("learning_rate", path))
     model = os.path.join(FLAGS.workdir, "model.keras")
-    export.save(model, loop.model.save)
+    run_flags.save(model, loop.model.save)
     output.line(f"wrote {picture} and model.keras")
 
 

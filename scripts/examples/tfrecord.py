@@ -10,15 +10,17 @@ A pattern as shard-*.tfrecord reads several files.
 """
 
 import glob
+import pathlib
+import sys
 
-import parent  # noqa: F401
+# The folder that has cli/; a copy of this script has it beside itself.
+sys.path.insert(1, str(pathlib.Path(__file__).resolve().parent.parent))
 
-# isort: split
 from absl import app, flags
 
 from cli import flag_rules, run_flags
+from cli.exits import DataError
 from cli.light import output
-from training.csv_table import DataError
 
 FLAGS = flags.FLAGS
 _SHAPE = (8, 8)
@@ -61,16 +63,16 @@ def read(paths):
 
   def parse(records):
     """Parses a whole batch in one call, which is several times faster."""
-    found = tf.io.parse_example(
+    features = tf.io.parse_example(
       records,
       {
         "image": tf.io.FixedLenFeature([], tf.string),
         "label": tf.io.FixedLenFeature([], tf.int64),
       },
     )
-    pixels = tf.io.decode_raw(found["image"], tf.uint8)
+    pixels = tf.io.decode_raw(features["image"], tf.uint8)
     images = tf.reshape(tf.cast(pixels, tf.float32) / 16, [-1, *_SHAPE])
-    return images, found["label"]
+    return images, features["label"]
 
   records = tf.data.TFRecordDataset(paths)
   train = records.skip(FLAGS.held_out)
@@ -79,6 +81,21 @@ def read(paths):
   train = train.batch(FLAGS.batch_size, drop_remainder=True).map(parse)
   valid = records.take(FLAGS.held_out).batch(1000).map(parse)
   return train, valid
+
+
+def make_model():
+  """An MLP of the digits."""
+  import keras
+
+  layers = keras.layers
+  return keras.Sequential(
+    [
+      layers.Input(_SHAPE),
+      layers.Flatten(),
+      layers.Dense(128, activation="relu"),
+      layers.Dense(10, activation="softmax"),
+    ]
+  )
 
 
 def work(strategy):
@@ -102,17 +119,6 @@ def work(strategy):
     raise DataError(
       f"{text} ({error.message.partition(chr(10))[0]})"
     ) from error
-
-  def make_model():
-    layers = keras.layers
-    return keras.Sequential(
-      [
-        layers.Input(_SHAPE),
-        layers.Flatten(),
-        layers.Dense(128, activation="relu"),
-        layers.Dense(10, activation="softmax"),
-      ]
-    )
 
   loop = trainloop.TrainLoop(
     make_model,

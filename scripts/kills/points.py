@@ -6,7 +6,7 @@ import signal
 import threading
 
 
-def _named():
+def named():
   """{point: (owner, method, when, condition)}; imports the library.
 
   `when` is "before", "after", or "inside" (0.2 ms after the method begins);
@@ -79,7 +79,7 @@ def arm(point, hits):
     point: one of `NAMES`.
     hits: at which time that it comes by, int >= 1.
   """
-  owner, name, when, condition = _named()[point]
+  owner, name, when, condition = named()[point]
   original, left = getattr(owner, name), [hits]
 
   def die():

@@ -7,6 +7,7 @@ import pathlib
 import signal
 import struct
 import time
+from unittest import mock
 
 from cli.light import output, strict_json
 
@@ -53,14 +54,14 @@ def train(arguments, arm=None, pipeline=False):
   import train as script
   import trainloop
 
-  if pipeline:
-    trainloop.ArrayData = _pipeline  # this process does nothing else
   if arm is not None:
     arm()
   script.define_flags()
   argv = ["train.py", *arguments]
   flags.FLAGS(argv)
-  script.main(argv)
+  data = _pipeline if pipeline else trainloop.ArrayData
+  with mock.patch.object(trainloop, "ArrayData", data):
+    script.main(argv)
 
 
 def _pipeline(x, y, batch_size, seed=None):
@@ -79,14 +80,17 @@ def _pipeline(x, y, batch_size, seed=None):
 def wait(child, timeout=300.0):
   """The exit code of a child, -9 after SIGKILL; kills it after a time."""
   end = time.monotonic() + timeout
-  while time.monotonic() < end:
-    done, status = os.waitpid(child, os.WNOHANG)
-    if done:
-      return os.waitstatus_to_exitcode(status)
-    time.sleep(0.002)
-  os.kill(child, signal.SIGKILL)
-  os.waitpid(child, 0)
-  raise TimeoutError(f"a run took more than {timeout:g} s")
+  try:
+    while time.monotonic() < end:
+      done, status = os.waitpid(child, os.WNOHANG)
+      if done:
+        return os.waitstatus_to_exitcode(status)
+      time.sleep(0.002)
+    raise TimeoutError(f"a run took more than {timeout:g} s")
+  except BaseException:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    raise
 
 
 def has_part(workdir):

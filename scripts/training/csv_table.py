@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 
+from cli.exits import DataError
 from cli.light import output
 from training import memory
 
@@ -13,19 +14,7 @@ from training import memory
 _MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
 _LONGEST_LINE = 1 << 24  # characters: some millions of numbers
 _LONGEST_LABEL = 1000  # characters: NumPy gives every label that much room
-_LONGEST_ERROR = 600  # characters
 _SMALLEST_CELL = 4  # bytes in memory for each byte of the file, at least
-
-
-class DataError(ValueError):
-  """A dataset that can't be used, in one line, whatever stands in the file."""
-
-  def __init__(self, text):
-    line = "".join(c if c.isprintable() else " " for c in text)
-    line = " ".join(line.split())
-    if len(line) > _LONGEST_ERROR:
-      line = f"{line[: _LONGEST_ERROR - 100]} ... {line[-90:]}"
-    super().__init__(line)
 
 
 def read(path):

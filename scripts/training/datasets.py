@@ -6,8 +6,8 @@ import os
 import numpy as np
 
 from cli import verbosity
+from cli.exits import DataError
 from training import csv_table
-from training.csv_table import DataError
 from training.npz_file import NpzFile
 
 NAMES = (

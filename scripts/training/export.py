@@ -46,18 +46,6 @@ def check(folder, kind):
     run_files.check_result(folder, name)
 
 
-def save(path, write):
-  """Writes a file by a function of a path, whole or not at all.
-
-  Raises:
-    ArgumentError: if a link, or something else than a file, has its name.
-  """
-  from trainloop.workdir import run_files
-
-  with run_files.made(path) as part:
-    write(part)
-
-
 def _first_of(folder, ways):
   """The name of the first of {name: function of a path} that works, if any."""
   # Imported here: flags name the KINDS, and TensorFlow takes 4 s.

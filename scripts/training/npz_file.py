@@ -16,8 +16,8 @@ import zipfile
 
 import numpy as np
 
+from cli.exits import DataError
 from training import memory
-from training.csv_table import DataError
 
 _MAGIC = b"\x93NUMPY"
 _ZIPPED = (b"PK\3\4", b"PK\5\6")  # with members, and without

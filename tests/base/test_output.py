@@ -173,7 +173,11 @@ def shown_by(tree):
 
 @pytest.mark.parametrize("folder", ["kernels", "trainloop", "scripts"])
 def test_all_that_is_shown_goes_out_through_one_module(folder):
-  own = {"output.py": "sys.", "strict_json.py": "json."}
+  own = {
+    "output.py": "sys.",
+    "strict_json.py": "json.",
+    "hashed_runs.py": "print",  # it trains with another checkout's packages
+  }
   for path in sorted((ROOT / folder).rglob("*.py")):
     mine = own.get(path.name, "none")
     for name in shown_by(ast.parse(path.read_text())):

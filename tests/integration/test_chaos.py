@@ -5,12 +5,12 @@ import random
 import subprocess
 import sys
 
-from kills import points as chaos_points
+from kills import points
 from support import commands
 
 
 def test_the_named_points_are_there():
-  for point, (owner, name, *_) in chaos_points._named().items():
+  for point, (owner, name, *_) in points.named().items():
     assert callable(getattr(owner, name, None)), point
 
 
@@ -38,5 +38,5 @@ def test_twenty_kills(tmp_path):
   assert tally["kills"] == 20 and tally["equal"] == tally["runs"], told
   assert tally["inside a save"] >= 6, told
   assert tally["rows lost or doubled"] == tally["orphan files"] == 0, told
-  points = tally["at named points"]
-  assert set(points) == set(chaos_points.NAMES) and min(points.values()), told
+  counts = tally["at named points"]
+  assert set(counts) == set(points.NAMES) and min(counts.values()), told

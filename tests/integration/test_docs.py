@@ -21,8 +21,9 @@ NOT_HERE = (
 # Runs each command in a forked process, so that TensorFlow is imported once.
 DRIVER = """
 import json, os, runpy, sys
-from kills import runs as chaos_runs
-from training import datasets, job; import train  # TensorFlow among it
+from kills import runs
+from training import datasets, job  # TensorFlow among it
+import train
 import sklearn.datasets
 
 codes = {}
@@ -32,7 +33,7 @@ for command in json.loads(sys.argv[1]):
     sys.argv = [script, *rest]
     sys.path.insert(0, os.path.dirname(script))
     runpy.run_path(script, run_name="__main__")
-  codes[" ".join(command)] = chaos_runs.wait(chaos_runs.fork(child, "log.txt"))
+  codes[" ".join(command)] = runs.wait(runs.fork(child, "log.txt"))
 print(json.dumps(codes))
 """
 

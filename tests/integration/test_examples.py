@@ -4,6 +4,7 @@ import ast
 import csv
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -128,6 +129,53 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path):
   assert ended.returncode == 2
   (line,) = ended.stderr.splitlines()
   assert line == "error: --data_path=none.tfrecord names no file"
+
+
+def folders_of(path):
+  """The folders of scripts/ out of which a file imports anything."""
+  names = set()
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.ImportFrom):
+      names.add(node.module)
+    elif isinstance(node, ast.Import):
+      names |= {alias.name for alias in node.names}
+  tops = {name.partition(".")[0] for name in names}
+  return {top for top in tops if (FOLDER.parent / top).exists()}
+
+
+def test_what_a_copy_takes_along():
+  for path in FOLDER.parent.glob("cli/*.py"):
+    assert folders_of(path) <= {"cli"}, path
+  needs = {name: folders_of(FOLDER / f"{name}.py") for name in NAMES}
+  alone = {"custom_step", "tfrecord"}
+  assert needs == {
+    name: {"cli"} if name in alone else {"cli", "training"} for name in NAMES
+  }
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_copy_with_cli_alone_runs(beside, tmp_path):
+  shutil.copytree(FOLDER.parent / "cli", tmp_path / "cli")
+  place = tmp_path if beside else tmp_path / "mine"
+  place.mkdir(exist_ok=True)
+  name, flags = ("tfrecord", ["--help"])
+  if beside:
+    name = "custom_step"
+    flags = ["--epochs=1", "--compile=graph", "--workdir=run"]
+  shutil.copy(FOLDER / f"{name}.py", place)
+  ended = subprocess.run(
+    [sys.executable, str(place / f"{name}.py"), *flags],
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+    timeout=100,
+    check=False,
+  )
+  assert ended.returncode == 0, ended.stderr[-2000:]
+  if beside:
+    assert "wrote run/decoder.keras" in ended.stdout
+  else:
+    assert "--held_out:" in ended.stdout
 
 
 @pytest.mark.long

@@ -108,3 +108,27 @@ def test_a_command_that_is_not_there():
 def test_ports_are_free_and_differ():
   found = launch_workers.addresses(8)
   assert len(set(found)) == 8
+
+
+class Recorder:
+  """Stands in for a worker's process: which signals it got."""
+
+  def __init__(self):
+    self.got = []
+
+  def poll(self):
+    return None
+
+  def send_signal(self, number):
+    self.got.append(number)
+
+
+def test_a_worker_that_starts_after_a_signal_gets_it_once():
+  group, workers = launch_workers.Group(), [Recorder() for _ in range(3)]
+  group.add(workers[0])
+  group.forward(signal.SIGTERM)
+  group.add(workers[1])
+  group.forward(signal.SIGHUP)
+  group.add(workers[2])
+  every = [signal.SIGTERM, signal.SIGHUP]
+  assert [worker.got for worker in workers] == [every] * 3

@@ -13,6 +13,8 @@ import zlib
 
 _LIBRARIES = ("keras", "tensorflow", "numpy", "kernels", "trainloop")
 _LIBRARIES += ("builtins", "functools", "abc", "typing", "collections")
+# Objects that lead to the whole process, and say nothing of an update.
+_LIBRARIES += ("absl", "logging")
 # They enter no update.
 _ASIDE = ("get_config", "from_config", "summary", "get_build_config")
 _ASIDE += ("build_from_config", "get_compile_config", "compile_from_config")
