@@ -11,9 +11,9 @@ from trainloop.judging import directions
 from trainloop.judging.judge import Judge
 
 
-def stops_at(values, restore=False, **options):
+def stops_at(values, restore=False, weight=None, **options):
   """The validation (from 1) that stops, or None; and the judge."""
-  weight = keras.Variable(0.0)
+  weight = keras.Variable(0.0) if weight is None else weight
   stopping = trainloop.EarlyStopping(
     restore_best_weights=restore, **{"monitor": "val_loss", **options}
   )
@@ -53,9 +53,10 @@ def test_stops_where_the_hand_says(values, options, stop, best):
 
 
 def test_best_weights_are_those_of_the_best_validation():
-  _, judge = stops_at([5, 3, 4, 4], restore=True, patience=2)
-  judge.restore_best()
-  assert float(judge.best_weights[0].numpy()) == 2.0
+  weight = keras.Variable(0.0)
+  _, judge = stops_at([5, 3, 4, 4], restore=True, weight=weight, patience=2)
+  assert judge.restore_best() == 3  # updates done: it was told of index 2
+  assert float(weight.numpy()) == 2.0
 
 
 def test_the_run_ends_with_the_best_weights():

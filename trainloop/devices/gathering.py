@@ -25,6 +25,11 @@ class _Caller:
     self.link, self.until = link, time.monotonic() + _HEARING
     self.hello, self.nonce = None, None
 
+  def greet(self, hello):
+    """Answers its hello with the number that its proof must be over."""
+    self.hello, self.nonce = hello, handshake.nonce()
+    self.link.send({"nonce": self.nonce})
+
 
 class Gathering:
   """The chief's part: hears whoever calls until all workers are there."""
@@ -120,8 +125,7 @@ class Gathering:
   def _listen_to(self, caller, message):
     """A caller's hello, then its proof; whatever else it says, it goes."""
     if caller.hello is None and handshake.is_hello(message):
-      caller.hello, caller.nonce = message, handshake.nonce()
-      caller.link.send({"nonce": caller.nonce})
+      caller.greet(message)
       return
     if caller.hello is None or set(message) != {"proof"}:
       self._drop(caller.link)

@@ -13,7 +13,7 @@ from trainloop.judging.basis import Basis
 from trainloop.judging.directions import direction
 from trainloop.judging.kept_weights import Kept
 
-# What `Judge.stop` says, by its number.
+# Why a run stops, by the number that the judge's variable holds.
 REASONS = (None, "early_stopping", "target", "diverged")
 _GO, _EARLY, _TARGET, _DIVERGED = range(4)
 
@@ -79,22 +79,22 @@ class Judge(tf.Module):
   Attributes:
     basis: what it judges on, a `Basis`.
     scale: factor on the schedule's learning rate, float32 variable.
-    best_step, best_epoch: of the best validation, -1 before one.
+    best_step: index of the update before the best validation, -1 before one.
   """
 
   def __init__(self, weights, early_stopping, reduce_on_plateau, known=None):
     super().__init__(name="judge")
-    self.early_stopping = early_stopping
+    self._early_stopping = early_stopping
     self.reduce_on_plateau = reduce_on_plateau
     self.basis = Basis()
     self.scale = tf.Variable(1.0, dtype=tf.float32, trainable=False)
-    self.stop = tf.Variable(_GO, dtype=tf.int64, trainable=False)
+    self._stop = tf.Variable(_GO, dtype=tf.int64, trainable=False)
     self.best_step = tf.Variable(-1, dtype=tf.int64, trainable=False)
-    self.best_epoch = tf.Variable(-1, dtype=tf.int64, trainable=False)
+    self._best_epoch = tf.Variable(-1, dtype=tf.int64, trainable=False)
     weights = list(weights)
     self._weights = lambda: [w.value for w in weights]
     self._stop_watch = self._plateau_watch = self._plateau_best = None
-    self.kept = None
+    self._kept = None
     if early_stopping is not None:
       self._stop_watch = _Watch(early_stopping, "early_stopping", known)
     if reduce_on_plateau is not None:
@@ -110,12 +110,12 @@ class Judge(tf.Module):
       raw: gives those that hold what training goes on from while the model
         holds averages; see `Average`.
     """
-    options, plateau = self.early_stopping, self.reduce_on_plateau
+    options, plateau = self._early_stopping, self.reduce_on_plateau
     keeps = options is not None and options.restore_best_weights
-    if keeps and self.kept is None:
+    if keeps and self._kept is None:
       whole = options.restore == "all"
       more = (lambda: [*slots(), *raw()]) if whole else (lambda: [])
-      self.kept = Kept(lambda: [*self._weights(), *more()])
+      self._kept = Kept(lambda: [*self._weights(), *more()])
     goes_back = plateau is not None and plateau.restore_best_first
     if goes_back and self._plateau_best is None:
       self._plateau_best = Kept(lambda: [*self._weights(), *raw()])
@@ -129,19 +129,19 @@ class Judge(tf.Module):
   @property
   def by_cycle(self):
     """Whether anything is judged at the ends of cycles."""
-    both = (self.early_stopping, self.reduce_on_plateau)
+    both = (self._early_stopping, self.reduce_on_plateau)
     return any(one is not None and one.unit == "cycle" for one in both)
 
   @property
   def keeps_cycles(self):
     """Whether the weights at a cycle's end are kept."""
-    options = self.early_stopping
+    options = self._early_stopping
     return options is not None and options.restore == "cycle_end"
 
   @property
   def stop_reason(self):
     """Why the run must stop, or None."""
-    return REASONS[int(self.stop.numpy())]
+    return REASONS[int(self._stop.numpy())]
 
   @property
   def best(self):
@@ -152,7 +152,7 @@ class Judge(tf.Module):
       "monitor": self._stop_watch.monitor,
       "value": float(self._stop_watch.best.numpy()),
       "step": int(self.best_step.numpy()),
-      "epoch": int(self.best_epoch.numpy()),
+      "epoch": int(self._best_epoch.numpy()),
     }
 
   def verdict(self, values, step, epoch, due=True, annealed=False, warm=False):
@@ -182,7 +182,7 @@ class Judge(tf.Module):
   def _record(self, values, step, epoch, due, annealed, warm):
     if self._stop_watch is not None:
       since = epoch - self.basis.epoch
-      late = since > self.early_stopping.start_from_epoch
+      late = since > self._early_stopping.start_from_epoch
       seen = self._stop_watch.seen(due, annealed) & late
       value = values[self._stop_watch.monitor]
       self._judge_stop(value, step, epoch, seen, seen & ~warm)
@@ -190,10 +190,10 @@ class Judge(tf.Module):
       counts = self._plateau_watch.seen(due, annealed) & ~warm
       value = values[self._plateau_watch.monitor]
       _when(counts, lambda: self._judge_plateau(value, step))
-    return self.stop.read_value()
+    return self._stop.read_value()
 
   def _judge_stop(self, value, step, epoch, seen, counts):
-    options, watch = self.early_stopping, self._stop_watch
+    options, watch = self._early_stopping, self._stop_watch
     reached = tf.constant(False)
     if options.target is not None:
       reached = value * watch.sign >= options.target * watch.sign
@@ -210,13 +210,13 @@ class Judge(tf.Module):
       # Asked this way round so that NaN is out of bounds, too.
       within = value * watch.sign >= options.divergence * watch.sign
       stop = tf.where(within, stop, _DIVERGED)
-    self.stop.assign(tf.cast(stop, tf.int64))
+    self._stop.assign(tf.cast(stop, tf.int64))
 
     def remember():
       self.best_step.assign(step)
-      self.best_epoch.assign(epoch)
-      if self.kept is not None and not self.keeps_cycles:
-        self.kept.keep(step)
+      self._best_epoch.assign(epoch)
+      if self._kept is not None and not self.keeps_cycles:
+        self._kept.keep(step)
 
     _when(better, remember)
 
@@ -244,22 +244,22 @@ class Judge(tf.Module):
   def end_cycle(self, step):
     """A cycle ended with update `step`, an int64 scalar tensor."""
     if self.keeps_cycles:
-      self.kept.keep(step)
+      self._kept.keep(step)
 
-  @property
-  def best_weights(self):
-    """The copies that are kept, tf.Variables; [] where none are."""
-    return [] if self.kept is None else self.kept.copies
+  def restore_best(self):
+    """Puts back what was kept, if something was; on the host.
 
-  @property
-  def has_best(self):
-    """Whether there is something to put back."""
-    return self.kept is not None and self.kept.holds
+    Returns:
+      The updates done when it was kept, an int; None where there is nothing.
+    """
+    if self._kept is None or not self._kept.holds:
+      return None
+    self._restore()
+    return int(self._kept.step.numpy()) + 1
 
   @tf.function(autograph=False)
-  def restore_best(self):
-    """Puts back what was kept; there must be something (`has_best`)."""
-    self.kept.restore()
+  def _restore(self):
+    self._kept.restore()
 
   def begin(self, anew, data, epoch):
     """Before another fit: goes on, or starts anew; on the host.
@@ -271,7 +271,7 @@ class Judge(tf.Module):
       anew, data, epoch: see `Basis.begin`.
     """
     stopped = self.stop_reason == "early_stopping"
-    self.stop.assign(_GO)
+    self._stop.assign(_GO)
     if not self.basis.begin(anew, data, epoch):
       self._forget()
     elif stopped:
@@ -280,14 +280,14 @@ class Judge(tf.Module):
   def _forget(self):
     """Forgets all that belongs to the fits before."""
     self.best_step.assign(-1)
-    self.best_epoch.assign(-1)
+    self._best_epoch.assign(-1)
     self.scale.assign(1.0)
     if self._plateau_watch is not None:
       self._cooldown.assign(0)
     parts = (
       self._stop_watch,
       self._plateau_watch,
-      self.kept,
+      self._kept,
       self._plateau_best,
     )
     for part in parts:

@@ -107,8 +107,8 @@ class TrainState(tf.Module):
     """
     self.show()
     what = "the averages" if self.average else "those"
-    if not self.judge.has_best:
+    done = self.judge.restore_best()
+    if done is None:
       return what if self.average else ""
-    self.judge.restore_best()
     self.average.settle()
-    return f"{what} after step {int(self.judge.kept.step.numpy()) + 1}"
+    return f"{what} after step {done}"

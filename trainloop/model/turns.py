@@ -39,6 +39,15 @@ class _Turn:
   reads: bool = False
   rests: bool = False
 
+  @contextlib.contextmanager
+  def resting(self, rests):
+    """A context in which it rests, or in which it does not for once."""
+    self.rests = rests
+    try:
+      yield
+    finally:
+      self.rests = not rests
+
 
 class Turns:
   """The turns of one loop, whose model it compiles.
@@ -90,7 +99,9 @@ class Turns:
       mine = [id(one) for one in things if id(one) not in _holders]
       _holders.update(dict.fromkeys(mine, turn))
     try:
-      with _awake(holders):
+      with contextlib.ExitStack() as awake:
+        for holder in holders:
+          awake.enter_context(holder.resting(False))
         yield bool(holders)
     finally:
       with _lock:
@@ -100,25 +111,11 @@ class Turns:
   @contextlib.contextmanager
   def rest(self):
     """A context in which the user's code runs in this loop's turn."""
-    turn = _holders[id(self)]
-    turn.rests = True
     try:
-      yield
+      with _holders[id(self)].resting(True):
+        yield
     finally:
-      turn.rests = False
       self._compilation.put_in_again()
-
-
-@contextlib.contextmanager
-def _awake(holders):
-  """A context in which calls that rested do not."""
-  for holder in holders:
-    holder.rests = False
-  try:
-    yield
-  finally:
-    for holder in holders:
-      holder.rests = True
 
 
 def _objects(metrics):

@@ -106,6 +106,10 @@ class EventFile:
       vanished(self.path)
     return extend(self._seen, self.settled)
 
+  def settle(self, extent):
+    """Makes an `Extent` that it has reached the one to go back to."""
+    self.settled = extent
+
   def close(self):
     """Closes the file."""
     self._file.close()

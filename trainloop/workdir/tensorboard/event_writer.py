@@ -224,7 +224,7 @@ class EventWriter:
       reached = [run.reached() for run in self._runs.values()]
       # All at once, or a part of what is kept would come twice.
       for run, extent in zip(self._runs.values(), reached, strict=True):
-        run.settled = extent
+        run.settle(extent)
     except VanishedError:
       raise
     except DISK_TROUBLE as error:
