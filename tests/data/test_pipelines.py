@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from support import small
-from trainloop.data import dataset_graph, staging
+from trainloop.data import dataset_graph, protocol, staging
 from trainloop.data import source as data_lib
 
 EPOCH, EPOCHS = 12, 6
@@ -110,11 +110,12 @@ def read(made, steps):
   """{step: the batch's bytes}."""
   strategy, batches = tf.distribute.get_strategy(), {}
   for step in steps:
-    taken, row, _ = made.training(strategy, *divmod(step, EPOCH), 1)
-    if isinstance(taken, tuple):
-      x, y = (array.numpy()[row[0]] for array in taken[:2])
+    taken = made.training(strategy, *divmod(step, EPOCH), 1)
+    if isinstance(taken, protocol.Staged):
+      place = taken.positions[0]
+      x, y = (array.numpy()[place] for array in taken.stretch[:2])
     else:
-      x, y = (array.numpy() for array in next(taken)[:2])
+      x, y = (array.numpy() for array in next(taken.iterator)[:2])
     batches[step] = x.tobytes() + y.tobytes()
   return batches
 
@@ -159,9 +160,10 @@ def test_what_is_left_of_a_stretch_is_a_window(whole, stretch):
   at, batches = 17, {}
   while at < 30:
     count = other.cut(at % EPOCH)
-    taken, row, _ = other.training(None, *divmod(at, EPOCH), count)
+    staged = other.training(None, *divmod(at, EPOCH), count)
     for i, step in enumerate(range(at, at + count)):
-      x, y = (array.numpy()[row[i]] for array in taken[:2])
+      place = staged.positions[i]
+      x, y = (array.numpy()[place] for array in staged.stretch[:2])
       batches[step] = x.tobytes() + y.tobytes()
     at += count
   assert batches == {step: whole("map")[step] for step in batches}

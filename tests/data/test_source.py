@@ -14,7 +14,7 @@ STRATEGY = tf.distribute.get_strategy()
 def order(data, epoch, first=0, count=None):
   left = data.steps_per_epoch - first
   count = min(left, data.cut(first)) if count is None else count
-  return data.training(STRATEGY, epoch, first, count)[1]
+  return data.training(STRATEGY, epoch, first, count).indices
 
 
 def test_an_epoch_is_a_permutation_and_epochs_differ():
@@ -50,7 +50,7 @@ def test_unshuffled_keeps_the_order():
 def test_evaluation_sees_each_example_once_in_order():
   for examples in (5, 8, 20):
     data = small.data(examples, 8)
-    blocks = [b.numpy().ravel() for b in data.evaluation(STRATEGY)[1:]]
+    blocks = [p.indices.ravel() for p in data.evaluation(STRATEGY)]
     assert np.concatenate(blocks).tolist() == list(range(examples))
     assert all(len(block) for block in blocks)
 
@@ -82,6 +82,6 @@ def test_an_endless_dataset_goes_on_over_epochs():
   )
   seen = []
   for epoch in range(4):
-    iterator, _, n = data.training(STRATEGY, epoch, 0, 3)
-    seen += [int(next(iterator)[0][0]) for _ in range(n)]
+    stream = data.training(STRATEGY, epoch, 0, 3)
+    seen += [int(next(stream.iterator)[0][0]) for _ in range(stream.length)]
   assert seen == [*range(10), 0, 1]

@@ -6,7 +6,7 @@ import typing
 import keras
 import tensorflow as tf
 
-from trainloop.compiled import feed
+from trainloop.compiled.batches import Feed
 from trainloop.devices import strategies
 from trainloop.model import bounds, model_metrics
 
@@ -36,13 +36,13 @@ class Evaluation:
   def __init__(self, strategy, step, jit=False):
     self._strategy = strategy
     self._step = step
-    self._feed = feed.Feed(strategy, jit)
+    self._feed = Feed(strategy, jit)
 
-  def __call__(self, source, *where, watched=False):
+  def __call__(self, parts, watched=False):
     """Evaluates a data source; the training metrics stay as they are.
 
     Args:
-      source, *where: see `Feed`; several blocks of indices count as one pass.
+      parts: what its `evaluation` gave: the parts of one pass.
       watched: whether to look whether ids and labels are in range.
 
     Returns:
@@ -52,8 +52,8 @@ class Evaluation:
       ValueRangeError: for the first batch with values out of range.
     """
     if not watched:
-      return self._feed.call(self._pass, source, *where)
-    found, read, alarm = self._feed.call(self._watched, source, *where)
+      return self._feed.call(self._pass, parts)
+    found, read, alarm = self._feed.call(self._watched, parts)
     broken = self._step.lookout.broken(alarm.numpy())
     if broken:
       raise bounds.ValueRangeError(*broken, batch=int(read) - 1)
@@ -97,26 +97,26 @@ class Evaluation:
     """Starts the training metrics again from zero."""
     self._strategy.run(self._step.objective.reset)
 
-  def _pass(self, fetch, *where):
-    return self._whole(fetch, where, None)[0]
+  def _pass(self, *parts):
+    return self._whole(parts, None)[0]
 
-  def _watched(self, fetch, *where):
-    return self._whole(fetch, where, bounds.none())
+  def _watched(self, *parts):
+    return self._whole(parts, bounds.none())
 
-  def _whole(self, fetch, where, alarm):
+  def _whole(self, parts, alarm):
     """One pass: (`Measured`, batches read, alarm).
 
     Args:
-      fetch, where: see `Feed`.
+      parts: the `Batches` of each.
       alarm: that of no batch; None if it does not look.
     """
     step, run = self._step, self._strategy.run
     kept = run(step.read, args=(step.metric_state,))
     run(step.objective.reset)
     totals, read = [], 0
-    for block in where:
-      *total, batches, alarm = self._block(fetch, block, alarm)
-      totals, read = [*totals, total], read + batches
+    for batches in parts:
+      *total, done, alarm = self._part(batches, alarm)
+      totals, read = [*totals, total], read + done
     loss_sum, examples = (sum(column) for column in zip(*totals, strict=True))
     results = self._results(loss_sum / tf.cast(examples, tf.float64))
     results = {
@@ -127,11 +127,11 @@ class Evaluation:
     run(step.write, args=(step.metric_state, kept))
     return Measured(results, examples), read, alarm
 
-  def _block(self, fetch, where, alarm):
+  def _part(self, batches, alarm):
     """Evaluates batches into the metrics, up to one that gives an alarm.
 
     Returns:
-      (loss_sum, examples, batches, alarm): the sum of the examples' losses,
+      (loss_sum, examples, done, alarm): the sum of the examples' losses,
       float64, how many there were, int64, in how many batches.
     """
     watched = alarm is not None
@@ -149,9 +149,9 @@ class Evaluation:
       return loss_sum + weighted, examples, alarms
 
     def body(i, more, *sums):
-      if not fetch.ends:
-        return i + 1, more, *evaluated(*fetch(where, i), *sums)
-      more, batch = fetch.ahead()
+      if not batches.ends:
+        return i + 1, more, *evaluated(*batches(i), *sums)
+      more, batch = batches.ahead()
       sums = tf.cond(more, lambda: evaluated(*batch(), *sums), lambda: sums)
       return i + tf.cast(more, tf.int32), more, *sums
 
@@ -160,7 +160,7 @@ class Evaluation:
       more = more & (i < n)
       return more & (alarms[0][0] == 0) if watched else more
 
-    n = where if where.shape.rank == 0 else tf.shape(where)[0]
+    n = batches.length
     sums = (tf.zeros([], tf.float64), tf.zeros([], tf.int64))
     start = (tf.constant(0), True, *sums, [alarm] if watched else [])
     i, _, loss_sum, examples, alarms = tf.while_loop(

@@ -205,7 +205,7 @@ class Parts:
     """
     self.place(source)
     watched = self.ranges.watched(source)
-    found = self.evaluation(*source.evaluation(self.strategy), watched=watched)
+    found = self.evaluation(source.evaluation(self.strategy), watched)
     if not int(found.examples):
       empty()
     return {name: float(value) for name, value in found.values.items()}

@@ -6,7 +6,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from trainloop.compiled import feed
+from trainloop.compiled import batches as batches_lib
 from trainloop.model import bounds
 from trainloop.model import rows as row_lib
 
@@ -59,16 +59,13 @@ class Window:
     # differ in the last bit.
     self._capacity = max(2, limits.updates) if jit else None
     self._watch = watch
-    self._feed = feed.Feed(strategy, jit=jit)
+    self._feed = batches_lib.Feed(strategy, jit=jit)
 
-  def __call__(self, source, indices, n, ends=()):
-    """Does n updates, one a batch; one that is not finite is not applied.
+  def __call__(self, batches, ends=()):
+    """Does an update a batch; one that is not finite is not applied.
 
     Args:
-      source: see `Feed`.
-      indices: int32 (n, batch), the examples of each update, or (n,), where
-        its batch stands; for an iterator anything.
-      n: int.
+      batches: n of them, a `Resident`, `Staged` or `Stream`.
       ends: ints in (0, n), rising: numbers of updates after which an epoch
         ends; at most `limits.ends`. One that ends with the window is left to
         the caller.
@@ -76,18 +73,14 @@ class Window:
     Returns:
       A `Result`.
     """
+    n = batches.length
     if self._capacity is not None:
       # A short window shares the program of a full one. The partial last
       # batch of an epoch has a shape, and so a program, of its own.
-      room = np.zeros((self._capacity, *indices.shape[1:]), indices.dtype)
-      room[:n] = indices
-      indices = room
+      batches = batches.padded(self._capacity)
     # How many, and where epochs end: one tensor, for each takes some time.
     counts = [n, *ends, *[n] * (1 + self.limits.ends - len(ends))]
-    found = self._feed.call(
-      self._train, source, tf.constant(indices), tf.constant(counts)
-    )
-    return Result(*found)
+    return Result(*self._feed.call(self._train, [batches], tf.constant(counts)))
 
   def check(self, result, step):
     """Refuses data that ended a window as out of its range.
@@ -110,7 +103,7 @@ class Window:
     """How often the window was traced."""
     return self._feed.traces(self._train)
 
-  def _train(self, fetch, indices, counts):
+  def _train(self, batches, counts):
     n, ends = counts[0], counts[1:]
     state, size = self._state, n
     if self._capacity is not None:
@@ -118,7 +111,7 @@ class Window:
     plan = self._update.plan(size)
 
     def body(i, halted, totals, rows, _):
-      row, halted, counted, alarm = self._update(*fetch(indices, i), i, plan)
+      row, halted, counted, alarm = self._update(*batches(i), i, plan)
       alarm = [alarm] if self._update.watched else []
       totals = totals + counted
       done = i + tf.cast(~halted, tf.int32)

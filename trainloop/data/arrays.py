@@ -13,6 +13,7 @@ import tensorflow as tf
 from kernels import checks
 from trainloop.data import shuffle, staging, structures
 from trainloop.data.dataset import DatasetData
+from trainloop.data.protocol import Resident, Staged
 
 
 class ArrayData:
@@ -125,8 +126,11 @@ class ArrayData:
         self._crc32 = zlib.crc32(array.view(np.uint8), self._crc32)
     return self._crc32
 
+  def described(self):
+    """See `protocol.Source`: the identity has a checksum of all examples."""
+
   def again(self):
-    """The same data, read from its start; there is no state to leave alone."""
+    """See `protocol.Source`; there is no state to leave alone."""
     return self
 
   @property
@@ -135,12 +139,7 @@ class ArrayData:
     return self.arrays[1]
 
   def place(self, jit, memory):
-    """Decides whether the arrays go to the device, or batch by batch.
-
-    Args:
-      jit: whether XLA compiles, and a stretch of batches has a fixed length.
-      memory: a `staging.Memory`.
-    """
+    """See `protocol.Source`: arrays that fit stand on the device whole."""
     self._fixed = jit
     streams = not memory.holds(staging.size_of(self.arrays))
     self._memory = memory if streams else None
@@ -161,16 +160,21 @@ class ArrayData:
     return staging.size_of(self.arrays) / self.num_examples * self.batch_size
 
   def stage(self, steps):
-    """Takes the most steps of a window, for batches that are staged."""
+    """See `protocol.Source`."""
     self._stretch = steps
 
   @property
   def crosses(self):
     """Whether a window may cross an epoch's end: without partial batches."""
-    return self.drop_remainder or self.num_examples % self.batch_size == 0
+    return not self.has_partial_batch(evaluates=False)
+
+  def has_partial_batch(self, evaluates):
+    """See `protocol.Source`."""
+    drops = self.drop_remainder and not evaluates
+    return not drops and self.num_examples % self.batch_size != 0
 
   def cut(self, first):
-    """Steps from step `first` of an epoch that may share a window.
+    """See `protocol.Source`.
 
     The partial last batch has another size and goes alone.
     """
@@ -180,10 +184,10 @@ class ArrayData:
     return whole - first if first < whole else 1
 
   def begin(self, first_epoch, kept=b"", epochs=None):
-    """Before a fit; the order is a function of the step alone."""
+    """See `protocol.Source`; the order is a function of the update alone."""
 
   def position(self, epoch, first):
-    """Nothing: any step can be begun at."""
+    """See `protocol.Source`: any update can be begun at."""
     del epoch, first
     return b""
 
@@ -191,20 +195,8 @@ class ArrayData:
   fixed_batches = True
 
   def training(self, strategy, epoch, first, count):
-    """What a window of training takes, see `Window`.
-
-    Args:
-      strategy: unused; replicas take their shares of the indices in graph.
-      epoch: int >= 0.
-      first: 0-based step in the epoch.
-      count: steps, at most `cut(first)`; they may go on into later epochs.
-
-    Returns:
-      (tensors of the whole data, int32 indices (count, batch), count); or, of
-      arrays that are not on the device, the window's batches, and where they
-      stand among them, int32 (count,).
-    """
-    del strategy
+    """See `protocol.Source`: `Resident`, or `Staged` if not on the device."""
+    del strategy  # replicas take their shares in graph
     blocks, done = [], 0
     while done < count:
       n = min(count - done, self.steps_per_epoch - first)
@@ -212,11 +204,11 @@ class ArrayData:
       epoch, first, done = epoch + 1, 0, done + n
     indices = np.concatenate(blocks)
     if self._memory is None:
-      return self._tensors(), indices, count
+      return Resident(self._tensors(), indices)
     whole = self._fixed and indices.shape[1] == self.batch_size
     steps = self._stretch if whole else count
     staged = staging.stretch(self.arrays, indices, steps)
-    return staged, np.arange(count, dtype=np.int32), count
+    return Staged(staged, np.arange(count, dtype=np.int32))
 
   def _indices(self, epoch, first, count):
     """int32 (count, batch): examples of some steps of an epoch."""
@@ -244,23 +236,20 @@ class ArrayData:
     return staging.stretch(self.arrays, indices, count)
 
   def evaluation(self, strategy):
-    """What an evaluation pass takes, see `evaluation.Evaluation`.
+    """See `protocol.Source`: in the order of the arrays.
 
-    Returns:
-      (tensors of the whole data, indices (n, batch), indices (1, rest)), all
-      examples in the order of the arrays, without an empty block. Of arrays
-      that are not on the device, as `DatasetData.evaluation`.
+    A partial last batch is a `Resident` of its own. Arrays that are not on the
+    device are read as a dataset.
     """
     if self._memory is not None:
       return self._dataset().evaluation(strategy)
     whole = self.num_examples // self.batch_size * self.batch_size
-    index = tf.range(self.num_examples, dtype=tf.int32)
-    blocks = []
-    if whole:
-      blocks.append(tf.reshape(index[:whole], [-1, self.batch_size]))
-    if whole < self.num_examples:
-      blocks.append(index[None, whole:])
-    return self._tensors(), *blocks
+    indices = np.arange(self.num_examples, dtype=np.int32)
+    blocks = [
+      indices[:whole].reshape(-1, self.batch_size),
+      indices[None, whole:],
+    ]
+    return [Resident(self._tensors(), one) for one in blocks if one.size]
 
   def _dataset(self):
     """The batches in the order of the arrays, as they are read."""

@@ -15,7 +15,8 @@ from trainloop.data import (
   staging,
   structures,
 )
-from trainloop.data.read_ahead import MOST_STEPS, Stream
+from trainloop.data.protocol import Described, Staged, Stream
+from trainloop.data.read_ahead import MOST_STEPS, ReadAhead
 
 _AT = struct.Struct("<q")
 
@@ -46,6 +47,7 @@ class DatasetData:
   """
 
   identity = {"num_examples": None}
+  arrays = num_examples = None
 
   def __init__(self, dataset, steps_per_epoch=None, name="data"):
     spec = dataset.element_spec
@@ -54,7 +56,7 @@ class DatasetData:
     _check_ranks(name, spec)
     self.length = int(dataset.cardinality())  # as it says; below 0 if not
     self.endless = steps_per_epoch is not None
-    self.counted = None  # checksum of the first batch, as it was counted
+    self._counted = None  # checksum of the first batch, as it was counted
     if self.endless:
       steps = checks.integer(
         "steps_per_epoch", steps_per_epoch, 1, MOST_UPDATES
@@ -71,7 +73,7 @@ class DatasetData:
     self._proven, self._draws = b"", None
 
   def _see(self, batch):
-    self.counted = structures.checksum((*batch, None)[:3])
+    self._counted = structures.checksum((*batch, None)[:3])
 
   @property
   def example(self):
@@ -109,16 +111,16 @@ class DatasetData:
     )
 
   def described(self):
-    """The `tf.data.Dataset` as it was given, to be told from others."""
-    return self.dataset
+    """See `protocol.Source`."""
+    return Described(self.dataset, self._counted)
+
+  def has_partial_batch(self, evaluates):
+    """See `protocol.Source`: not known of any."""
+    del evaluates
+    return False
 
   def place(self, jit, memory):
-    """Decides whether batches go to the device one by one or as a stretch.
-
-    Args:
-      jit: whether XLA compiles: it takes stretches.
-      memory: a `staging.Memory`.
-    """
+    """See `protocol.Source`: XLA takes stretches of batches of one shape."""
     self._memory = memory if jit and self.fixed_batches else None
 
   @property
@@ -130,7 +132,7 @@ class DatasetData:
     return min(most, MOST_STEPS)
 
   def stage(self, steps):
-    """Takes the most steps of a window, for batches that are staged."""
+    """See `protocol.Source`."""
     if steps != self._stretch:
       self._stretch, self._stream = steps, None
 
@@ -140,7 +142,7 @@ class DatasetData:
     return self.endless or self._memory is not None
 
   def cut(self, first):
-    """Steps from step `first` of an epoch that may share a window."""
+    """See `protocol.Source`."""
     if self._memory is not None:
       self._go_on(first)
       return self._left(first) or self._stretch
@@ -160,13 +162,7 @@ class DatasetData:
     return stream.left if goes_on else 0
 
   def begin(self, first_epoch, kept=b"", epochs=None):
-    """Before a fit: passes begin at its first epoch.
-
-    Args:
-      first_epoch: epochs of the run before the fit.
-      kept: what `position` gave when the fit was left.
-      epochs: of the fit; nothing behind them is read ahead.
-    """
+    """See `protocol.Source`: passes begin at the fit's first epoch."""
     self._origin = 0 if self.endless else first_epoch * self.steps_per_epoch
     self._kept, self._iterator, self._stream = kept, None, None
     self._proven = b""
@@ -174,20 +170,17 @@ class DatasetData:
       self._steps = (first_epoch + epochs) * self.steps_per_epoch - self._origin
 
   def training(self, strategy, epoch, first, count):
-    """As `ArrayData.training`: (iterator, any, n).
-
-    For XLA, (batches of some steps, int32 (count,) where in them, count).
-    """
+    """See `protocol.Source`: a `Stream`; for XLA `Staged`."""
     del strategy  # every worker reads all; replicas take shares in graph
     at = epoch * self.steps_per_epoch + first
     if self._memory is not None:
       if self._stream is None or self._stream.at != at:
         self._stream = self._read_ahead(at)
-      return (*self._stream.take(count), count)
+      return Staged(*self._stream.take(count))
     if self._iterator is None or at != self._next:
       self._iterator = self._start(at)
     self._next = at + count
-    return self._iterator, tf.zeros([1, 1], tf.int32), count
+    return Stream(self._iterator, count)
 
   def _start(self, at):
     """An iterator that gives the batch of step `at` next."""
@@ -203,11 +196,11 @@ class DatasetData:
     return iter(iterator_state.skipping(self._passes(), skipped))
 
   def _read_ahead(self, at):
-    """A `Stream` that gives the batch of step `at` next."""
+    """A `ReadAhead` that gives the batch of step `at` next."""
     whole, place = self._passes(), self._known(at)
     if self._steps is not None:
       whole = whole.take(self._steps)
-    return Stream(whole, self._origin, self._stretch, at, place)
+    return ReadAhead(whole, self._origin, self._stretch, at, place)
 
   def _known(self, at):
     """The proven place to read on from to step `at`; b"" if there is none."""
@@ -221,8 +214,7 @@ class DatasetData:
     return self.dataset if self.endless else self.dataset.repeat()
 
   def position(self, epoch, first):
-    """The place before a step, as bytes for `begin`; no window may be
-    running. b"" where none is proven."""
+    """See `protocol.Source`."""
     if self._opaque:
       return b""
     if self._iterator is None and self._stream is None:
@@ -240,13 +232,10 @@ class DatasetData:
     return self._proven and _AT.pack(at) + self._proven
 
   def evaluation(self, strategy):
-    """As `ArrayData.evaluation`: (iterator of a fresh pass, int32 n).
-
-    A pass is read to its own end, whatever others were.
-    """
+    """See `protocol.Source`: a pass ends where it ends, whatever others did."""
     del strategy
     most = self.steps_per_epoch if self.endless else tf.int32.max
-    return iter(self.dataset), tf.constant(most)
+    return [Stream(iter(self.dataset), most)]
 
   def batches(self, most):
     """A fresh pass over the first batches, an iterator."""
@@ -254,7 +243,7 @@ class DatasetData:
     return ((*batch, None)[:3] for batch in self.dataset.take(count))
 
   def again(self):
-    """The same data, read from its start, which leaves this one alone."""
+    """See `protocol.Source`."""
     other = copy.copy(self)
     other._iterator = other._next = other._stream = None
     return other

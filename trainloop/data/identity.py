@@ -26,7 +26,7 @@ def of(source, describe, path):
   """A source of data, as JSON types.
 
   Args:
-    source: a `DatasetData` or `ShardedData`.
+    source: a data source.
     describe: a `Description`, which learns what is not compared.
     path: "data" or "validation".
 
@@ -34,10 +34,13 @@ def of(source, describe, path):
     {"spec", "constants", "shuffles", "first_batches"}: what its elements are,
     a checksum of the arrays that it holds, [buffer size and seeds] of each
     shuffle, and a checksum of its first batches before any shuffle; of one
-    that Python makes, of its first batch.
+    that Python makes, of its first batch. None where its `identity` says all.
   """
   with seeds.kept():
-    dataset = source.described()
+    described = source.described()
+    if described is None:
+      return None
+    dataset, counted = described
     found = {"spec": _spec(dataset.element_spec)}
     graph = dataset_graph.of(dataset)
     if graph is None:
@@ -47,7 +50,7 @@ def of(source, describe, path):
     found["constants"] = _constants(nodes)
     found["shuffles"] = sorted(s for part in nodes for s in _shuffles(part))
     if dataset_graph.is_python(graph):
-      first, why = _first_counted(source), "which Python makes"
+      first, why = _first_counted(source, counted), "which Python makes"
     elif graph.ByteSize() < _LARGEST:
       first, why = _first(graph, dataset.element_spec), "which are random"
     else:
@@ -94,9 +97,8 @@ def _shuffles(nodes):
       yield [-1 if number is None else number for number in numbers]
 
 
-def _first_counted(source):
+def _first_counted(source, counted):
   """Checksum of a first batch that was the same in both reads; else None."""
-  counted = getattr(source, "counted", None)
   same = counted is not None and counted == structures.checksum(source.example)
   return f"crc32 {counted:08x}" if same else None
 

@@ -14,7 +14,7 @@ MOST_STEPS = 256
 _HEAD = struct.Struct("<qq")  # the stretch, bytes of the iterator
 
 
-class Stream:
+class ReadAhead:
   """Batches one after another, in stretches of a fixed size.
 
   While the device works on one stretch, tf.data makes the next.

@@ -21,6 +21,7 @@ from kernels import callables, checks
 from trainloop.base import user_errors
 from trainloop.base.durations import MOST_UPDATES
 from trainloop.data import counting, structures
+from trainloop.data.protocol import Described, Stream
 
 
 class ShardedData:
@@ -45,8 +46,8 @@ class ShardedData:
     ValueError: if `read` is no function of that kind.
   """
 
-  # A worker's own matter: files may give batches of any size.
-  batch_size = None
+  # Each worker reads for itself: what others have, nobody knows.
+  arrays = num_examples = batch_size = None
   fixed_batches = False
   most_steps = sys.maxsize
   crosses = True  # a window may cross an epoch's end
@@ -81,44 +82,49 @@ class ShardedData:
     return structures.checksum(self.example)
 
   def described(self):
-    """A `tf.data.Dataset` of it, as one worker alone would read it."""
-    return self._read(tf.distribute.InputContext())
+    """See `protocol.Source`."""
+    return Described(self._read(tf.distribute.InputContext()), None)
+
+  def has_partial_batch(self, evaluates):
+    """See `protocol.Source`: not known of any."""
+    del evaluates
+    return False
 
   def place(self, jit, memory):
-    """Batches come one by one, whatever compiles."""
+    """See `protocol.Source`: batches come one by one, whatever compiles."""
 
   def stage(self, steps):
-    """See `place`."""
+    """See `protocol.Source`: nothing is staged."""
 
   def begin(self, first_epoch, kept=b"", epochs=None):
-    """Before a fit: the dataset is made anew."""
+    """See `protocol.Source`: the dataset is made anew."""
     del first_epoch, kept, epochs
     self._iterator = self._next = None
 
   def position(self, epoch, first):
-    """Nothing: TensorFlow can't save distributed iterators."""
+    """See `protocol.Source`: TensorFlow saves no distributed iterator."""
     del epoch, first
     return b""
 
   def cut(self, first):
-    """Steps from step `first` of an epoch that may share a window."""
+    """See `protocol.Source`."""
     del first
     return sys.maxsize
 
   def training(self, strategy, epoch, first, count):
-    """As `ArrayData.training`: (distributed iterator, any, n)."""
+    """See `protocol.Source`: a `Stream`."""
     at = epoch * self.steps_per_epoch + first
     if at != self._next:
       self._iterator = self._pass(strategy, skip=at)
     self._next = at + count
-    return self._iterator, tf.zeros([1, 1], tf.int32), count
+    return Stream(self._iterator, count)
 
   def evaluation(self, strategy):
-    """As `ArrayData.evaluation`: (iterator of a fresh pass, int32 n)."""
-    return self._pass(strategy), tf.constant(self.steps_per_epoch)
+    """See `protocol.Source`: a fresh pass."""
+    return [Stream(self._pass(strategy), self.steps_per_epoch)]
 
   def again(self):
-    """The same data, read from its start, which leaves this one alone."""
+    """See `protocol.Source`."""
     other = copy.copy(self)
     other._iterator = other._next = None
     return other

@@ -112,7 +112,7 @@ class _Trial:
     self.seconds = min(self.seconds, *times)
 
   def _time(self, n):
-    fed = self._source.training(self._strategy, 0, 0, n)
+    batches = self._source.training(self._strategy, 0, 0, n)
     began = time.perf_counter()
-    self._window(*fed).rows.numpy()
+    self._window(batches).rows.numpy()
     return time.perf_counter() - began

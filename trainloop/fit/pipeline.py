@@ -164,8 +164,8 @@ class Fit:
     n = self.plan.with_ends(step, n, limits.ends)
     ends = self.plan.ends_inside(step, n)
     window = self.seeing if self.plan.inspects(step + 1) else self.window
-    given = source.training(self.strategy, epoch, inside, n)
-    return n, (window, *given, ends)
+    batches = source.training(self.strategy, epoch, inside, n)
+    return n, (window, batches, ends)
 
   def _call(self, fed):
     """Runs a window; on the thread that waits for the device."""

@@ -183,8 +183,7 @@ class Taken:
     if not fixed or size is None:
       return
     wanted = min(fixed) * self._parts(evaluates)
-    drops = getattr(source, "drop_remainder", True) and not evaluates
-    whole = drops or getattr(source, "num_examples", size) % size == 0
+    whole = not source.has_partial_batch(evaluates)
     if size != wanted or not whole:
       got = f"batches of {size}" if whole else "a partial last batch"
       rule = f"in whole batches of {wanted} examples, as the model's inputs say"

@@ -51,7 +51,7 @@ class Ranges:
     Raises:
       ValueError: naming input, value, range and example.
     """
-    arrays = getattr(source, "arrays", None)
+    arrays = source.arrays
     self._be_careful(name, source, arrays is not None)
     if arrays is None or not self._layers:
       return
@@ -79,7 +79,7 @@ class Ranges:
 
   def watched(self, source):
     """Whether a source's batches must be looked at in graph."""
-    if getattr(source, "arrays", None) is not None:
+    if source.arrays is not None:
       return bool(self._layers) and self._ids.moves
     if self._layers:
       return True

@@ -2,8 +2,9 @@
 
 import tensorflow as tf
 
-from trainloop.compiled import feed
+from trainloop.compiled.batches import Feed
 from trainloop.data import structures
+from trainloop.data.protocol import Staged
 from trainloop.devices import strategies
 from trainloop.model import rows
 
@@ -35,7 +36,7 @@ class Watch(tf.Module):
     self._weight = tf.Variable(0.0, dtype=tf.float64, trainable=False)
     self._best = tf.Variable(float("inf"), dtype=tf.float64, trainable=False)
     self._turn = tf.Variable(0, dtype=tf.int32, trainable=False)
-    self._feed, self._validation = feed.Feed(strategy), validation
+    self._feed, self._validation = Feed(strategy), validation
     self._updates, self._room = updates, None
     if validation is not None:
       batches = validation.turns(0, updates)
@@ -78,8 +79,8 @@ class Watch(tf.Module):
   def _validate(self):
     """The loss of the next validation batch, float32 scalar."""
     data = structures.map_leaves(tf.convert_to_tensor, self._room)
-    places = tf.range(self._updates)
-    batch, count = self._feed.fetch(data)(places, self._turn.read_value())
+    staged = Staged(data, tf.range(self._updates))
+    batch, count = self._feed.batches(staged)(self._turn.read_value())
     self._turn.assign_add(1)
     loss, _ = self._strategy.run(self._step.evaluate, args=(batch, count))
     return strategies.first(self._strategy, loss)

@@ -260,9 +260,9 @@ def _run(parts, schedule, source, watch, most):
     epoch, inside = divmod(done, source.steps_per_epoch)
     left = source.steps_per_epoch - inside
     n = min(most, left, total - done, source.cut(inside))
-    fed = source.training(parts.strategy, epoch, inside, n)
+    batches = source.training(parts.strategy, epoch, inside, n)
     watch.stage(done)
-    found = window(*fed)
+    found = window(batches)
     window.check(found, done)
     blocks.append(found.rows.numpy()[: int(found.done)])
     done, ended = done + len(blocks[-1]), bool(found.halted)

@@ -131,28 +131,23 @@ def _planned(schedule, steps):
 def _data(parts, data, describe):
   """What tells the data of training and validation from others."""
   source, validation = data
-  if not _is_dataset(source):
-    found = dict(source.identity)
-  else:
-    found = {"data": _dataset(parts, source, describe, "data")}
+  dataset = _dataset(parts, source, describe, "data")
+  values = dict(source.identity) if dataset is None else {"data": dataset}
   if validation is None:
-    return found
-  if _is_dataset(validation):
-    told = _dataset(parts, validation, describe, "validation")
-  else:
+    return values
+  other = _dataset(parts, validation, describe, "validation")
+  if other is None:
     names = ("num_examples", "data_crc32")
-    told = {name: validation.identity[name] for name in names}
-  return {**found, "validation": told}
-
-
-def _is_dataset(source):
-  return hasattr(source, "described")
+    other = {name: validation.identity[name] for name in names}
+  return {**values, "validation": other}
 
 
 def _dataset(parts, source, describe, path):
-  """As the chief sees it, on all workers."""
-  found = identity.of(source, describe, path)
-  return _of_chief(parts, {**source.identity, **found})
+  """A dataset as the chief sees it, on all workers; None for arrays."""
+  dataset = identity.of(source, describe, path)
+  if dataset is None:
+    return None
+  return _of_chief(parts, {**source.identity, **dataset})
 
 
 def _of_chief(parts, value):

@@ -72,8 +72,7 @@ class Speed:
 
 def examples_of(source):
   """Mean examples of an update of a data source, or None."""
-  batch = source.batch_size
-  count = source.identity.get("num_examples")
+  batch, count = source.batch_size, source.num_examples
   if batch is None or count is None:
     return batch
   return min(batch, count / source.steps_per_epoch)
