@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import small
 import trainloop
+from support import small
 from trainloop.data import protocol, staging
 from trainloop.data.source import DatasetData
 
@@ -28,10 +28,10 @@ SOURCES = {
 }
 METHODS = sorted(
   name
-  for name, member in vars(protocol.Source).items()
-  if inspect.isfunction(member) and not name.startswith("_")
+  for name, member in inspect.getmembers(protocol.Source, inspect.isfunction)
+  if not name.startswith("_")
 )
-VALUES = sorted(protocol.Source.__annotations__)
+VALUES = sorted(typing.get_type_hints(protocol.Source))
 
 
 @pytest.fixture(scope="module")

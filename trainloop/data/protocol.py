@@ -92,14 +92,8 @@ class Described(typing.NamedTuple):
   counted: int | None
 
 
-class Source(typing.Protocol):
-  """A source of batches: of training, of validation or of a sweep.
-
-  A fit calls, in this order: `place`, `stage`, `begin`, and for each window
-  `cut`, `training` and, before a checkpoint, `position`.
-  """
-
-  # What it is: asked for a run's identity.
+class Identified(typing.Protocol):
+  """What a source is: read for a run's identity."""
 
   identity: dict
   """What makes the order of its examples, of JSON types."""
@@ -110,7 +104,9 @@ class Source(typing.Protocol):
   def described(self):
     """Its `Described`; None where `identity` says all."""
 
-  # What is in it: asked before the first update.
+
+class Checked(typing.Protocol):
+  """What is in a source: read by the checks before the first update."""
 
   example: tuple
   """(x, y, sample_weight) of the first batch, arrays or tensors."""
@@ -137,7 +133,9 @@ class Source(typing.Protocol):
       evaluates: whether it is a pass of an evaluation, not of training.
     """
 
-  # How long windows may be: asked when a fit is planned.
+
+class Planned(typing.Protocol):
+  """How long a source's windows may be: read when a fit is planned."""
 
   steps_per_epoch: int
   """Updates of an epoch of training."""
@@ -159,7 +157,9 @@ class Source(typing.Protocol):
   def stage(self, steps):
     """Takes the most updates of a window, for batches that are staged."""
 
-  # Reading: called between windows, on one thread.
+
+class Read(typing.Protocol):
+  """How a source gives its batches: called between windows, on one thread."""
 
   def begin(self, first_epoch, kept=b"", epochs=None):
     """Before a fit.
@@ -200,3 +200,11 @@ class Source(typing.Protocol):
 
   def again(self):
     """The same data, read from its start, which leaves this one alone."""
+
+
+class Source(Identified, Checked, Planned, Read, typing.Protocol):
+  """A source of batches: of training, of validation or of a sweep.
+
+  A fit calls, in this order: `place`, `stage`, `begin`, and for each window
+  `cut`, `training` and, before a checkpoint, `position`.
+  """
