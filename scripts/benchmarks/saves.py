@@ -47,7 +47,7 @@ def stalls(megabytes, repeats):
 
   import trainloop
   from trainloop.fit.pipeline import Fit
-  from trainloop.workdir.checkpoints.store import RunStore
+  from trainloop.workdir.checkpoints.saver import Saver
 
   width = int((megabytes * 2**20 / 4 / 2) ** 0.5)  # weights and velocity
   keras.utils.set_random_seed(0)
@@ -57,7 +57,7 @@ def stalls(megabytes, repeats):
   x = np.ones((64, width), np.float32)
   data = trainloop.ArrayData(x, x, batch_size=4)
   written, called, updates = {}, {}, {}
-  kept = RunStore._commit, RunStore.save, Fit._window
+  kept = Saver._commit, Saver.save, Fit._window
 
   def commit(self, step, *values):
     written[step] = _timed(kept[0], self, step, *values)
@@ -70,7 +70,7 @@ def stalls(megabytes, repeats):
     updates[step] = _timed(kept[2], self, step, source)
     return step + 1
 
-  RunStore._commit, RunStore.save, Fit._window = commit, save, window
+  Saver._commit, Saver.save, Fit._window = commit, save, window
   with tempfile.TemporaryDirectory() as folder:
     trainloop.TrainLoop(
       model,
@@ -81,7 +81,7 @@ def stalls(megabytes, repeats):
       steps_per_loop=1,
       verbose=False,
     ).fit(data, epochs=repeats + 1)
-  RunStore._commit, RunStore.save, Fit._window = kept
+  Saver._commit, Saver.save, Fit._window = kept
   usual = statistics.median(updates.values())
   # Without the first, at whose update all is compiled, and the last.
   return [

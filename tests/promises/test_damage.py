@@ -196,7 +196,7 @@ def test_names_in_a_checkpoint_reach_no_file_outside(tmp_path):
   mine = tmp_path / "mine.txt"
   mine.write_text("mine")
   rewrite(tmp_path / "run", edit("written", events={"../mine.txt": [1, 2]}))
-  opened = stored.store(
+  opened, _ = stored.store(
     tmp_path / "run", stored.variables(0), tell=lambda text: None
   )
   opened.begin()
@@ -206,7 +206,7 @@ def test_names_in_a_checkpoint_reach_no_file_outside(tmp_path):
 
 def test_a_second_process_is_refused(tmp_path):
   stored.save(tmp_path, 1)
-  first = stored.store(tmp_path, stored.variables(0))
+  first, _ = stored.store(tmp_path, stored.variables(0))
   code = (
     "import sys, fcntl, os\n"
     f"lock = os.open({str(tmp_path / '.lock')!r}, os.O_RDWR)\n"

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from support import interruption, resumable, small, stored, workdirs
 from trainloop.workdir import wall_clock
-from trainloop.workdir.checkpoints import files, store
+from trainloop.workdir.checkpoints import files, saver
 from trainloop.workdir.tensorboard import event_file, event_writer
 
 
@@ -71,7 +71,7 @@ def test_events_wait_for_space(disk):
 
 
 def test_a_run_on_a_disk_that_fills_up(monkeypatch, disk, tmp_path, capsys):
-  monkeypatch.setattr(store, "_RETRY_SECONDS", 0.0)
+  monkeypatch.setattr(saver, "_RETRY_SECONDS", 0.0)
   whole = resumable.make(tmp_path / "whole")
   resumable.fit(whole)
   fillers = []
@@ -146,16 +146,17 @@ def test_a_call_that_fails_loses_no_state(monkeypatch, tmp_path, call, nth):
     return real(*args, **options)
 
   groups, told = stored.variables(0), []
-  opened = stored.store(tmp_path, groups, tell=told.append)
+  opened, saves = stored.store(tmp_path, groups, tell=told.append)
   opened.begin()
   new = tf.nest.flatten(stored.variables(3))
   for mine, theirs in zip(tf.nest.flatten(groups), new, strict=True):
     mine.assign(theirs)
-  opened.add_rows(np.full((1, 5), 3, np.float32))
+  opened.journal.add(np.full((1, 5), 3, np.float32))
   with monkeypatch.context() as patch:
     patch.setattr(os, call, fails)
-    opened.save(3, stored.written())
-    saved = opened.wait()
+    saves.save(3, stored.written())
+    saved = saves.wait()
+  saves.close()
   opened.close()
   assert saved == (not told)
   wanted = [stored.values(stored.variables(i)) for i in (2, 3)]
@@ -165,7 +166,7 @@ def test_a_call_that_fails_loses_no_state(monkeypatch, tmp_path, call, nth):
 
 
 def test_a_save_that_failed_is_tried_again(monkeypatch, tmp_path):
-  monkeypatch.setattr(store, "_RETRY_SECONDS", 0.0)
+  monkeypatch.setattr(saver, "_RETRY_SECONDS", 0.0)
   real, left = files.CheckpointFiles._write_part, [3]
 
   def fails(self, part, tensors):
@@ -179,14 +180,14 @@ def test_a_save_that_failed_is_tried_again(monkeypatch, tmp_path):
     workdir=tmp_path, compile="graph", checkpoint_every="5st", steps_per_loop=1
   )
   saves = []
-  real_save = store.RunStore.save
+  real_save = saver.Saver.save
 
   def notes(self, step, *values):
     saves.append(step)
     real_save(self, step, *values)
     self.wait()
 
-  monkeypatch.setattr(store.RunStore, "save", notes)
+  monkeypatch.setattr(saver.Saver, "save", notes)
   loop.fit(small.data(), 1)
   # 5 fails, so does its second try at 6; 7 succeeds.
   assert saves == [0, 5, 6, 7, 10, 12]

@@ -112,7 +112,7 @@ def test_replan_is_recorded(tmp_path):
   assert re.fullmatch(
     r"replanned from step \d+: epochs: 2 -> 3; schedule: .*0\.05.*0\.02.*", told
   )
-  assert loop._fits.records._store.log["replans"] == [told]
+  assert loop._fits.records._store.log.replans == [told]
 
 
 def test_replan_makes_a_finished_run_longer(tmp_path):

@@ -27,7 +27,7 @@ class Edge(typing.NamedTuple):
 
   def wait_for_save(self):
     """Returns once the checkpoint that is being written is on the disk."""
-    self.pipeline.records._store.wait()
+    self.pipeline.records._saver.wait()
 
 
 @contextlib.contextmanager

@@ -5,7 +5,9 @@ from concurrent import futures
 import numpy as np
 import tensorflow as tf
 
-from trainloop.workdir.checkpoints import store as checkpoints
+from trainloop.model.snapshot import Snapshot
+from trainloop.workdir.checkpoints.saver import Saver
+from trainloop.workdir.checkpoints.store import Store
 
 
 def variables(seed):
@@ -26,14 +28,13 @@ def values(groups):
   return [v.numpy().tobytes() for v in tf.nest.flatten(groups)]
 
 
-def nothing(fits):
-  """Accepts any fits."""
-
-
 def store(workdir, groups, **options):
-  opened = checkpoints.RunStore(str(workdir), groups, **options)
-  opened.open(nothing)
-  return opened
+  """A `Store` that has restored what is there, and its `Saver`."""
+  snapshot = Snapshot(groups)
+  opened = Store(str(workdir), snapshot, **options)
+  opened.open()
+  opened.restore_newest()
+  return opened, Saver(opened, snapshot, options.get("tell", print))
 
 
 def written():
@@ -46,19 +47,20 @@ def written():
 def save(workdir, *seeds, **options):
   """Checkpoints of these states, one after another."""
   groups = variables(0)
-  opened = store(workdir, groups, **options)
+  opened, saver = store(workdir, groups, **options)
   opened.begin()
-  for step, seed in enumerate(seeds, opened.step + 1):
+  for step, seed in enumerate(seeds, opened.newest.step + 1):
     rest = tf.nest.flatten(variables(seed))
     for mine, theirs in zip(tf.nest.flatten(groups), rest, strict=True):
       mine.assign(theirs)
-    opened.add_rows(np.full((1, 5), seed, np.float32))
-    opened.save(step, written())
+    opened.journal.add(np.full((1, 5), seed, np.float32))
+    saver.save(step, written())
+  saver.close()
   opened.close()
 
 
 def restored(workdir, tell=print):
   groups = variables(99)
-  opened = store(workdir, groups, tell=tell)
+  opened, _ = store(workdir, groups, tell=tell)
   opened.close()
   return values(groups)

@@ -12,8 +12,7 @@ import trainloop
 from support import interruption, small, workdirs
 from trainloop.data import identity
 from trainloop.data.source import adapt
-from trainloop.workdir import description, optimizer_config
-from trainloop.workdir.checkpoints import store
+from trainloop.workdir import description, fit_log, optimizer_config
 
 L, K = keras.layers, keras
 SCALE = 1.0  # a global that a loss reads
@@ -469,7 +468,7 @@ def test_two_replicas_see_the_same(tmp_path, two_replicas):
 
 def test_an_older_checkpoint_is_refused_in_one_line(monkeypatch, tmp_path):
   with monkeypatch.context() as patch:
-    patch.setattr(store, "_VERSION", store._VERSION - 1)
+    patch.setattr(fit_log, "VERSION", fit_log.VERSION - 1)
     begin(patch, tmp_path)
   with pytest.raises(ValueError, match="`checkpoint version` must be") as told:
     run(tmp_path)

@@ -33,7 +33,7 @@ def once(parts, source, schedule, epochs, workdir, tell):
   parts.measures = False
   fits = [] if workdir is None else claims.newest_fits(workdir)
   if fits:
-    known = fits[0]["asked"]["engine"]
+    known = fits[0].terms.engine
     parts.engines.replace(Engine(known, "as it was measured"))
   else:
     tell("both engines are timed on the first batches")

@@ -15,7 +15,14 @@ from trainloop.fit.options import Options
 from trainloop.fit.runner import Running
 from trainloop.fit.window_length import Pace
 from trainloop.model import arguments, turns
-from trainloop.workdir import claims, identity, profiler, shared_records
+from trainloop.workdir import (
+  agreement,
+  claims,
+  identity,
+  profiler,
+  shared_records,
+)
+from trainloop.workdir.fit_entry import Lengths, Terms
 
 
 @dataclasses.dataclass
@@ -87,11 +94,18 @@ class Fits:
     self._open()
     finished = False
     try:
-      entry = self.records.next_fit(asked)
+      lengths = Lengths.of(epochs, source.steps_per_epoch, self.options.every)
+      terms = Terms(
+        lengths,
+        self.options.log_every,
+        parts.engine.name,
+        agreement.plain(asked),
+      )
+      entry = self.records.resume(terms)
       if entry is None:
         data = (source, validation)
-        begun = schedules.begin(parts, asked, schedule, at, data)
-        entry = self.records.start_fit(begun, asked)
+        origin = schedules.begin(parts, lengths, schedule, at, data)
+        entry = self.records.start_fit(origin, terms)
       self.schedule = schedule
       read = {"data": source, "validation": validation}
       with batch_errors.named(parts.taken, **read):

@@ -20,8 +20,8 @@ from trainloop.model.rows import Row
 from trainloop.model.state import TrainState
 from trainloop.workdir.fit_plan import FitPlan
 from trainloop.workdir.history import History, nonfinite, refused
+from trainloop.workdir.no_records import NoRecords
 from trainloop.workdir.profiler import Profile
-from trainloop.workdir.records import NoRecords
 from trainloop.workdir.speed import Speed, examples_of
 from trainloop.workdir.tensorboard import event_file
 from trainloop.workdir.tensorboard.logged import Logged
@@ -99,7 +99,7 @@ class Fit:
 
   def _note_position(self, step, source):
     """What the next checkpoint holds of the data's position."""
-    self.records.position = source.position(*self.plan.position(step))
+    self.records.keep_position(source.position(*self.plan.position(step)))
 
   def _handle(self, step, source, validation):
     """What is due after `step` updates; returns why to stop, or None."""

@@ -17,8 +17,8 @@ from trainloop.fit.window_length import Pace
 from trainloop.model.bounds import ValueRangeError
 from trainloop.workdir.fit_plan import Limits
 from trainloop.workdir.history import NonFiniteError, with_weights
+from trainloop.workdir.no_records import NoRecords
 from trainloop.workdir.profiler import Profile
-from trainloop.workdir.records import NoRecords
 from trainloop.workdir.tensorboard import logged, panel
 from trainloop.workdir.tensorboard.extras import Extras
 
@@ -59,17 +59,18 @@ class Running:
       ValueRangeError: if ids or labels of a batch are out of range.
       What an action raised, with everything on the disk.
     """
-    begun, asked = entry["begun"], entry["asked"]
     cuts = self.extras.profile or ()
-    plan = schedules.plan(self.parts, begun, asked, schedule, acts, cuts)
-    part = logged.of(asked["log_every"], plan)
+    plan = schedules.plan(
+      self.parts, entry.origin, entry.terms.lengths, schedule, acts, cuts
+    )
+    part = logged.of(entry.terms.log_every, plan)
     step = int(self.parts.state.global_step.numpy())
     self.history = self.records.history(entry, plan, step)
     # A history outlives its loop, so it must not hold the parts.
     own = self.parts.binding.momentum
     curve = functools.partial(schedules.curve, plan, schedule, own)
     self._for_pictures(plan, curve)
-    if entry["done"]:
+    if entry.finished:
       self.history.restored = True
       self.progress.line(f"this fit is done: {self.history.stop_reason}")
       return True
@@ -93,7 +94,9 @@ class Running:
     if self.records.goes_on:
       self.progress.line(f"goes on at step {step} of {plan.end}")
     self.parts.state.average.go_on()
-    shown = panel.of(self.parts, plan, asked, schedule, source, self.extras)
+    shown = panel.of(
+      self.parts, plan, entry.terms.identity, schedule, source, self.extras
+    )
     self.records.begin(plan, step, curve, self.history, shown)
     self.actions.begin(self.parts.model, plan, plan.position(step)[0])
     step = self._fit(plan, part, schedule, window, source, validation)

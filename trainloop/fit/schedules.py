@@ -8,9 +8,8 @@ from trainloop.fit import curve_check
 from trainloop.model import arguments, preflight
 from trainloop.recipes import Recipe
 from trainloop.workdir import fit_plan
+from trainloop.workdir.fit_entry import Origin
 from trainloop.workdir.fit_plan import FitPlan, window_limits, with_cycles
-
-_LENGTHS = ("epochs", "steps_per_epoch", "validate_steps", "checkpoint_steps")
 
 
 def check(parts, source, validation, workdir):
@@ -78,37 +77,36 @@ def check_curve(parts, schedule, at, updates):
   curve_check.check(schedule, at, at + updates)
 
 
-def plan(parts, begun, asked, schedule, acts=(), cuts=()):
+def plan(parts, origin, lengths, schedule, acts=(), cuts=()):
   """The `FitPlan` of a fit that begins, or began, at some place.
 
   Args:
     parts: the loop's `Parts`, built.
-    begun: what `begin` gave.
-    asked: the fit's fingerprint.
+    origin: what `begin` gave.
+    lengths: the fit's `Lengths`.
     schedule: its `kernels.Schedule`.
     acts, cuts: see `FitPlan`.
 
   Raises:
     ValueError: if the schedule is shorter than the fit and must not be.
   """
-  lengths = {name: asked[name] for name in _LENGTHS}
-  lengths["histograms_steps"] = asked.get("histograms_steps")
-  found = FitPlan(**begun, **lengths, acts=acts, cuts=cuts)
+  fields = {**origin._asdict(), **lengths._asdict()}
+  found = FitPlan(**fields, acts=acts, cuts=cuts)
   found = with_cycles(found, schedule, parts.state.judge)
   preflight.check_overrun(schedule, found.end - found.schedule_start)
   return found
 
 
-def begin(parts, asked, schedule, at, data):
+def begin(parts, lengths, schedule, at, data):
   """Starts anew what belongs to one fit.
 
   Args:
-    parts, asked, schedule: see `plan`.
+    parts, lengths, schedule: see `plan`.
     at: the step that its schedule is at now, or None where one goes on.
     data: (data source of training, that of validation or None).
 
   Returns:
-    Where the fit begins: {"start", "first_epoch", "schedule_start"}.
+    The fit's `Origin`.
 
   Raises:
     ValueError: if the schedule is shorter than the fit and must not be.
@@ -116,15 +114,11 @@ def begin(parts, asked, schedule, at, data):
   state = parts.state
   start = int(state.global_step.numpy())
   begins = int(state.schedule_start.numpy()) if at is None else start - at
-  begun = {
-    "start": start,
-    "first_epoch": state.next_epoch,
-    "schedule_start": begins,
-  }
-  plan(parts, begun, asked, schedule)  # refused before anything changes
+  origin = Origin(start, state.next_epoch, begins)
+  plan(parts, origin, lengths, schedule)  # refused before anything changes
   state.begin_fit(begins, _checksums(parts, data))
   parts.evaluation.reset()
-  return begun
+  return origin
 
 
 def _checksums(parts, data):
@@ -159,7 +153,8 @@ def limits(parts, asked, source, validation, most, saves, visits):
   """The `Limits` of a fit's windows; see `fit_plan.window_limits`.
 
   Args:
-    parts, asked: see `plan`.
+    parts: see `plan`.
+    asked: the fit's fingerprint.
     source, validation: data sources, the latter may be None.
     most: most updates of a window.
     saves: whether the run has a workdir, which all workers know alike.

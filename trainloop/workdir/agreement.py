@@ -1,4 +1,4 @@
-"""Whether a fit is the one that a workdir remembers, and what may differ."""
+"""Identities of fits compared: what differs, and what of that may."""
 
 import json
 
@@ -9,29 +9,32 @@ EXISTING = ("continue", "refuse", "overwrite", "replan")
 # What a plan is; the rest makes another run.
 _PLAN = ("schedule", "epochs", "validate_steps", "checkpoint_steps")
 # What is only looked at: no bit depends on it, so it may change at any time.
-_SHOWN = ("histograms_steps",)
+SHOWN = ("histograms_steps",)
 _KINDS = ("kind", "kernel")  # keys that say what a dict describes
 _LONGEST = 200  # characters that an error shows
 _ABLE = 'existing="overwrite" or another workdir'
 _ABLE_PLAN = 'existing="overwrite", another workdir or replan'
 
 
-def plain(asked):
+def plain(value):
   """As JSON reads it back; what JSON has no type for becomes its repr."""
-  return json.loads(strict_json.dumps(asked, default=repr))
+  return json.loads(strict_json.dumps(value, default=repr))
 
 
-def changes(was, asked):
-  """{name: (old, new)} of what differs; of dicts, only what differs inside."""
-  found = {}
-  for name in {**was, **asked}:
-    old, new = was.get(name), asked.get(name)
-    if old != new:
-      if isinstance(old, dict) and isinstance(new, dict):
-        keys = [k for k in {**old, **new} if old.get(k) != new.get(k)]
-        old, new = ({k: d.get(k) for k in keys} for d in (old, new))
-      found[name] = (old, new)
-  return found
+def changes(old, new):
+  """{name: (old, new)} of what differs between two identities.
+
+  Of dicts, only what differs inside.
+  """
+  pairs = {}
+  for name in {**old, **new}:
+    a, b = old.get(name), new.get(name)
+    if a != b:
+      if isinstance(a, dict) and isinstance(b, dict):
+        keys = [k for k in {**a, **b} if a.get(k) != b.get(k)]
+        a, b = ({k: d.get(k) for k in keys} for d in (a, b))
+      pairs[name] = (a, b)
+  return pairs
 
 
 def difference(old, new, path):
@@ -62,8 +65,8 @@ def difference(old, new, path):
     return None
   else:
     return path, old, new
-  found = (difference(*one) for one in inside)
-  return next(filter(None, found), None)
+  differences = (difference(*one) for one in inside)
+  return next(filter(None, differences), None)
 
 
 def _is_nested(value):
@@ -73,73 +76,29 @@ def _is_nested(value):
   )
 
 
-def check(workdir, was, asked, replan):
+def check(workdir, old, new, replans):
   """Refuses to go on with a fit that was another one.
 
   Args:
     workdir: the run's folder, for the error.
-    was, asked: fingerprints, from `plain`.
-    replan: whether another schedule and length are taken.
+    old, new: identities, from `plain`.
+    replans: whether another schedule and length are taken.
 
   Raises:
     ValueError: naming the value that differs, old and new.
   """
-  for name in {**was, **asked}:
-    if name in _SHOWN or (replan and name in _PLAN):
+  for name in {**old, **new}:
+    if name in SHOWN or (replans and name in _PLAN):
       continue
-    found = difference(was.get(name), asked.get(name), name)
-    if found is not None:
-      path, old, new = found
-      rule = f"{_brief(old)}, as in the run that {workdir} holds"
+    first = difference(old.get(name), new.get(name), name)
+    if first is not None:
+      path, was, now = first
+      rule = f"{_brief(was)}, as in the run that {workdir} holds"
       able = _ABLE_PLAN if name in _PLAN else _ABLE
-      checks.fail(path, new, f"{rule} (another run needs {able})")
+      checks.fail(path, now, f"{rule} (another run needs {able})")
 
 
 def _brief(value):
   """A value's repr, its middle left out where that is long."""
   text = repr(value)
   return text if len(text) <= _LONGEST else f"{text[:150]} ... {text[-20:]}"
-
-
-def epoch_of(fits, step):
-  """The epoch, from 1, that ends with `step` updates; None within one."""
-  begun, asked = fits[-1]["begun"], fits[-1]["asked"]
-  done, rest = divmod(step - begun["start"], asked["steps_per_epoch"])
-  return None if rest else begun["first_epoch"] + done or None
-
-
-def show(entry, asked):
-  """Gives a fit's entry what is to be looked at from here on."""
-  for name in _SHOWN:
-    entry["asked"].pop(name, None)
-    if name in asked:
-      entry["asked"][name] = asked[name]
-
-
-def replan(entry, asked, step):
-  """Gives a fit's entry another plan from a step on.
-
-  Args:
-    entry: what the workdir remembers of the fit; changed.
-    asked: the new fingerprint, from `plain`.
-    step: the present global step.
-
-  Returns:
-    What is new, in words; "" if nothing is.
-
-  Raises:
-    ValueError: if the run is already beyond the new length.
-  """
-  found = changes(entry["asked"], asked)
-  if not found:
-    return ""
-  start, per_epoch = entry["begun"]["start"], asked["steps_per_epoch"]
-  if step > start + asked["epochs"] * per_epoch:
-    least = -(-(step - start) // per_epoch)
-    rule = f"at least {least}, because {step - start} steps of it are done"
-    checks.fail("epochs", asked["epochs"], rule)
-  entry["asked"] = asked
-  completed = entry["history"]["stop_reason"] == "completed"
-  entry["done"] = entry["done"] and not completed
-  told = [f"{name}: {old!r} -> {new!r}" for name, (old, new) in found.items()]
-  return f"replanned from step {step}: " + "; ".join(told)

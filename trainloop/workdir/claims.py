@@ -8,7 +8,7 @@ import os
 import tensorflow as tf
 
 from kernels import checks
-from trainloop.workdir import run_files, run_names
+from trainloop.workdir import fit_log, run_files, run_names
 from trainloop.workdir.checkpoints.files import CheckpointFiles
 
 # In the lock of every run, so that nothing else is taken for one.
@@ -53,7 +53,7 @@ def is_run(workdir):
   # As it begins, on a disk that takes no mark and no row.
   rows = _content(workdir, run_names.JOURNAL)
   empty = _is_mark(mark) and rows == b""
-  return mark == _MARK or empty or bool(newest_fits(workdir))
+  return mark == _MARK or empty or bool(_newest_log(workdir).get("fits"))
 
 
 def _others_checkpoints(workdir):
@@ -72,13 +72,21 @@ def _checkpoints(workdir):
 
 
 def newest_fits(workdir):
-  """The list of fits of the newest checkpoint that can be read, or []."""
+  """The `FitEntry` of each fit in the newest checkpoint that can be read; []
+  without one, or where another version of this program wrote it."""
+  log = _newest_log(workdir)
+  known = log.get("version") == fit_log.VERSION
+  return fit_log.FitLog.from_json(log).fits if known else []
+
+
+def _newest_log(workdir):
+  """The log of the newest checkpoint that can be read, as a dict; or {}."""
   files = _checkpoints(workdir)
   for serial in reversed(files.serials()):
     with contextlib.suppress(Exception):  # damage has many kinds
       log = files.read(serial, {"log": tf.string})["log"].numpy()
-      return json.loads(log)["fits"]
-  return []
+      return json.loads(log)
+  return {}
 
 
 def lock(workdir):

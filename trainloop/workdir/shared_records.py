@@ -7,6 +7,7 @@ import numpy as np
 from trainloop.base import strict_json
 from trainloop.model.rows import COLUMNS, WIDTH
 from trainloop.workdir import records
+from trainloop.workdir.fit_entry import FitEntry
 from trainloop.workdir.history import History
 
 
@@ -29,46 +30,26 @@ class SharedRecords:
     self._chief = workers.is_chief
     self._moved = [v for group in groups.values() for v in group.values()]
     self._per_replica = per_replica
-    self._note = {"entry": None, "goes_on": False}
+    self._goes_on = False
+
+  def __getattr__(self, name):
+    """All that needs no other worker is the own records' alone."""
+    return getattr(self._own, name)
 
   @property
   def goes_on(self):
-    """See `Records`."""
-    return self._note["goes_on"]
+    """Whether the present fit was begun by earlier processes."""
+    return self._goes_on
 
-  @property
-  def workdir(self):
-    """See `Records`."""
-    return self._own.workdir
+  position = b""  # only the chief could keep a dataset's; see `DatasetData`
 
-  @property
-  def owes_save(self):
-    """See `Records`."""
-    return self._own.owes_save
+  def keep_position(self, position):
+    """Keeps nothing; see `position`."""
 
-  @property
-  def position(self):
-    """Nothing: only the chief could keep a dataset's; see `DatasetData`."""
-    return b""
-
-  @position.setter
-  def position(self, kept):
-    del kept
-
-  @property
-  def resumed_from(self):
-    """See `Records`."""
-    return self._own.resumed_from
-
-  @property
-  def seconds(self):
-    """See `Records`."""
-    return self._own.seconds
-
-  def next_fit(self, asked):
+  def resume(self, terms):
     """See `Records`; the state that the chief restored is on all workers."""
-    self._workers.same(asked)
-    return self._restored(self._own.next_fit(asked))
+    self._workers.same(terms.identity)
+    return self._restored(self._own.resume(terms))
 
   def rewind(self):
     """See `Records`; only with a workdir."""
@@ -89,18 +70,20 @@ class SharedRecords:
 
   def _restored(self, entry):
     """The chief's entry and, if there is one, its state, on all workers."""
-    note = {"entry": entry, "goes_on": self._own.goes_on}
-    told = self._workers.from_chief(strict_json.dumps(note).encode())
-    self._note = json.loads(told)
-    if self._note["entry"] is not None:
-      self._workers.copy_from_chief(self._moved)
-      self._per_replica.scatter()
-    return self._note["entry"]
+    config = None if entry is None else entry.to_json()
+    news = strict_json.dumps([config, self._own.goes_on])
+    chief = self._workers.from_chief(news.encode())
+    config, self._goes_on = json.loads(chief)
+    if config is None:
+      return None
+    self._workers.copy_from_chief(self._moved)
+    self._per_replica.scatter()
+    return entry if self._chief else FitEntry.from_json(config)
 
-  def start_fit(self, begun, asked):
+  def start_fit(self, origin, terms):
     """See `Records`."""
-    self._note["goes_on"] = False
-    return self._own.start_fit(begun, asked)
+    self._goes_on = False
+    return self._own.start_fit(origin, terms)
 
   def history(self, entry, plan, step):
     """See `Records`."""
@@ -108,28 +91,12 @@ class SharedRecords:
     table = np.stack([rows[name] for name in COLUMNS], axis=1)
     data = self._workers.from_chief(table.tobytes())
     table = np.frombuffer(data, np.float32).reshape(-1, WIDTH)
-    return History.from_config(entry["history"], plan.start, table)
+    return History.from_config(entry.history, plan.start, table)
 
   def begin(self, plan, step, curve, history, shown):
     """See `Records`."""
     self._per_replica.gather()
     self._own.begin(plan, step, curve, history, shown)
-
-  def rows(self, began, first_step, rows):
-    """See `Records`."""
-    self._own.rows(began, first_step, rows)
-
-  def scalars(self, run, step, values):
-    """See `Records`."""
-    self._own.scalars(run, step, values)
-
-  def event(self, step, kind, text):
-    """See `Records`."""
-    self._own.event(step, kind, text)
-
-  def histograms(self, step, tables):
-    """See `Records`."""
-    self._own.histograms(step, tables)
 
   def save(self, step, history):
     """See `Records`."""
@@ -145,10 +112,6 @@ class SharedRecords:
     """See `Records`."""
     self._per_replica.gather()
     self._own.finish(step, history)
-
-  def close(self, failed=False):
-    """See `Records`."""
-    self._own.close(failed)
 
 
 def open_records(parts, workdir, **options):

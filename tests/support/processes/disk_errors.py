@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from support import reruns
 from trainloop.workdir import records
-from trainloop.workdir.checkpoints import store
+from trainloop.workdir.checkpoints import saver
 
 KINDS = (
   *("write", "sync", "rename", "unlink", "truncate", "mkdir"),
@@ -93,7 +93,7 @@ def sweep(runs, disk, whole, kind, most, length, code):
 
 
 def main(folder, *cases):
-  store._RETRY_SECONDS = 0.0
+  saver._RETRY_SECONDS = 0.0
   records.time.sleep = lambda seconds: None
   runs, disk = reruns.Reruns(pathlib.Path(folder)), Disk()
   workdir = runs.new()

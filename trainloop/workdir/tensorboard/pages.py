@@ -14,8 +14,7 @@ class Notes:
   Args:
     writer: the run's `EventWriter`.
     shown: the fit's `Panel`.
-    entry: what the records remember of the fit; "session" is the name of its
-      session on the HParams page.
+    entry: the fit's `FitEntry`, which knows its session.
   """
 
   def __init__(self, writer, shown, entry):
@@ -23,7 +22,7 @@ class Notes:
 
   def start(self, step, session):
     """Layout and texts, and the session that is the fit's from now on."""
-    self._entry["session"] = session
+    self._entry.begin_session(session)
     shown, writer = self._shown, self._writer
     started = plugin_summaries.session_start(shown.hparams, time.time())
     writer.summary(session, step, started)
@@ -54,13 +53,11 @@ class Notes:
   def finish(self, step, history):
     """The fit's results, and the end of its session."""
     self.event(step, "stop", f"{history.stop_reason} after {step} steps")
-    if "session" in self._entry:
-      found = hparams.results(history.epochs, self._shown.directions)
-      self._writer.scalars(self._entry["session"], step - 1, found)
+    found = hparams.results(history.epochs, self._shown.directions)
+    self._writer.scalars(self._entry.session, step - 1, found)
     self.end_session(step, "success")
 
   def end_session(self, step, status):
     """Ends the session with one of `plugin_summaries.STATUS`."""
-    if "session" in self._entry:  # a run of before there were any has none
-      ended = plugin_summaries.session_end(status, time.time())
-      self._writer.summary(self._entry["session"], step, ended)
+    ended = plugin_summaries.session_end(status, time.time())
+    self._writer.summary(self._entry.session, step, ended)

@@ -8,11 +8,9 @@ from google.protobuf.message import DecodeError
 from tensorboard.compat.proto import event_pb2
 
 from trainloop.model import rows as row_lib
-from trainloop.workdir.fit_plan import FitPlan
 from trainloop.workdir.tensorboard import event_bytes, logged
 from trainloop.workdir.tensorboard.event_file import MOMENTUM, TAGGED, TAGS
 
-_LENGTHS = ("epochs", "steps_per_epoch", "validate_steps", "checkpoint_steps")
 _ALWAYS = set(TAGS) - {MOMENTUM}
 
 
@@ -102,15 +100,14 @@ def logged_steps(fits, step):
   """The global steps below `step` whose rows are written as events, ascending.
 
   Args:
-    fits: the run's fits, as its checkpoint has them.
+    fits: the run's fits, a `FitEntry` each.
     step: updates that are done.
   """
   steps = []
-  ends = [entry["begun"]["start"] for entry in fits[1:]]
+  ends = [entry.origin.start for entry in fits[1:]]
   for entry, end in zip(fits, [*ends, step], strict=False):
-    asked, begun = entry["asked"], entry["begun"]
-    plan = FitPlan(**begun, **{name: asked[name] for name in _LENGTHS})
-    part, end = logged.of(asked["log_every"], plan), min(end, plan.end, step)
+    plan, every = entry.plan(), entry.terms.log_every
+    part, end = logged.of(every, plan), min(end, plan.end, step)
     own = set(range(-(-plan.start // part.rows) * part.rows, end, part.rows))
     epochs = plan.ends_inside(plan.start, end - plan.start + 1)
     done = (plan.start + n for n in epochs)
