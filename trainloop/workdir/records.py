@@ -45,6 +45,7 @@ class Records(NoRecords):
     self._store = Store(workdir, snapshot, keep, tell)
     self._saver = Saver(self._store, snapshot, tell)
     self._index, self._writer, self._new = -1, None, True
+    self._mended = False
 
   @property
   def goes_on(self):
@@ -83,7 +84,9 @@ class Records(NoRecords):
     if self._index < len(self._store.log.fits):
       self._store.forget()  # what a script changed before it, then as now
     self._store.open()
-    self._store.restore_newest(lambda log: self._find(log, terms))
+    self._mended = self._store.restore_newest(
+      lambda log: self._find(log, terms)
+    )
     entry = self._find(self._store.log, terms)
     if entry is not None:
       entry.show(terms)
@@ -104,7 +107,7 @@ class Records(NoRecords):
   def start_fit(self, origin, terms):
     if not self._store.is_open:
       self._store.open(clear=self._existing == "overwrite")
-      self._store.restore_newest()
+      self._mended = self._store.restore_newest()
     self._existing = "continue"  # the next fit goes on with this run
     entry = super().start_fit(origin, terms)
     self._store.log.fits.append(entry)
@@ -150,7 +153,7 @@ class Records(NoRecords):
       self._notes.start(step, f"fit_{self._index + 1}_from_{step}")
       self._show_plan(curve(step), plan, f"plan_from_{step}")
       self._store.log.replans.append(self._note)
-    if self._note or self._store.mended:
+    if self._note or self._mended:
       self._note = ""
       self._save_for_good(step, history, tries=1)
 

@@ -60,8 +60,6 @@ class Store:
     newest: the `Newest` checkpoint.
     journal: the `RowJournal`.
     clock: the `WallClock` of the run's events.
-    mended: whether records were made again that the checkpoint remembers
-      otherwise.
   """
 
   def __init__(self, workdir, snapshot, keep=2, tell=output.line):
@@ -70,7 +68,6 @@ class Store:
     self._files = CheckpointFiles(folder, keep)
     self.journal = row_journal.RowJournal(workdir)
     self.log, self.newest, self.clock = FitLog(), Newest(), WallClock()
-    self.mended = False
     self._lock = self._serials = None
     self._restores, self._wrote = True, False
 
@@ -110,6 +107,9 @@ class Store:
       check_log: called with the checkpoint's `FitLog` before anything is put
         back; raises where the run is another one. Or None.
 
+    Returns:
+      Whether records were made again that the checkpoint remembers otherwise.
+
     Raises:
       ValueError: if none of the checkpoints can be read, or they are those
         of another model.
@@ -125,9 +125,9 @@ class Store:
     )
     mending.run()
     self.newest = self.newest._replace(written=mending.written)
-    self.mended = bool(mending.lines)
     for line in mending.lines:
       self._tell(line)
+    return bool(mending.lines)
 
   def begin(self):
     """Cuts off what was written after the newest checkpoint, and opens the
