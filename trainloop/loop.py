@@ -5,17 +5,20 @@ import threading
 
 from kernels import checks
 from trainloop.compiled import engine
-from trainloop.compiled.programs import Parts
+from trainloop.compiled.programs import Programs
 from trainloop.data import batch_errors, counting, staging
 from trainloop.data import source as data_lib
-from trainloop.devices import entry
+from trainloop.devices import entry, strategies
 from trainloop.display import terminal
-from trainloop.fit import keras_callbacks, options
+from trainloop.fit import keras_callbacks, options, schedules
 from trainloop.fit.callables import Actions
 from trainloop.fit.fits import Fits
 from trainloop.fit.window_length import Pace
-from trainloop.model import arguments, turns
+from trainloop.judging.options import judging
+from trainloop.model import turns
+from trainloop.model.objective import Goal
 from trainloop.model.precision import Numerics
+from trainloop.model.trainee import Trainee, TraineeOptions
 from trainloop.workdir.tensorboard import extras
 
 
@@ -139,65 +142,73 @@ class TrainLoop:
         workdir, seed, hparams, histograms_every, profile, log_graph
       ),
     )
-    pace, given = Pace(steps_per_loop), arguments.schedule(schedule)
+    pace, schedule = Pace(steps_per_loop), schedules.checked(schedule)
     callbacks = keras_callbacks.adopt(callbacks)
     actions = Actions(on_window, on_epoch, callbacks)
+    memory = staging.Memory(resident_mb, staging_mb)
+    numerics = Numerics(mixed_precision, accumulate)
+    goal = Goal(loss, metrics, loss_weights, step)
+    judges = judging(early_stopping, reduce_on_plateau)
+    strategy = strategies.resolve(strategy)
+    aims = TraineeOptions(goal, judges, numerics, seed, bias_correction)
+    self._trainee = Trainee(strategy, model, optimizer, aims)
+    skips = chosen.guard == "skip"
+    self._programs = Programs(self._trainee, compile, skips, memory)
     self._stop = threading.Event()
-    self._parts = Parts(
-      arguments.strategy(strategy),
-      model,
-      optimizer,
-      (loss, metrics, loss_weights, step),
-      arguments.judging(early_stopping, reduce_on_plateau),
-      seed,
-      compile,
-      bias_correction,
-      Numerics(mixed_precision, accumulate),
-      skips=chosen.guard == "skip",
-      memory=staging.Memory(resident_mb, staging_mb),
-    )
-    chief = self._parts.workers.is_chief
+    chief = self._trainee.workers.is_chief
     self._progress = terminal.Progress(verbose if chief else 0)
     self._fits = Fits(
-      self._parts, chosen, pace, self._progress, self._stop, given, actions
+      self._trainee,
+      self._programs,
+      chosen,
+      pace,
+      self._progress,
+      self._stop,
+      schedule,
+      actions,
     )
 
   @property
   def model(self):
     """The keras.Model."""
-    return self._parts.model
+    return self._trainee.model
 
   @property
   def optimizer(self):
     """The Keras optimizer."""
-    return self._parts.binding.optimizer
+    return self._trainee.binding.optimizer
 
   @property
-  def parts(self):
-    """The `Parts` it is made of, for what drives them otherwise than `fit`."""
-    return self._parts
+  def trainee(self):
+    """The `Trainee`: model, optimizer, objective and state."""
+    return self._trainee
+
+  @property
+  def programs(self):
+    """The `Programs` that are compiled for it."""
+    return self._programs
 
   @property
   def global_step(self):
     """Global batches consumed so far, int."""
-    state = self._parts.state
+    state = self._trainee.state
     return 0 if state is None else int(state.global_step.numpy())
 
   @property
   def best(self):
     """{"monitor", "value", "step", "epoch"} of the best validation, or {}."""
-    state = self._parts.state
+    state = self._trainee.state
     return {} if state is None else state.judge.best
 
   @property
   def engine(self):
     """The `Engine` that compiles the updates; None before the first data."""
-    return self._parts.engine
+    return self._programs.engine
 
   @property
   def traces(self):
     """How often a training window was traced (and compiled) so far."""
-    return self._parts.traces
+    return self._programs.traces
 
   @property
   def seconds(self):
@@ -245,7 +256,7 @@ class TrainLoop:
       NonFiniteError: if an update is not finite.
       What a callable of the caller's raised, with everything saved.
     """
-    schedule = arguments.schedule(schedule)
+    schedule = schedules.checked(schedule)
     return self._fits.run(data, epochs, validation, schedule, steps_per_epoch)
 
   def stop(self):
@@ -274,8 +285,8 @@ class TrainLoop:
     checks.integer("epoch", epoch, 1)
     if self._fits.records is None:
       checks.fail("epoch", epoch, "asked for after a `fit`")
-    self._fits.records.restore_epoch(epoch, self._parts.learnt())
-    self._parts.state.show()
+    self._fits.records.restore_epoch(epoch, self._trainee.learnt())
+    self._trainee.state.show()
 
   @entry.guarded
   @turns.one("evaluate", reads=True)
@@ -294,12 +305,12 @@ class TrainLoop:
       ValueError: if the data is empty or does not fit the model.
     """
     source = data_lib.adapt("data", data)
-    self._parts.build(source)
-    self._parts.check("data", source, evaluates=True)
-    self._parts.ranges.show_cautions(self._progress.warn)
-    with batch_errors.named(self._parts.taken, data=source):
+    self._programs.build(source)
+    self._trainee.intake.check("data", source, evaluates=True)
+    self._trainee.intake.show_cautions(self._progress.warn)
+    with batch_errors.named(self._trainee.intake, data=source):
       empty = functools.partial(counting.no_more, "data")
-      return self._parts.evaluate(source, empty)
+      return self._programs.evaluate(source, empty)
 
   def coming_schedule(self, source):
     """The `kernels.Schedule` that a fit on a data source would follow."""

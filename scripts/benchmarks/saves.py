@@ -134,7 +134,7 @@ def resume_seconds(step):
 
   with tempfile.TemporaryDirectory() as folder:
     first = begin(folder)
-    first.parts.state.global_step.assign(step)
+    first.trainee.state.global_step.assign(step)
     first.fit(data, 4)
     again = begin(folder)
     began = time.perf_counter()

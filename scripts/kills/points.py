@@ -41,7 +41,7 @@ def named():
     "between data and index": (files, "_publish", "before", index_comes),
     "before an old one goes": (files, "remove", "before", always),
     "after an old one went": (files, "remove", "after", always),
-    "in validation": (programs.Parts, "evaluate", "inside", always),
+    "in validation": (programs.Programs, "evaluate", "inside", always),
     "in the best-weight copy": (judge.Judge, "verdict", "inside", always),
     "after the stop decision": (judge.Judge, "verdict", "after", stops),
     "after the best came back": (state.TrainState, "finish", "after", always),

@@ -192,7 +192,7 @@ def _result(loop, history, metrics):
 def _is_done(workdir, loop, history):
   """Whether an earlier process wrote the result; as the chief sees it."""
   done = history.restored and os.path.exists(_result_path(workdir))
-  return bool(loop.parts.workers.gather([done])[0, 0])
+  return bool(loop.trainee.workers.gather([done])[0, 0])
 
 
 def _result_path(workdir):

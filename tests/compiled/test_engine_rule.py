@@ -219,6 +219,6 @@ def test_one_update_is_traced_for_the_rule():
   loop = make({}, {"layer": counted}, "auto")
   before = len(calls)
   data = trainloop.ArrayData(X, Y, batch_size=8)
-  loop.parts.build(data)
+  loop.programs.build(data)
   traced = [x for x in calls[before:] if not hasattr(x, "numpy")]
   assert len(traced) == 2, traced  # one update, one evaluation

@@ -147,7 +147,7 @@ def test_memory_holds_the_activations_of_one_micro_batch():
     )
     loop = small.loop(net, compile="xla", accumulate=accumulate)
     loop.evaluate(data)
-    step = loop.parts._step
+    step = loop.programs.step
     count = strategies.counted(tf.constant(32), 1)
     run = tf.function(
       lambda x, y: step.gradients((x, y, None), count)[:3],

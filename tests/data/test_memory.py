@@ -101,7 +101,7 @@ def replicated(strategy):
 def held(loop):
   """Weak references to what a loop is made of."""
   found = {"loop": loop, "model": loop.model, "optimizer": loop.optimizer}
-  found |= {"parts": loop.parts, "state": loop.parts.state}
+  found |= {"trainee": loop.trainee, "programs": loop.programs}
   found |= {"history": loop.history, "weights": loop.model.weights[0].value}
   return {name: weakref.ref(one) for name, one in found.items()}
 
@@ -152,7 +152,7 @@ def test_what_a_search_keeps_holds_no_loop():
     loop = small.loop(model, schedule=schedule, compile="graph")
     sweep = trainloop.sweep_learning_rate(loop, train, steps=4)
     results += [sweep, loop.fit(train, 1, validation=valid), loop.best]
-    references += [weakref.ref(loop), weakref.ref(loop.parts)]
+    references += [weakref.ref(loop), weakref.ref(loop.trainee)]
     del loop
     counts.append(left())
   assert [one() for one in references] == [None] * 6

@@ -9,7 +9,6 @@ from tensorflow.python.eager import context
 
 import trainloop
 from trainloop.devices import peers, strategies
-from trainloop.model import arguments
 
 
 class CentralStorageStrategy(tf.distribute.Strategy):
@@ -32,7 +31,7 @@ class ParameterServerStrategyV2(CentralStorageStrategy):
 )
 def test_refused_with_the_reason(kind, reason):
   with pytest.raises(ValueError, match=reason):
-    arguments.strategy(kind())
+    strategies.resolve(kind())
 
 
 def test_tensorflow_still_calls_them_so():

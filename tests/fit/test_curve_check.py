@@ -206,7 +206,7 @@ def test_the_scale_of_float16_is_not_blamed(unseen):
   )
   with pytest.raises(trainloop.NonFiniteError, match=r"7 .*learning rate inf"):
     loop.fit(small.data(), 2)
-  scale, skipped = loop.parts.state.loss_scale, loop.history.rows["skipped"]
+  scale, skipped = loop.trainee.state.loss_scale, loop.history.rows["skipped"]
   overflows = np.flatnonzero(skipped)  # of the scale, before that update
   assert float(scale.value) == 2.0 ** (15 - len(overflows))
   assert int(scale.good) == BAD - 1 - max(overflows, default=-1)

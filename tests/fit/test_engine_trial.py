@@ -43,14 +43,14 @@ def test_the_faster_one_stays(monkeypatch, slow, tmp_path):
   time = engine_trial._Trial._time
 
   def slower(self, n):
-    late = (self._window._capacity is None) == (slow == "graph")
+    late = (self._rehearsal.window._capacity is None) == (slow == "graph")
     return time(self, n) + 1e3 * late
 
   monkeypatch.setattr(engine_trial._Trial, "_time", slower)
   loop = train("measure", workdir=tmp_path)
   assert loop.engine.name == {"graph": "xla", "xla": "graph"}[slow]
   # The choice is the run's: it goes on in it, whatever is faster now.
-  monkeypatch.setattr(engine_trial, "settle", None)
+  monkeypatch.setattr(engine_trial, "measure", None)
   again = train("measure", workdir=tmp_path)
   assert again.engine.name == loop.engine.name
   assert again.engine.reason == "as it was measured"

@@ -196,7 +196,7 @@ def test_a_second_fit_is_that_of_a_loop_that_has_no_first(tmp_path):
   other.fit(data, 3, validation=small.data(32, 16))
   first = two.best
   # The same state, and a judge that has never seen anything.
-  fresh = other.parts.state.judge
+  fresh = other.trainee.state.judge
   fresh.begin(True, [A, A], 3)
   fresh.basis.fit.assign(0)
   want = other.fit(data, 4, validation=hard())
@@ -245,7 +245,7 @@ def test_a_second_fit_that_was_cut_off_is_judged_alike(
   assert found.stop_reason == want.stop_reason
   assert found.rows["loss"].tobytes() == want.rows["loss"].tobytes()
   assert small.state_of(loop) == small.state_of(reference)
-  assert loop.parts.state.judge.basis.text == (
+  assert loop.trainee.state.judge.basis.text == (
     "starts anew: other validation data"
   )
 

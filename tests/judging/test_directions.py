@@ -129,8 +129,8 @@ def test_in_a_loop_metrics_by_names_of_the_users_and_of_outputs():
   }
   for monitor, sign in signs.items():
     loop = make(monitor)
-    loop.parts.build(data)
-    assert loop.parts.state.judge._stop_watch.sign == sign, monitor
+    loop.programs.build(data)
+    assert loop.trainee.state.judge._stop_watch.sign == sign, monitor
 
 
 def score(y, found):

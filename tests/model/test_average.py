@@ -162,13 +162,13 @@ def test_before_an_update_the_weights_themselves_are_judged():
     ),
   )
   seen = []
-  plain = loop.parts.evaluate
+  plain = loop.programs.evaluate
 
   def evaluate(source, empty):
     seen.append(flat(loop.model.get_weights()))
     return plain(source, empty)
 
-  loop.parts.evaluate = evaluate
+  loop.programs.evaluate = evaluate
   rows = loop.fit(weighted, 1, validation=VALID).rows
   assert rows["skipped"].tolist() == [1, 1, 0, 0, 0]
   assert seen[0].tolist() == seen[1].tolist() == [1, 1, 1, 0]
@@ -263,7 +263,7 @@ def test_a_run_that_was_cut_off_is_the_run_that_was_not(
   assert loop.best == whole[0].best
   rows, want = found[1].rows, whole[1][1].rows
   assert rows["loss"].tobytes() == want["loss"].tobytes()
-  state, other = loop.parts.state, whole[0].parts.state
+  state, other = loop.trainee.state, whole[0].trainee.state
   assert small.digest(state.average.copies) == small.digest(
     other.average.copies
   )

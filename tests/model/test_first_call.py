@@ -113,7 +113,7 @@ def test_a_run_carries_its_state_over_a_restart(tmp_path):
 
 def test_a_lazily_built_state_starts_from_zero():
   loop = _loop(_stateful(lazy=True))
-  loop.parts.build(adapt("data", _data()))
+  loop.programs.build(adapt("data", _data()))
   states = loop.model.layers[0].states
   assert states and all(not np.any(state) for state in states)
 
@@ -122,7 +122,7 @@ def test_a_state_of_the_users_is_left_as_it_was():
   net = _stateful()
   for state in net.layers[0].states:
     state.assign(np.full(state.shape, 0.5))
-  _loop(net).parts.build(adapt("data", _data()))
+  _loop(net).programs.build(adapt("data", _data()))
   assert all(np.all(state == 0.5) for state in net.layers[0].states)
 
 
@@ -238,5 +238,5 @@ def test_a_first_call_has_the_share_of_a_micro_batch():
       return self.dense(keras.layers.Flatten()(x))
 
   loop = _loop(Seen(), accumulate=4)
-  loop.parts.build(adapt("data", _data(batch_size=16)))
+  loop.programs.build(adapt("data", _data(batch_size=16)))
   assert seen[0] == (4, 5, 2)

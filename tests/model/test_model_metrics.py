@@ -224,8 +224,8 @@ def test_a_model_that_trains_its_own_way(kind, name):
     trainloop.TrainLoop(kind(), "sgd", "mse")
   data = trainloop.ArrayData(X, Y, batch_size=8)
   loop = trainloop.TrainLoop(kind(), "sgd", step=_step, verbose=False)
-  loop.parts.build(adapt("data", data))
-  (said,) = [s for s in summary.of_loop(loop.parts) if s.startswith("step")]
+  loop.programs.build(adapt("data", data))
+  (said,) = [s for s in summary.of_loop(loop.trainee) if s.startswith("step")]
   assert f"_step; the model's own {name} not called" in said
   assert np.isfinite(loop.fit(data, 1, validation=data).epochs["loss"]).all()
 

@@ -64,7 +64,7 @@ def scales(skipped):
 
 def test_an_overflow_is_passed_over_and_halves_the_scale(run):
   _, workdir, loop, history = run
-  rows, state = history.rows, loop.parts.state
+  rows, state = history.rows, loop.trainee.state
   gone = rows["skipped"] == 1
   assert loop.global_step == STEPS
   assert 3 <= gone.sum() < STEPS / 2
@@ -123,7 +123,7 @@ def test_an_overflow_leaves_everything_as_it_was(engine, monkeypatch):
   assert small.digest(loop.model.variables) == before
   assert not any(np.any(v) for v in loop.optimizer.variables[2:])
   assert history.epochs["accuracy"].tolist() == [0.0]
-  assert float(loop.parts.state.loss_scale.value.numpy()) == 2.0**94
+  assert float(loop.trainee.state.loss_scale.value.numpy()) == 2.0**94
 
 
 def steep(y_true, y_pred):
@@ -140,7 +140,7 @@ def test_what_no_scale_helps_obeys_on_nonfinite(monkeypatch):
   assert hit.value.step == 2 == loop.global_step
   loop = make("graph", on_nonfinite="skip", **options)
   assert loop.fit(small.data(), 1).rows["skipped"].sum() == 12
-  assert float(loop.parts.state.loss_scale.value.numpy()) == 1.0
+  assert float(loop.trainee.state.loss_scale.value.numpy()) == 1.0
 
 
 def plain():
@@ -158,7 +158,7 @@ def test_a_loss_that_is_not_finite_obeys_on_nonfinite(monkeypatch):
   loop = make("graph", net=plain, on_nonfinite="skip")
   assert np.flatnonzero(loop.fit(data, 1).rows["skipped"]).tolist() == [2]
   # It says nothing about the scale.
-  assert float(loop.parts.state.loss_scale.value.numpy()) == 256.0
+  assert float(loop.trainee.state.loss_scale.value.numpy()) == 256.0
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
@@ -181,7 +181,7 @@ def test_it_is_about_the_run_in_float32(precision, accumulate, monkeypatch):
   assert rows["loss"].tobytes() != want["loss"].tobytes()
   for name in ("loss", "grad_norm"):  # unscaled before norm and clipping
     np.testing.assert_allclose(rows[name], want[name], rtol=0.1, atol=0.01)
-  assert (loop.parts.state.loss_scale is None) == (precision == "bfloat16")
+  assert (loop.trainee.state.loss_scale is None) == (precision == "bfloat16")
 
 
 class Late(keras.Model):

@@ -44,7 +44,7 @@ class Script(trainloop.TrainLoop):
       self.seen.append(small.state_of(self))
       return {"loss": self._values[len(self.seen) - 1]}
 
-    self._parts.evaluate = evaluate
+    self.programs.evaluate = evaluate
 
   def go(self, epochs, **options):
     valid = small.data(16, 16)
@@ -276,7 +276,7 @@ def test_a_plateau_cut_at_a_cycles_end_only():
   )
   # Ends: 9 (best), 6 (better), 6 (not): the cut comes after the run.
   assert loop.go(9).stop_reason == "completed"
-  assert float(loop._parts.state.judge.scale.numpy()) == 0.5
+  assert float(loop.trainee.state.judge.scale.numpy()) == 0.5
   assert loop.history.rows["learning_rate"][72] == np.float32(0.1)
 
 
@@ -344,11 +344,11 @@ def test_bad_options(kind, options, name):
 def test_a_judges_copies_are_in_the_checkpoint_once():
   loop = small.loop(early_stopping=trainloop.EarlyStopping(restore="all"))
   loop.fit(small.data(), 1, validation=small.data(16, 16))
-  names = [id(v) for v in loop._parts.state.variables]
+  names = [id(v) for v in loop.trainee.state.variables]
   assert len(set(names)) == len(names)
   mine = {id(w.value) for w in loop.model.weights}
   assert not mine & set(names)
-  judge = loop._parts.state.judge
+  judge = loop.trainee.state.judge
   (kept,) = (m for m in judge.submodules if isinstance(m, Kept))
   copies = kept.copies
   assert {id(c) for c in copies} <= set(names)

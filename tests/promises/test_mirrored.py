@@ -148,7 +148,7 @@ def test_float16_on_two_replicas(strategy):
   )
   skipped = loop.fit(data, 5).rows["skipped"].sum()
   assert 0 < skipped < 15
-  scale = float(loop.parts.state.loss_scale.value.numpy())
+  scale = float(loop.trainee.state.loss_scale.value.numpy())
   assert scale == 2.0 ** (15 - skipped)
   for variable in loop.model.trainable_variables:
     one, two = (v.numpy() for v in variable.value.values)

@@ -22,13 +22,13 @@ def make(workdir, **options):
 
 def test_weights_and_slots_of_an_epoch_come_back(tmp_path):
   loop, seen = make(tmp_path), {}
-  plain = loop._parts.evaluate
+  plain = loop.programs.evaluate
 
   def evaluate(source, empty):
     seen[len(seen) + 1] = small.state_of(loop)
     return plain(source, empty)
 
-  loop._parts.evaluate = evaluate
+  loop.programs.evaluate = evaluate
   loop.fit(small.data(), 4, validation=small.data(16, 16))
   for epoch in (2, 1, 3, 4):
     loop.restore_epoch(epoch)

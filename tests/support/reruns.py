@@ -36,7 +36,7 @@ class Reruns:
     self._state = self._initial = None
     self._numbers = itertools.count()
     self.cut(self.new(), 0)  # all variables are made
-    self._state = snapshot.Snapshot(self.loop.parts.moved())
+    self._state = snapshot.Snapshot(self.loop.trainee.moved())
     self._initial = self._state.take()
 
   def new(self, template=None):

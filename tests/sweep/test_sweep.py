@@ -34,7 +34,7 @@ def fit(loop, data=None, epochs=2, **options):
 
 def everything(loop):
   """Bytes of every variable that training moves, by group."""
-  groups = loop.parts.moved()
+  groups = loop.trainee.moved()
   return {name: small.digest(group.values()) for name, group in groups.items()}
 
 

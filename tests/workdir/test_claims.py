@@ -155,7 +155,7 @@ def one_loop(loop_of, tmp_path_factory):
   """A function: (workdir, existing) -> fits there, with one traced loop."""
   loop = loop_of(tmp_path_factory.mktemp("first"))
   loop.evaluate(small.data())
-  state = snapshot.Snapshot(loop.parts.moved())
+  state = snapshot.Snapshot(loop.trainee.moved())
   before = state.take()
 
   def fit(workdir, existing="continue"):

@@ -3,7 +3,6 @@
 from trainloop.base import seeds
 from trainloop.compiled import engine
 from trainloop.compiled.evaluation import Evaluation
-from trainloop.devices import strategies
 
 
 class Engines:
@@ -20,12 +19,14 @@ class Engines:
   Attributes:
     present: the `Engine` of the training data that came last.
     evaluation: its `Evaluation`; None before the first data, as `present`.
+    measures: whether which is faster is still to be measured.
   """
 
   def __init__(self, compile, strategy, step):
     self._compile, self._strategy, self._step = compile, strategy, step
     self._known, self._evaluations, self._kind = {}, {}, None
     self.present = self.evaluation = None
+    self.measures = compile == "measure"
 
   def choose(self, source):
     """Makes `present` the `Engine` for a source of training data.
@@ -42,14 +43,18 @@ class Engines:
     self.replace(self._known[self._kind])
 
   def replace(self, other):
-    """Makes another `Engine` that for data of the present kind."""
+    """Compiles with another `Engine` from now on, for data of this kind."""
     self.present = self._known[self._kind] = other
-    jit = other.name == "xla"
-    self._step.folds = jit and not strategies.on_gpu(self._strategy)
     if other.name not in self._evaluations:
-      made = Evaluation(self._strategy, self._step, jit)
-      self._evaluations[other.name] = made
+      jit = other.name == "xla"
+      evaluation = Evaluation(self._strategy, self._step, jit)
+      self._evaluations[other.name] = evaluation
     self.evaluation = self._evaluations[other.name]
+
+  def settle(self, winner):
+    """Compiles with the `Engine` that was measured to be faster."""
+    self.measures = False
+    self.replace(winner)
 
   def with_optimizer(self, binding):
     """Asks again once the optimizer has its slots; see there."""

@@ -78,26 +78,26 @@ class MicroStep(Step):
     return tf.distribute.get_replica_context().all_reduce("sum", found)
 
 
-def step_for(strategy, parts, numerics, batch, example):
-  """The `Step` of a model, in micro-batches if `numerics` says so.
+def step_for(trainee, example):
+  """The `Step` of a trainee, in micro-batches if its `Numerics` say so.
 
   Args:
-    strategy: the `tf.distribute.Strategy`.
-    parts: (model, its optimizer, its objective, the `Lookout`).
-    numerics: a `Numerics`.
-    batch: (x, y, sample_weight) tensors as the model is called with.
-    example: those of a whole batch.
+    trainee: a `Trainee` with its objective and intake.
+    example: (x, y, sample_weight) of a whole batch.
 
   Raises:
     ValueError: if parts of a batch can't give the model's loss.
   """
-  model, optimizer, objective, lookout = parts
+  strategy, numerics = trainee.strategy, trainee.options.numerics
+  model, objective = trainee.model, trainee.objective
+  batch = trainee.intake.batch
   replicas = strategy.num_replicas_in_sync
   numerics.check_parts(model, replicas)
   moving = Moving(strategy, model, objective, batch)
   known = reductions.Reductions()
   if objective.reduces and replicas * numerics.accumulate > 1:
     known = reductions.of(strategy, objective, batch, example)
+  optimizer, lookout = trainee.binding.optimizer, trainee.intake.lookout
   common = (model, optimizer, moving, objective, lookout, known)
   if numerics.accumulate == 1:
     return Step(*common)

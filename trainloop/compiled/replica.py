@@ -21,7 +21,6 @@ class Step:
     known: the `Reductions` of its losses, for parts of a batch.
 
   Attributes:
-    folds: whether the gradients' norm is summed for XLA on a CPU; see `norms`.
     metric_variables: Keras variables of the metrics.
     metric_state: their tf.Variables.
     carried: tf.Variables that `layer_states` finds.
@@ -32,7 +31,6 @@ class Step:
     self.model, self.moving = model, moving
     self.objective, self.lookout = objective, lookout
     self._reductions = known
-    self.folds = False
     self.variables = model.trainable_variables
     self._optimizer = optimizer
     # What a forward pass may change: moving statistics, seeds, and metrics
@@ -47,7 +45,7 @@ class Step:
       *self.carried,
     ]
 
-  def gradients(self, batch, count, scale=None, looks=""):
+  def gradients(self, batch, count, scale=None, looks="", folds=False):
     """Forward and backward over this replica's share of the batch.
 
     Args:
@@ -56,6 +54,7 @@ class Step:
       scale: what the loss is multiplied by on the way back, float32 scalar;
         None for 1.
       looks: how to look whether ids and labels are in range; see `bounds`.
+      folds: whether the norm is summed for XLA on a CPU; see `gradient_norm`.
 
     Returns:
       (gradients, loss, norm, outputs, alarm): gradients and loss summed over
@@ -69,7 +68,7 @@ class Step:
     *dense, loss = context.all_reduce("sum", [*dense, loss])
     if scale is not None:
       dense = [g / tf.cast(scale, g.dtype) for g in dense]
-    norm = gradient_norm.global_norm(dense, self.folds)
+    norm = gradient_norm.global_norm(dense, folds)
     if self._optimizer.loss_scale_factor is not None:
       norm = norm / self._optimizer.loss_scale_factor
     rest = iter(dense)

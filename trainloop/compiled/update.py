@@ -44,6 +44,7 @@ class Update:
     self._state = state
     self._schedule = schedule
     self._jit = jit
+    self._folds = jit and not strategies.on_gpu(strategy)
     self._skips, self.watched = skips, watched
     self._see = see
     self._scale = state.loss_scale
@@ -92,7 +93,7 @@ class Update:
     scale = None if self._scale is None else self._scale.value.read_value()
     looks = bounds.looks(self.watched, self._jit)
     gradients, loss, norm, outputs, alarm = run(
-      step.gradients, args=(batch, count, scale, looks)
+      step.gradients, args=(batch, count, scale, looks, self._folds)
     )
     if self._see is not None:
       self._see(gradients)

@@ -12,6 +12,21 @@ from trainloop.model import rows as row_lib
 
 
 @dataclasses.dataclass(frozen=True)
+class Limits:
+  """How large a window may get.
+
+  Attributes:
+    acts: numbers of updates after each multiple of which a window ends.
+    updates: most updates of a window.
+    ends: most ends of epochs inside one.
+  """
+
+  acts: tuple
+  updates: int
+  ends: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Result:
   """What a window did, as tensors.
 

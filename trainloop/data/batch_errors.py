@@ -24,11 +24,11 @@ _LENGTH = re.compile(
 
 
 @contextlib.contextmanager
-def named(taken, **sources):
+def named(intake, **sources):
   """Around compiled calls that read data.
 
   Args:
-    taken: the model's `first_call.Taken`.
+    intake: the trainee's `Intake`.
     **sources: {argument's name: data source, or None}.
 
   Raises:
@@ -53,7 +53,7 @@ def named(taken, **sources):
   except tf.errors.InvalidArgumentError as error:
     for name, source in sources.items():
       if isinstance(source, DatasetData):
-        _look(taken, name, source, error)
+        _look(intake, name, source, error)
     raise
 
 
@@ -64,13 +64,13 @@ def _refuse_length(name, source, length, found):
     checks.fail(name, found, rule)
 
 
-def _look(taken, name, source, error):
+def _look(intake, name, source, error):
   """Raises for the first batch of a dataset that the model refuses."""
   known = set()
   try:
     for number, batch in enumerate(source.batches(_MOST)):
       shapes = repr([leaf.shape for leaf in tf.nest.flatten(batch[:2])])
-      why = "" if shapes in known else taken.refusal(batch)
+      why = "" if shapes in known else intake.refusal(batch)
       known.add(shapes)
       if why:
         found = [tuple(leaf.shape) for leaf in tf.nest.flatten(batch[:2])]

@@ -73,6 +73,47 @@ def strategy_for(
   return tf.distribute.get_strategy()
 
 
+def resolve(strategy):
+  """The `tf.distribute.Strategy` that a user asks for.
+
+  Args:
+    strategy: a strategy, its name, or None for the one in scope.
+
+  Raises:
+    ValueError: if it is none, or one that the loop can't run under.
+  """
+  if isinstance(strategy, str):
+    return strategy_for(strategy)
+  if strategy is None:
+    strategy = tf.distribute.get_strategy()
+  if not isinstance(strategy, tf.distribute.Strategy):
+    checks.fail("strategy", strategy, "a tf.distribute.Strategy or its name")
+  check(strategy)
+  return strategy
+
+
+def check_scope(strategy, variables):
+  """Refuses a model or optimizer made outside a multi-replica strategy.
+
+  TensorFlow itself would fail with a bare AssertionError inside the graph.
+
+  Args:
+    strategy: the `tf.distribute.Strategy`.
+    variables: {argument's name: its keras.Variables}.
+
+  Raises:
+    ValueError: naming the first argument that was.
+  """
+  if strategy.num_replicas_in_sync == 1:
+    return
+  created = strategy.extended.variable_created_in_scope
+  for name, group in variables.items():
+    if not all(created(variable.value) for variable in group):
+      kind = type(strategy).__name__
+      rule = f"made under the scope of the {kind} (or given as a callable)"
+      checks.fail(name, "a finished object", rule)
+
+
 def check(strategy):
   """Refuses strategies that the loop can't run under, with the reason."""
   kind = type(strategy).__name__

@@ -12,30 +12,33 @@ from trainloop.model import model_metrics
 _LABEL, _NAME, _ACROSS, _LONG = 10, 28, 24, 240  # columns
 
 
-def of_loop(parts):
+def of_loop(trainee):
   """What is the same for all fits of a loop: model, devices, judging.
 
   Args:
-    parts: the loop's `Parts`, prepared for the fit.
+    trainee: the loop's `Trainee`, prepared for the fit.
 
   Returns:
     Lines of text.
   """
-  judging, average = _judging(*parts.judging), _average(parts)
+  judging, average = _judging(*trainee.options.judging), _average(trainee)
   return [
-    _labelled("model", _model(parts)),
-    *_step(parts),
-    _labelled("devices", _devices(parts)),
+    _labelled("model", _model(trainee)),
+    *_step(trainee),
+    _labelled("devices", _devices(trainee)),
     *([_labelled("average", average)] if average else []),
     *([_labelled("judging", judging)] if judging else []),
   ]
 
 
-def of_fit(parts, plan, schedule, source, workdir, shown, identity=""):
+def of_fit(
+  trainee, engine, plan, schedule, source, workdir, shown, identity=""
+):
   """What one fit is going to do, and where it can be seen.
 
   Args:
-    parts: the loop's `Parts`.
+    trainee: the loop's `Trainee`.
+    engine: the `Engine` that compiles.
     plan: the `FitPlan`.
     schedule: its `kernels.Schedule`.
     source: the data source of training.
@@ -50,8 +53,8 @@ def of_fit(parts, plan, schedule, source, workdir, shown, identity=""):
   run = f"{plan.epochs} epochs of {plan.steps_per_epoch} steps: {steps} steps"
   size = source.batch_size
   run += "" if size is None else f" of {size} examples"
-  if parts.numerics.accumulate > 1:
-    run += f" in {parts.numerics.accumulate} micro-batches"
+  if trainee.options.numerics.accumulate > 1:
+    run += f" in {trainee.options.numerics.accumulate} micro-batches"
   logs = "none, for there is no workdir"
   if workdir is not None:
     folder = shlex.quote(os.fspath(workdir))
@@ -59,21 +62,21 @@ def of_fit(parts, plan, schedule, source, workdir, shown, identity=""):
     size = _size(shown.size(plan))
     logs = f"{folder} ({part}, at most {size} MB): "
     logs += f"tensorboard --logdir={folder}"
-  judge = parts.state.judge
+  judge = trainee.state.judge
   basis = judge.basis.text if judge.monitors else ""
   return [
-    _labelled("engine", f"{parts.engine.name}, {parts.engine.reason}"),
+    _labelled("engine", f"{engine.name}, {engine.reason}"),
     _labelled("run", run),
-    _labelled("schedule", _cut(brief(schedule), _LONG) + _from(parts, plan)),
+    _labelled("schedule", _cut(brief(schedule), _LONG) + _from(trainee, plan)),
     *([_labelled("judging", basis)] if basis else []),
     _labelled("logs", logs),
     *([_labelled("identity", identity)] if identity else []),
   ]
 
 
-def _from(parts, plan):
+def _from(trainee, plan):
   """Where a schedule begins, if an optimizer had made updates before; or ""."""
-  optimizer, state = parts.binding.optimizer, parts.state
+  optimizer, state = trainee.binding.optimizer, trainee.state
   done = int(state.global_step.numpy()) - int(state.skipped.numpy())
   before = int(optimizer.iterations.numpy()) - done
   if plan.start or before <= 0:
@@ -178,26 +181,26 @@ def _labelled(label, text):
   return f"{label:<{_LABEL}}{text}"
 
 
-def _model(parts):
+def _model(trainee):
   """Name, parameters and sizes of the model."""
-  weights = parts.model.weights
-  trained = sum(math.prod(w.shape) for w in parts.model.trainable_weights)
+  weights = trainee.model.weights
+  trained = sum(math.prod(w.shape) for w in trainee.model.trainable_weights)
   every = sum(math.prod(w.shape) for w in weights)
-  text = f"{parts.model.name}, {every:,} parameters"
+  text = f"{trainee.model.name}, {every:,} parameters"
   if trained != every:
     text += f" ({trained:,} trained)"
   text += f", {_megabytes(weights)} MB"
-  slots = parts.binding.optimizer.variables
-  text += f", {_megabytes([*weights, *slots])} MB with {_kind(parts)}'s"
-  precision = parts.numerics.mixed_precision
+  slots = trainee.binding.optimizer.variables
+  text += f", {_megabytes([*weights, *slots])} MB with {_kind(trainee)}'s"
+  precision = trainee.options.numerics.mixed_precision
   return f"{text}; {precision}" if precision else text
 
 
-def _step(parts):
+def _step(trainee):
   """The line that says which methods of the model a `step` stands in for."""
-  step = parts.wanted[3]
+  step = trainee.options.goal.step
   own = model_metrics.overridden(
-    parts.model, *model_metrics.TRAINING, *model_metrics.EVALUATING
+    trainee.model, *model_metrics.TRAINING, *model_metrics.EVALUATING
   )
   if step is None or not own:
     return []
@@ -206,8 +209,8 @@ def _step(parts):
   return [_labelled("step", text)]
 
 
-def _kind(parts):
-  return type(parts.binding.optimizer).__name__
+def _kind(trainee):
+  return type(trainee.binding.optimizer).__name__
 
 
 def _megabytes(variables):
@@ -221,9 +224,9 @@ def _size(size):
   return f"{size / 1e6:.2g}" if size < 1e8 else f"{size / 1e6:,.0f}"
 
 
-def _devices(parts):
+def _devices(trainee):
   """The devices of the strategy, and its name."""
-  strategy = parts.strategy
+  strategy = trainee.strategy
   try:
     names = strategy.extended.worker_devices
     kind = type(strategy).__name__
@@ -233,15 +236,15 @@ def _devices(parts):
   names = ", ".join(":".join(name.split(":")[-2:]) for name in names)
   count = strategy.num_replicas_in_sync
   text = f"{_cut(names, 40)} ({kind}, {count} replica{'s' * (count > 1)})"
-  workers = parts.workers.count
+  workers = trainee.workers.count
   return f"{text}, {workers} workers" if workers > 1 else text
 
 
-def _average(parts):
+def _average(trainee):
   """Which averages are looked at in the place of weights; "" without."""
-  if not parts.state.average:
+  if not trainee.state.average:
     return ""
-  decay = parts.binding.optimizer.ema_momentum
+  decay = trainee.binding.optimizer.ema_momentum
   return f"of weights, decay {decay:g}: validated, judged and left at the end"
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import threading
 import typing
 
-from trainloop.compiled.programs import Parts
+from trainloop.compiled.programs import Programs
 from trainloop.data import batch_errors
 from trainloop.data import source as data_lib
 from trainloop.display.terminal import Progress
@@ -14,7 +14,8 @@ from trainloop.fit.callables import Actions
 from trainloop.fit.options import Options
 from trainloop.fit.runner import Running
 from trainloop.fit.window_length import Pace
-from trainloop.model import arguments, turns
+from trainloop.model import preflight, turns
+from trainloop.model.trainee import Trainee
 from trainloop.workdir import (
   agreement,
   claims,
@@ -34,9 +35,11 @@ class Fits:
     schedule: the `kernels.Schedule` of the last fit; None before the first.
     records: what the run writes; None before the first fit.
     history: that of the last fit, or None.
+    made: what the trainee was made of, see `identity.made`; or None.
   """
 
-  parts: Parts
+  trainee: Trainee
+  programs: Programs
   options: Options
   pace: Pace
   progress: Progress
@@ -46,43 +49,48 @@ class Fits:
   schedule: typing.Any = None
   records: typing.Any = None
   history: typing.Any = None
+  made: typing.Any = None
 
   def __post_init__(self):
-    self.actions.turns = self.parts.turns
+    self.actions.turns = self.trainee.turns
 
   @turns.one("fit")
   def run(self, data, epochs, validation, schedule, steps_per_epoch):
     """One fit; see `TrainLoop.fit`, but `schedule` was checked."""
-    parts = self.parts
+    trainee, programs = self.trainee, self.programs
     source = data_lib.adapt("data", data, steps_per_epoch)
-    epochs = schedules.epochs(parts, schedule or self.given, epochs, source)
+    epochs = schedules.epochs(trainee, schedule or self.given, epochs, source)
     if validation is not None:
       validation = data_lib.adapt("validation", validation)
-    schedules.check(parts, source, validation, self.workdir)
+    programs.admit(source, validation)
+    if self.workdir is not None:
+      preflight.check_workdir(self.workdir)
     overwrites = self.options.existing == "overwrite"
     if self.records is None and self.workdir is not None:
       claims.check(self.workdir, overwrites)
-    parts.ranges.show_cautions(self.progress.warn)
+    trainee.intake.show_cautions(self.progress.warn)
     at = self._begins_at(schedule)
     schedule = self.coming(source, epochs, schedule)
     updates = epochs * source.steps_per_epoch
-    schedules.check_curve(parts, schedule, at, updates)
-    parts.prepare(schedule)  # the engine is part of what is agreed on
+    schedules.check_curve(trainee, schedule, at, updates)
+    programs.prepare(schedule)  # the engine is part of what is agreed on
     known = None if overwrites else self.workdir
     tell = self.progress.line
-    engine_trial.once(parts, source, schedule, epochs, known, tell)
+    engine_trial.once(trainee, programs, source, schedule, epochs, known, tell)
     compared = identity.of(
-      parts,
+      trainee,
+      programs.engine,
       (source, validation),
       epochs,
       schedule,
       self.options.every,
       self.options.extra,
-      compares=self.options.saves or parts.workers.count > 1,
+      self._made(),
     )
     asked = compared.values
     limits = schedules.limits(
-      parts,
+      trainee,
+      programs,
       asked,
       source,
       validation,
@@ -90,7 +98,7 @@ class Fits:
       self.options.saves,
       self.actions.at_epochs,
     )
-    window = parts.window(schedule, limits, source)
+    window = programs.window(schedule, limits, source)
     self._open()
     finished = False
     try:
@@ -98,28 +106,37 @@ class Fits:
       terms = Terms(
         lengths,
         self.options.log_every,
-        parts.engine.name,
+        programs.engine.name,
         agreement.plain(asked),
       )
       entry = self.records.resume(terms)
       if entry is None:
         data = (source, validation)
-        origin = schedules.begin(parts, lengths, schedule, at, data)
+        origin = schedules.begin(trainee, lengths, schedule, at, data)
+        programs.evaluation.reset()
         entry = self.records.start_fit(origin, terms)
       self.schedule = schedule
       read = {"data": source, "validation": validation}
-      with batch_errors.named(parts.taken, **read):
+      with batch_errors.named(trainee.intake, **read):
         told = compared.text if self.options.saves else ""
         finished = self._go(entry, window, limits.acts, read, told)
     finally:
       self.records.close(failed=not finished)
     return self.history
 
+  def _made(self):
+    """What the trainee was made of, as it was before its first update; None
+    where no run or worker compares it."""
+    compares = self.options.saves or self.trainee.workers.count > 1
+    if compares and self.made is None:
+      self.made = identity.made(self.trainee)
+    return self.made
+
   def coming(self, source, epochs, schedule=None):
     """The `kernels.Schedule` of a fit on a data source that would come now."""
     known = schedule or self.schedule or self.given
     epochs = epochs or getattr(known, "epochs", None) or 1
-    return schedules.resolve(self.parts, known, source, epochs)
+    return schedules.resolve(self.trainee, known, source, epochs)
 
   def _begins_at(self, schedule):
     """The step that the coming schedule begins at; None if one goes on."""
@@ -127,18 +144,18 @@ class Fits:
       return None
     if schedule or self.given:
       return 0
-    return arguments.own_step(self.parts.binding.optimizer)
+    return schedules.own_step(self.trainee.binding.optimizer)
 
   @property
   def workdir(self):
     """The folder that this worker writes to; None for all but the chief."""
-    return self.options.workdir if self.parts.workers.is_chief else None
+    return self.options.workdir if self.trainee.workers.is_chief else None
 
   def _open(self):
     """Opens the run's records, once a loop."""
     if self.records is None:
       self.records = shared_records.open_records(
-        self.parts,
+        self.trainee,
         self.workdir,
         tell=self.progress.warn,
         **self.options.kept,
@@ -148,7 +165,8 @@ class Fits:
     """Runs what an entry of the records describes; whether it came to its
     end."""
     running = Running(
-      parts=self.parts,
+      trainee=self.trainee,
+      programs=self.programs,
       records=self.records,
       pace=self.pace,
       progress=self.progress,

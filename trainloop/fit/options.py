@@ -6,8 +6,7 @@ import typing
 from kernels import checks
 from trainloop.base import durations
 from trainloop.fit import guards
-from trainloop.model import arguments
-from trainloop.workdir import agreement
+from trainloop.workdir import agreement, claims
 from trainloop.workdir.tensorboard import logged
 from trainloop.workdir.tensorboard.extras import Extras
 
@@ -67,7 +66,7 @@ def check(
   """
   durations.parse("validate_every", validate_every)
   durations.parse("checkpoint_every", checkpoint_every)
-  workdir = arguments.workdir(workdir)
+  workdir = claims.path_of(workdir)
   every = {"validate": validate_every, "checkpoint": checkpoint_every}
   if extras.histograms_every is not None:
     every["histograms"] = extras.histograms_every

@@ -6,7 +6,8 @@ import functools
 import threading
 import typing
 
-from trainloop.compiled.programs import Parts
+from trainloop.compiled.programs import Programs
+from trainloop.compiled.window import Limits
 from trainloop.display import summary
 from trainloop.display.terminal import Progress
 from trainloop.fit import guards, schedules
@@ -15,7 +16,7 @@ from trainloop.fit.consensus import Accord
 from trainloop.fit.pipeline import Fit
 from trainloop.fit.window_length import Pace
 from trainloop.model.bounds import ValueRangeError
-from trainloop.workdir.fit_plan import Limits
+from trainloop.model.trainee import Trainee
 from trainloop.workdir.history import NonFiniteError, with_weights
 from trainloop.workdir.no_records import NoRecords
 from trainloop.workdir.profiler import Profile
@@ -30,7 +31,8 @@ class Running:
   `extras` says what TensorBoard shows of them; `identity` see `summary.of_fit`.
   """
 
-  parts: Parts
+  trainee: Trainee
+  programs: Programs
   records: NoRecords
   pace: Pace
   progress: Progress
@@ -61,13 +63,13 @@ class Running:
     """
     cuts = self.extras.profile or ()
     plan = schedules.plan(
-      self.parts, entry.origin, entry.terms.lengths, schedule, acts, cuts
+      self.trainee, entry.origin, entry.terms.lengths, schedule, acts, cuts
     )
     part = logged.of(entry.terms.log_every, plan)
-    step = int(self.parts.state.global_step.numpy())
+    step = int(self.trainee.state.global_step.numpy())
     self.history = self.records.history(entry, plan, step)
-    # A history outlives its loop, so it must not hold the parts.
-    own = self.parts.binding.momentum
+    # A history outlives its loop, so it must not hold the trainee.
+    own = self.trainee.binding.momentum
     curve = functools.partial(schedules.curve, plan, schedule, own)
     self._for_pictures(plan, curve)
     if entry.finished:
@@ -75,9 +77,10 @@ class Running:
       self.progress.line(f"this fit is done: {self.history.stop_reason}")
       return True
     self.progress.introduce(
-      lambda: summary.of_loop(self.parts),
+      lambda: summary.of_loop(self.trainee),
       lambda: summary.of_fit(
-        self.parts,
+        self.trainee,
+        self.programs.engine,
         plan,
         schedule,
         source,
@@ -93,24 +96,30 @@ class Running:
       )
     if self.records.goes_on:
       self.progress.line(f"goes on at step {step} of {plan.end}")
-    self.parts.state.average.go_on()
+    self.trainee.state.average.go_on()
     shown = panel.of(
-      self.parts, plan, entry.terms.identity, schedule, source, self.extras
+      self.trainee,
+      self.programs.engine,
+      plan,
+      entry.terms.identity,
+      schedule,
+      source,
+      self.extras,
     )
     self.records.begin(plan, step, curve, self.history, shown)
-    self.actions.begin(self.parts.model, plan, plan.position(step)[0])
+    self.actions.begin(self.trainee.model, plan, plan.position(step)[0])
     step = self._fit(plan, part, schedule, window, source, validation)
     reason = self.history.stop_reason
     if reason == "preempted":
       self.records.leave(step, self.history)
-      self.parts.state.show()
+      self.trainee.state.show()
       self.progress.finish(step, reason)
       self.stop.clear()
       self.actions.end()
       return False
-    restored = self.parts.state.finish()
+    restored = self.trainee.state.finish()
     self.records.finish(step, self.history)
-    judge = self.parts.state.judge
+    judge = self.trainee.state.judge
     lines = summary.result(self.history, judge.best, restored)
     self.progress.finish(step, reason, lines)
     self.actions.end()
@@ -118,10 +127,10 @@ class Running:
 
   def _fit(self, plan, part, schedule, window, source, validation):
     """Runs the plan, from a checkpoint again where the guard says so."""
-    parts, seen = self.parts, {}
+    trainee, programs, seen = self.trainee, self.programs, {}
     if self.extras.histograms_every is not None:
-      one, histograms = Limits(acts=(), updates=1, ends=0), parts.histograms
-      seeing = parts.window(schedule, one, source, see=histograms.see)
+      one, histograms = Limits(acts=(), updates=1, ends=0), programs.histograms
+      seeing = programs.window(schedule, one, source, see=histograms.see)
       seen = {"seeing": seeing, "histograms": histograms}
     while True:
       fit = Fit(
@@ -129,14 +138,14 @@ class Running:
         logged=part,
         window=window,
         evaluate=self._evaluate,
-        metrics=parts.evaluation,
-        state=parts.state,
+        metrics=programs.evaluation,
+        state=trainee.state,
         history=self.history,
-        strategy=parts.strategy,
+        strategy=trainee.strategy,
         pace=self.pace,
         progress=self.progress,
         records=self.records,
-        accord=Accord(parts.workers, self._stop_asked, self.records),
+        accord=Accord(trainee.workers, self._stop_asked, self.records),
         actions=self.actions,
         profile=self.profile,
         **seen,
@@ -146,23 +155,23 @@ class Running:
       except (NonFiniteError, ValueRangeError) as error:
         data = isinstance(error, ValueRangeError)
         if data or not self._may_rewind():
-          step = int(parts.state.global_step.numpy())
+          step = int(trainee.state.global_step.numpy())
           with contextlib.suppress(NonFiniteError):
             self.records.leave(step, self.history)
           if data:
             raise
-          raise with_weights(error, parts.model) from None
+          raise with_weights(error, trainee.model) from None
         self._rewind(plan, error)
 
   def _evaluate(self, validation):
-    """As `Parts.evaluate`; a pass without examples is told and goes by."""
+    """As `Programs.evaluate`; a pass without examples is told and goes by."""
 
     def empty():
-      step = int(self.parts.state.global_step.numpy())
+      step = int(self.trainee.state.global_step.numpy())
       told = f"warning: `validation` had no example after update {step - 1}"
       self.progress.warn(told)
 
-    return self.parts.evaluate(validation, empty)
+    return self.programs.evaluate(validation, empty)
 
   def _stop_asked(self):
     return self.stop.is_set() or self.actions.stop_asked
@@ -172,18 +181,17 @@ class Running:
     self.history.steps_per_epoch = plan.steps_per_epoch
 
   def _may_rewind(self):
-    guard, state = self.guard, self.parts.state
+    guard, state = self.guard, self.trainee.state
     if not isinstance(guard, guards.Rewind):
       return False
     return int(state.rewinds.numpy()) < guard.limit
 
   def _rewind(self, plan, error):
     """Goes back to the last checkpoint, and saves that it was done."""
-    guard, state = self.guard, self.parts.state
+    guard, state = self.guard, self.trainee.state
     count = int(state.rewinds.numpy()) + 1
     entry, curve = self.records.rewind(), self.history.planned
-    state.rewinds.assign(count)
-    state.rate_scale.assign(state.rate_scale * guard.factor)
+    state.rewind(count, guard.factor)
     step = int(state.global_step.numpy())
     self.history = self.records.history(entry, plan, step)
     self._for_pictures(plan, curve)

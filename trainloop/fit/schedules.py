@@ -1,40 +1,54 @@
 """Where a fit begins and ends, and the curve it is going to follow."""
 
+import keras
 import numpy as np
 
+import kernels
 from kernels import checks
 from trainloop.display import outline
-from trainloop.fit import curve_check
-from trainloop.model import arguments, preflight
+from trainloop.fit import curve_check, window_length
+from trainloop.model import preflight, scheduled_optimizer
 from trainloop.recipes import Recipe
 from trainloop.workdir import fit_plan
 from trainloop.workdir.fit_entry import Origin
-from trainloop.workdir.fit_plan import FitPlan, window_limits, with_cycles
+from trainloop.workdir.fit_plan import FitPlan, with_cycles
 
 
-def check(parts, source, validation, workdir):
-  """Refuses what can't work; builds model, metrics and state if missing.
+def checked(schedule):
+  """A user's schedule: a `kernels.Schedule` or a `Recipe`, or None for None.
 
-  Args:
-    parts: the loop's `Parts`.
-    source, validation: data sources; validation may be None.
-    workdir: the run's folder, or None.
+  Raises:
+    ValueError: if it is something else.
   """
-  parts.check_batches(source)
-  parts.build(source)
-  parts.engines.choose(source)
-  parts.check("data", source)
-  if validation is not None:
-    parts.check("validation", validation, evaluates=True)
-  if workdir is not None:
-    preflight.check_workdir(workdir)
+  if schedule is None or isinstance(schedule, (kernels.Schedule, Recipe)):
+    return schedule
+  if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+    return kernels.from_keras(schedule)
+  kind = type(schedule).__name__
+  return checks.fail("schedule", kind, "a kernels.Schedule, a Recipe or None")
 
 
-def epochs(parts, schedule, asked, source):
+def own(optimizer):
+  """The schedule that a Keras optimizer itself brings: its rate, or its own."""
+  rate = scheduled_optimizer.own_rate(optimizer)
+  if isinstance(rate, float):
+    return kernels.Constant(rate)
+  return kernels.from_keras(rate)
+
+
+def own_step(optimizer):
+  """The step that an optimizer's own schedule has come to, int: a loaded one
+  goes on, as in Keras."""
+  constant = isinstance(scheduled_optimizer.own_rate(optimizer), float)
+  return 0 if constant else int(optimizer.iterations.numpy())
+
+
+def epochs(trainee, schedule, asked, source):
   """The epochs of the fit that comes.
 
   Args:
-    parts: the loop's `Parts`, which judge as a recipe says if nothing `asked`.
+    trainee: the loop's `Trainee`; a recipe says how it is judged if nothing
+      is `asked`.
     schedule: what was given: a `kernels.Schedule`, a `Recipe` or None.
     asked: the epochs that were given, or None for a recipe's.
     source: data source of training.
@@ -46,24 +60,24 @@ def epochs(parts, schedule, asked, source):
   if asked is not None or not isinstance(schedule, Recipe):
     count = checks.integer("epochs", asked, 1)
   else:
-    parts.adopt(schedule)
+    trainee.adopt(schedule)
     count = schedule.epochs_of()
   fit_plan.check_length(count, max(1, source.steps_per_epoch))
   return count
 
 
-def resolve(parts, schedule, source, epochs):
+def resolve(trainee, schedule, source, epochs):
   """The kernel of a schedule, a recipe, or None: the optimizer's own."""
   if isinstance(schedule, Recipe):
     return schedule.schedule_for(source.steps_per_epoch, epochs)
-  return schedule or arguments.own_schedule(parts.binding.optimizer)
+  return schedule or own(trainee.binding.optimizer)
 
 
-def check_curve(parts, schedule, at, updates):
+def check_curve(trainee, schedule, at, updates):
   """Refuses values that the updates of the coming fit can't follow.
 
   Args:
-    parts: the loop's `Parts`, built.
+    trainee: the loop's `Trainee`, built.
     schedule: its `kernels.Schedule`.
     at: see `begin`.
     updates: how many the fit has, int.
@@ -72,16 +86,16 @@ def check_curve(parts, schedule, at, updates):
     ValueError: naming the step and its value.
   """
   if at is None:
-    state = parts.state
+    state = trainee.state
     at = int(state.global_step.numpy()) - int(state.schedule_start.numpy())
   curve_check.check(schedule, at, at + updates)
 
 
-def plan(parts, origin, lengths, schedule, acts=(), cuts=()):
+def plan(trainee, origin, lengths, schedule, acts=(), cuts=()):
   """The `FitPlan` of a fit that begins, or began, at some place.
 
   Args:
-    parts: the loop's `Parts`, built.
+    trainee: the loop's `Trainee`, built.
     origin: what `begin` gave.
     lengths: the fit's `Lengths`.
     schedule: its `kernels.Schedule`.
@@ -92,16 +106,16 @@ def plan(parts, origin, lengths, schedule, acts=(), cuts=()):
   """
   fields = {**origin._asdict(), **lengths._asdict()}
   found = FitPlan(**fields, acts=acts, cuts=cuts)
-  found = with_cycles(found, schedule, parts.state.judge)
+  found = with_cycles(found, schedule, trainee.state.judge)
   preflight.check_overrun(schedule, found.end - found.schedule_start)
   return found
 
 
-def begin(parts, lengths, schedule, at, data):
+def begin(trainee, lengths, schedule, at, data):
   """Starts anew what belongs to one fit.
 
   Args:
-    parts, lengths, schedule: see `plan`.
+    trainee, lengths, schedule: see `plan`.
     at: the step that its schedule is at now, or None where one goes on.
     data: (data source of training, that of validation or None).
 
@@ -111,25 +125,24 @@ def begin(parts, lengths, schedule, at, data):
   Raises:
     ValueError: if the schedule is shorter than the fit and must not be.
   """
-  state = parts.state
+  state = trainee.state
   start = int(state.global_step.numpy())
   begins = int(state.schedule_start.numpy()) if at is None else start - at
   origin = Origin(start, state.next_epoch, begins)
-  plan(parts, origin, lengths, schedule)  # refused before anything changes
-  state.begin_fit(begins, _checksums(parts, data))
-  parts.evaluation.reset()
+  plan(trainee, origin, lengths, schedule)  # refused before anything changes
+  state.begin_fit(begins, _checksums(trainee, data))
   return origin
 
 
-def _checksums(parts, data):
+def _checksums(trainee, data):
   """What tells data apart, for judging; as the chief sees it on all workers.
 
   Where nothing judges nothing is asked: a checksum reads all the data.
   """
-  asked = bool(parts.state.judge.monitors)
+  asked = bool(trainee.state.judge.monitors)
   read = [s is not None and asked for s in data]
   found = [s.checksum() if r else -1 for s, r in zip(data, read, strict=True)]
-  return [int(one) for one in parts.workers.gather(found)[0]]
+  return [int(one) for one in trainee.workers.gather(found)[0]]
 
 
 def curve(found, schedule, momentum, first=None):
@@ -149,11 +162,12 @@ def curve(found, schedule, momentum, first=None):
   return drawn._replace(steps=drawn.steps + begun, momenta=momenta)
 
 
-def limits(parts, asked, source, validation, most, saves, visits):
-  """The `Limits` of a fit's windows; see `fit_plan.window_limits`.
+def limits(trainee, programs, asked, source, validation, most, saves, visits):
+  """The `Limits` of a fit's windows; see `window_length`.
 
   Args:
-    parts: see `plan`.
+    trainee: see `plan`.
+    programs: its `Programs`.
     asked: the fit's fingerprint.
     source, validation: data sources, the latter may be None.
     most: most updates of a window.
@@ -164,16 +178,16 @@ def limits(parts, asked, source, validation, most, saves, visits):
     ValueError: if the run would never see a validation that it needs.
   """
   preflight.check_validation(
-    parts.state.judge.monitors,
+    trainee.state.judge.monitors,
     validation,
     asked["validate_steps"],
     asked["steps_per_epoch"] * asked["epochs"],
   )
-  parts.place(source)
-  found = window_limits(
+  programs.place(source)
+  found = window_length.limits(
     asked,
     min(most, source.most_steps),
-    validates=validation is not None or bool(parts.state.judge.monitors),
+    validates=validation is not None or bool(trainee.state.judge.monitors),
     saves=saves,
     crosses=source.crosses and not visits,
   )

@@ -3,10 +3,12 @@
 import numbers
 
 from kernels import checks
+from trainloop.compiled.window import Limits
 
 # Long enough that a call's overhead vanishes, short enough for a live line.
 _TARGET_SECONDS = 0.1
 _FIRST, _MOST, _GROWTH = 16, 4096, 4
+_MOST_ENDS = 64  # of epochs in a window: each keeps a copy of the metrics
 
 
 class Pace:
@@ -39,3 +41,29 @@ class Pace:
       return
     wanted = int(steps * _TARGET_SECONDS / max(seconds, 1e-6))
     self.steps = max(1, min(wanted, _GROWTH * self.steps, _MOST))
+
+
+def limits(asked, most, validates, saves, crosses):
+  """The `Limits` of a fit's windows.
+
+  Args:
+    asked: {"epochs", "steps_per_epoch", "validate_steps",
+      "checkpoint_steps"}, and "histograms_steps" or not.
+    most: most updates of a window, for other reasons.
+    validates: whether a validation is something to do.
+    saves: whether a checkpoint is.
+    crosses: whether the data lets a window cross an epoch's end.
+  """
+  size = asked["steps_per_epoch"]
+  histograms = asked.get("histograms_steps")
+  acts = [
+    *([histograms] if histograms else []),
+    *([asked["validate_steps"]] if validates else []),
+    *([asked["checkpoint_steps"]] if saves else []),
+    *([] if crosses else [size]),
+  ]
+  updates = min([most, *acts])
+  acts = acts or [asked["epochs"] * size]
+  apart = any(size % cycle == 0 for cycle in acts)
+  ends = 0 if apart else min(_MOST_ENDS, (updates + size - 2) // size)
+  return Limits(tuple(acts), updates, ends)

@@ -277,11 +277,15 @@ class Judge(tf.Module):
     elif stopped:
       self._stop_watch.wait.assign(0)
 
+  def unscale(self):
+    """Puts the learning rates' scale back to 1; on the host."""
+    self.scale.assign(1.0)
+
   def _forget(self):
     """Forgets all that belongs to the fits before."""
     self.best_step.assign(-1)
     self._best_epoch.assign(-1)
-    self.scale.assign(1.0)
+    self.unscale()
     if self._plateau_watch is not None:
       self._cooldown.assign(0)
     parts = (

@@ -1,6 +1,7 @@
 """What early stopping and plateau go by: the options, checked when made."""
 
 import dataclasses
+import typing
 
 from kernels import checks
 
@@ -135,6 +136,45 @@ class ReduceOnPlateau:
     half_open = "a number in (0, 1]"
     checks.number("min_scale", self.min_scale, half_open, lambda v: 0 < v <= 1)
     checks.boolean("restore_best_first", self.restore_best_first)
+
+
+class Judging(typing.NamedTuple):
+  """What judges a run.
+
+  Attributes:
+    early_stopping: an `EarlyStopping` or None.
+    reduce_on_plateau: a `ReduceOnPlateau` or None.
+  """
+
+  early_stopping: EarlyStopping | None = None
+  reduce_on_plateau: ReduceOnPlateau | None = None
+
+  @property
+  def monitors(self):
+    """Names of the metrics that decide something."""
+    return [one.monitor for one in self if one is not None]
+
+  def or_else(self, other):
+    """This `Judging`, with what it lacks from another, or from a `Recipe`."""
+    return Judging(
+      self.early_stopping or other.early_stopping,
+      self.reduce_on_plateau or other.reduce_on_plateau,
+    )
+
+
+def judging(early_stopping, reduce_on_plateau):
+  """The `Judging` that a user asks for.
+
+  Raises:
+    ValueError: if one of the two is something else.
+  """
+  for name, value, kind in (
+    ("early_stopping", early_stopping, EarlyStopping),
+    ("reduce_on_plateau", reduce_on_plateau, ReduceOnPlateau),
+  ):
+    if value is not None and not isinstance(value, kind):
+      checks.fail(name, value, f"a trainloop.{kind.__name__} or None")
+  return Judging(early_stopping, reduce_on_plateau)
 
 
 def _check_common(options):

@@ -60,8 +60,8 @@ def resting(model, strategy):
   strategy.run(put_back, args=(before,))
 
 
-class Taken:
-  """What shapes of data a model takes.
+class FirstCall:
+  """A model's first call, and what shapes of data it takes after that.
 
   Args:
     model: a compiled keras.Model.
@@ -89,9 +89,6 @@ class Taken:
       source: the first data source that comes.
       loss: the loss as the user gave it: one, or one an output.
 
-    Returns:
-      Names of the metrics, "loss" first.
-
     Raises:
       ValueError: if the model can't be trained on the batch.
     """
@@ -101,24 +98,24 @@ class Taken:
     with resting(self._model, strategy):
       if not self._compares:
         self._outputs[self._key(source.example)] = None
-        return self._objective.build(strategy, self.batch)
+        self._objective.build(strategy, self.batch)
+        return
       outputs = strategy.run(self._forward)
       output = strategies.first(strategy, outputs)
       self._outputs[self._key(source.example)] = output
       if not self._model.trainable_variables:
         checks.fail("model", self._model.name, "a model with trainable weights")
       targets.check(source, loss, self._model, output)
-      names = self._measure(outputs)
+      self._measure(outputs)
       if not self._reached:  # it may be a loss of training alone
         strategy.run(self._forward, args=(True,))
       if not self._reached:
         _refuse_loss(self._model)
-      return names
 
   def _measure(self, outputs):
-    """Names of the metrics, or a line on why they can't be counted."""
+    """Builds the metrics, or says in a line why they can't be counted."""
     try:
-      return self._objective.build(self._strategy, self.batch, outputs)
+      self._objective.build(self._strategy, self.batch, outputs)
     except _ERRORS as error:
       if _is_told(error):
         raise
@@ -182,11 +179,11 @@ class Taken:
     size = source.batch_size
     if not fixed or size is None:
       return
-    wanted = min(fixed) * self._parts(evaluates)
+    needed = min(fixed) * self._parts(evaluates)
     whole = not source.has_partial_batch(evaluates)
-    if size != wanted or not whole:
+    if size != needed or not whole:
       got = f"batches of {size}" if whole else "a partial last batch"
-      rule = f"in whole batches of {wanted} examples, as the model's inputs say"
+      rule = f"in whole batches of {needed} examples, as the model's inputs say"
       checks.fail(name, got, rule)
 
   def _parts(self, evaluates=False):

@@ -1,16 +1,40 @@
 """What is minimised and measured, as ONE replica sees it."""
 
+import dataclasses
 import inspect
+import typing
 
 import keras
 import tensorflow as tf
 
 from kernels import callables, checks
 from trainloop.data import structures
+from trainloop.judging import directions
 from trainloop.model import lookups, model_metrics, reductions, sample_weights
 
 
-class Compiled:
+class Objective:
+  """What a replica minimises, and the metrics that go with it.
+
+  Attributes:
+    names: of the metrics, "loss" first; empty before `build`.
+    metrics: the Keras metrics, whose variables `reset` sets to zero.
+  """
+
+  names, metrics = (), ()
+
+  @property
+  def variables(self):
+    """The keras.Variables of the metrics."""
+    return [v for metric in self.metrics for v in metric.variables]
+
+  @property
+  def directions(self):
+    """Of the metrics that say theirs; see `directions.of_metrics`."""
+    return directions.of_metrics(self.names, self.metrics)
+
+
+class Compiled(Objective):
   """Loss and metrics of y and f(x), as `Model.compile` took them.
 
   Args:
@@ -55,9 +79,6 @@ class Compiled:
       strategy: the model's strategy; called in its scope.
       batch: (x, y, sample_weight) tensors, the same for each replica.
       outputs: what `outputs` gave for it, per replica.
-
-    Returns:
-      Names of the metrics, "loss" first.
     """
 
     def update(outputs):
@@ -73,7 +94,7 @@ class Compiled:
     self._measured.settle()
     strategy.run(self.reset)
     names = list(model_metrics.expand(self.results()))
-    return ["loss", *(name for name in names if name != "loss")]
+    self.names = ["loss", *(name for name in names if name != "loss")]
 
   def outputs(self, batch, training):
     """What `loss` and `count` need of a forward pass over (x, y, weight)."""
@@ -108,7 +129,7 @@ class Compiled:
     return self._measured.results()
 
 
-class PerExample:
+class PerExample(Objective):
   """A user's `step`: each example's loss, and more to average over examples.
 
   loss = sum(weight * step(model, x, y, training)["loss"]) / examples, plus the
@@ -132,9 +153,6 @@ class PerExample:
       strategy: the model's strategy; called in its scope.
       batch: (x, y, sample_weight) tensors, the same for each replica.
 
-    Returns:
-      Names of the metrics, "loss" first.
-
     Raises:
       ValueError: if it gives something else than it must, or nothing that the
         model's weights could be trained on.
@@ -153,7 +171,7 @@ class PerExample:
 
     strategy.run(try_it)
     self.metrics = [keras.metrics.Mean(name=name) for name in named]
-    return ["loss", *named]
+    self.names = ["loss", *named]
 
   def outputs(self, batch, training):
     """{name: a value an example}; see `Compiled.outputs`."""
@@ -194,17 +212,39 @@ class PerExample:
     return {metric.name: metric.result() for metric in self.metrics}
 
 
+@dataclasses.dataclass(frozen=True)
+class Goal:
+  """What a model is trained for: four arguments of `TrainLoop`, as there.
+
+  Raises:
+    ValueError: for functions of other arguments, or what a `step` would
+      ignore.
+  """
+
+  loss: typing.Any = None
+  metrics: typing.Any = None
+  loss_weights: typing.Any = None
+  step: typing.Any = None
+
+  def __post_init__(self):
+    beside = {name: v for name, v in vars(self).items() if name != "step"}
+    _check_functions(**beside)
+    if self.step is None:
+      return
+    rule = "a function of (model, x, y, training), or None"
+    callables.check("step", self.step, None, None, None, False, rule=rule)
+    for name, value in beside.items():
+      if value is not None:
+        checks.fail(name, value, "None with a `step`, which gives what counts")
+
+
 def of(model, step):
   """The objective of a model: its compiled one, or a user's `step`."""
   return Compiled(model) if step is None else PerExample(model, step)
 
 
-def check(step, loss, metrics, loss_weights):
-  """Refuses functions of other arguments, and what a `step` would ignore.
-
-  Raises:
-    ValueError: in one line.
-  """
+def _check_functions(loss, metrics, loss_weights):
+  """Refuses functions of other arguments, and weights that are no numbers."""
   if metrics is not None and not isinstance(metrics, (list, tuple, dict)):
     shown = f"[{metrics!r}]" if isinstance(metrics, str) else "[...]"
     checks.fail("metrics", metrics, f"a list, as metrics={shown}")
@@ -217,14 +257,6 @@ def check(step, loss, metrics, loss_weights):
     if one is not None and not checks.is_finite(one):
       rule = "a finite number, or a list or dict of them"
       checks.fail("loss_weights", loss_weights, rule)
-  if step is None:
-    return
-  rule = "a function of (model, x, y, training), or None"
-  callables.check("step", step, None, None, None, False, rule=rule)
-  beside = {"loss": loss, "metrics": metrics, "loss_weights": loss_weights}
-  for name, value in beside.items():
-    if value is not None:
-      checks.fail(name, value, "None with a `step`, which gives what counts")
 
 
 # They have a meaning of their own among an epoch's values or in TensorBoard.

@@ -95,6 +95,33 @@ class TrainState(tf.Module):
     anew = schedule_start == int(self.global_step.numpy())
     self.judge.begin(anew, data, int(self.epoch.numpy()))
 
+  def prepare(self, averages, slots):
+    """Makes room for what is kept; under the strategy's scope.
+
+    Args:
+      averages: the `Average` of the weights.
+      slots: gives the tf.Variables that an optimizer's updates move.
+    """
+    self.average = averages
+    self.judge.prepare(slots, lambda: averages.copies)
+
+  def begin_sweep(self):
+    """Before updates that are undone: a schedule at its 0, rates as it says."""
+    self.average.go_on()
+    self.schedule_start.assign(self.global_step)
+    self.judge.unscale()
+    self.rate_scale.assign(1.0)
+
+  def rewind(self, count, factor):
+    """After a checkpoint came back: smaller learning rates from here on.
+
+    Args:
+      count: how often this fit went back by now, int.
+      factor: what its learning rates are multiplied by once more.
+    """
+    self.rewinds.assign(count)
+    self.rate_scale.assign(self.rate_scale * factor)
+
   def show(self):
     """Has the model hold what is judged: averages, where there are some."""
     self.average.show(int(self.global_step.numpy()))

@@ -137,13 +137,13 @@ def _refuse(turn, holder):
 
 
 def one(name, reads=False):
-  """A decorator of a function whose first argument has `parts`, a `Parts`: it
-  takes a turn; see `Turns.take`."""
+  """A decorator of a function whose first argument has a `Trainee` as
+  `trainee`: it takes a turn; see `Turns.take`."""
 
   def around(function):
     @functools.wraps(function)
     def call(owner, *args, **options):
-      with owner.parts.turns.take(name, reads):
+      with owner.trainee.turns.take(name, reads):
         return function(owner, *args, **options)
 
     return call

@@ -1,5 +1,7 @@
 """Looks at each update of a sweep in graph, and says where it diverged."""
 
+import typing
+
 import tensorflow as tf
 
 from trainloop.compiled.batches import Feed
@@ -7,6 +9,21 @@ from trainloop.data import structures
 from trainloop.data.protocol import Staged
 from trainloop.devices import strategies
 from trainloop.model import rows
+
+
+class Criterion(typing.NamedTuple):
+  """What a sweep has diverged by.
+
+  Attributes:
+    smoothing: beta of the exponential moving average, in [0, 1).
+    divergence: factor > 1, or None for non-finite losses only.
+    validation: an `ArrayData` whose batches, in turn, are evaluated after
+      each update for the loss that counts; None for the training loss.
+  """
+
+  smoothing: float
+  divergence: float | None
+  validation: typing.Any = None
 
 
 class Watch(tf.Module):
@@ -19,19 +36,14 @@ class Watch(tf.Module):
   Args:
     strategy: the `tf.distribute.Strategy`; made under its scope.
     step: the model's `Step`.
-    smoothing: beta of the exponential moving average, in [0, 1).
-    divergence: factor > 1, or None for non-finite losses only.
-    validation: an `ArrayData` whose batches, in turn, are evaluated after
-      each update for the loss that counts; None for the training loss.
+    criterion: the `Criterion`.
     updates: most updates of a window, int >= 1.
   """
 
-  def __init__(
-    self, strategy, step, smoothing, divergence, validation=None, updates=1
-  ):
+  def __init__(self, strategy, step, criterion, updates=1):
     super().__init__(name="watch")
     self._strategy, self._step = strategy, step
-    self._beta, self._divergence = smoothing, divergence
+    self._beta, self._divergence, validation = criterion
     self._mean = tf.Variable(0.0, dtype=tf.float64, trainable=False)
     self._weight = tf.Variable(0.0, dtype=tf.float64, trainable=False)
     self._best = tf.Variable(float("inf"), dtype=tf.float64, trainable=False)

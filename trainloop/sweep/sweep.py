@@ -12,14 +12,15 @@ import numpy as np
 import kernels
 from kernels import checks
 from trainloop.base import durations
+from trainloop.compiled.rehearsal import Rehearsal
 from trainloop.data import source as data_lib
 from trainloop.devices import entry
-from trainloop.loop import TrainLoop
 from trainloop.model import turns
 from trainloop.model.rows import LEARNING_RATE, LOSS
 from trainloop.model.snapshot import Snapshot
+from trainloop.model.trainee import Trainee
 from trainloop.sweep import report, suggestions
-from trainloop.workdir.fit_plan import Limits
+from trainloop.sweep.divergence import Criterion, Watch
 
 _ON = ("train", "validation")
 _MOST = 256  # updates of a window: Ctrl-C is heard between two
@@ -143,7 +144,7 @@ def sweep_learning_rate(
 
   Smith 2017, "Cyclical Learning Rates for Training Neural Networks", 3.3.
   """
-  if not isinstance(loop, TrainLoop):
+  if not isinstance(getattr(loop, "trainee", None), Trainee):
     checks.fail("loop", type(loop).__name__, "a TrainLoop")
   source = data_lib.adapt("data", data, steps_per_epoch).again()
   per_epoch = source.steps_per_epoch
@@ -157,32 +158,55 @@ def sweep_learning_rate(
     rule = "a finite number > 1, or None"
     checks.number("divergence", divergence, rule, lambda v: v > 1)
   validation = _validation(on, validation)
-  watched = smoothing, divergence, validation
-  rows, ended = _sweep(loop, source, schedule, watched)
+  criterion = Criterion(smoothing, divergence, validation)
+  rows, ended = _sweep(loop, source, schedule, criterion)
   rows = rows[np.isfinite(rows[:, LOSS])]
   rates, losses = rows[:, LEARNING_RATE], rows[:, LOSS]
   return Sweep(name, rates, losses, steps, ended, smoothing)
 
 
 @turns.one("sweep_learning_rate")
-def _sweep(loop, source, schedule, watched):
+def _sweep(loop, source, schedule, criterion):
   """What `_run` gives, with all put back.
 
   Args:
-    loop, source: see `_prepare`.
+    loop: a `TrainLoop`.
+    source: the data source of training.
     schedule: a `kernels.RangeSweep`.
-    watched: (smoothing, divergence, validation), as of `Watch`.
+    criterion: a `Criterion`.
   """
-  validation = watched[-1]
-  parts = _prepare(loop, source, validation)
-  most = _most(parts, source, validation, schedule.total_steps)
-  watch = parts.watch(*watched, most)
-  snapshot = Snapshot(parts.moved())
+  trainee, programs = loop.trainee, loop.programs
+  validation, most = criterion.validation, min(_MOST, schedule.total_steps)
+  programs.admit(source, validation)
+  # For the schedule to come, whose momentum may need slots.
+  programs.prepare(loop.coming_schedule(source))
+  if validation is not None:
+    most = min(most, programs.memory.steps(validation.batch_bytes))
+  strategy = trainee.strategy
+  rehearsal = Rehearsal(strategy, programs, source, most)
+  with strategy.scope():
+    watch = Watch(strategy, programs.step, criterion, rehearsal.most)
+  snapshot = Snapshot(trainee.moved())
   before = snapshot.take()
   try:
-    return _run(parts, schedule, source, watch, most)
+    trainee.state.begin_sweep()
+    return _run(rehearsal, schedule, watch)
   finally:
     snapshot.put_back(before)
+
+
+def _run(rehearsal, schedule, watch):
+  """(rows float32 (n, columns), whether it ended early)."""
+  total, blocks, done, ended = schedule.total_steps, [], 0, False
+  rehearsal.begin(schedule, total, watch=watch)
+  while done < total and not ended:
+    batches = rehearsal.batches(done, rehearsal.length(done, total - done))
+    watch.stage(done)
+    result = rehearsal.window(batches)
+    rehearsal.window.check(result, done)
+    blocks.append(result.rows.numpy()[: int(result.done)])
+    done, ended = done + len(blocks[-1]), bool(result.halted)
+  return np.concatenate(blocks), ended
 
 
 def compare_learning_rates(loops, data, **options):
@@ -218,52 +242,3 @@ def _validation(on, validation):
     kind = type(validation).__name__
     checks.fail("validation", kind, "an ArrayData with on='validation'")
   return validation
-
-
-def _prepare(loop, source, validation):
-  """The loop's parts, built as the coming fit will build them."""
-  parts = loop.parts
-  parts.check_batches(source)
-  parts.build(source)
-  parts.engines.choose(source)
-  parts.check("data", source)
-  if validation is not None:
-    parts.check("validation", validation, evaluates=True)
-  # With the schedule to come, whose momentum may need slots.
-  parts.prepare(loop.coming_schedule(source))
-  return parts
-
-
-def _most(parts, source, validation, steps):
-  """Most updates of a window."""
-  parts.place(source)
-  most = min(_MOST, steps, source.steps_per_epoch, source.most_steps)
-  return (
-    most
-    if validation is None
-    else min(most, parts.memory.steps(validation.batch_bytes))
-  )
-
-
-def _run(parts, schedule, source, watch, most):
-  """(rows float32 (n, columns), whether it ended early)."""
-  state, total = parts.state, schedule.total_steps
-  state.average.go_on()
-  state.schedule_start.assign(state.global_step)
-  state.judge.scale.assign(1.0)
-  state.rate_scale.assign(1.0)
-  source.stage(most)
-  source.begin(0, epochs=-(-total // source.steps_per_epoch))
-  window = parts.new_window(schedule, Limits((), most, 0), source, False, watch)
-  blocks, done, ended = [], 0, False
-  while done < total and not ended:
-    epoch, inside = divmod(done, source.steps_per_epoch)
-    left = source.steps_per_epoch - inside
-    n = min(most, left, total - done, source.cut(inside))
-    batches = source.training(parts.strategy, epoch, inside, n)
-    watch.stage(done)
-    found = window(batches)
-    window.check(found, done)
-    blocks.append(found.rows.numpy()[: int(found.done)])
-    done, ended = done + len(blocks[-1]), bool(found.halted)
-  return np.concatenate(blocks), ended

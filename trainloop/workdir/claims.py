@@ -13,6 +13,32 @@ from trainloop.workdir.checkpoints.files import CheckpointFiles
 
 # In the lock of every run, so that nothing else is taken for one.
 _MARK = b"a run of trainloop\n"
+# What Linux takes; a path leaves room for the names of the files inside.
+_LONGEST_NAME, _LONGEST_PATH = 255, 3800
+
+
+def path_of(workdir):
+  """The workdir that a user asks for, as a str; None for None.
+
+  Raises:
+    ValueError: if it is no local path, or too long for the files inside.
+  """
+  if workdir is None:
+    return None
+  rule = "a local folder's path, or None"
+  if not isinstance(workdir, (str, os.PathLike)):
+    checks.fail("workdir", workdir, rule)
+  path = checks.text("workdir", os.fspath(workdir), rule)
+  if "://" in path or "\0" in path:
+    checks.fail("workdir", path, rule)
+  parts = os.path.abspath(path).encode().split(b"/")
+  if max(map(len, parts)) > _LONGEST_NAME:
+    rule = f"of names of at most {_LONGEST_NAME} bytes each"
+    checks.fail("workdir", path, rule)
+  if sum(map(len, parts)) + len(parts) > _LONGEST_PATH:
+    rule = f"a path of at most {_LONGEST_PATH} bytes"
+    checks.fail("workdir", path, rule)
+  return path
 
 
 def check(workdir, overwrite=False):

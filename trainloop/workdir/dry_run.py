@@ -7,7 +7,6 @@ import numpy as np
 
 from kernels import checks
 from trainloop.display import outline
-from trainloop.model import arguments
 from trainloop.workdir import claims, row_journal, run_files, run_names
 from trainloop.workdir.tensorboard import event_file
 
@@ -29,7 +28,7 @@ def write(workdir, schedule, steps, momentum=None):
     ValueError: if the workdir or the steps break their rule.
     OSError: if the disk does not take it.
   """
-  workdir = arguments.workdir(workdir)
+  workdir = claims.path_of(workdir)
   checks.integer("steps", steps, 1)
   claims.check(workdir)
   if row_journal.RowJournal(workdir).exists():

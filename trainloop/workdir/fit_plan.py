@@ -7,8 +7,6 @@ from kernels import checks
 from kernels.steps import Steps
 from trainloop.base.durations import MOST_UPDATES
 
-_MOST_ENDS = 64  # of epochs in a window: each keeps a copy of the metrics
-
 
 def check_length(epochs, steps_per_epoch):
   """Refuses a fit of more updates than `MOST_UPDATES`."""
@@ -126,47 +124,6 @@ class FitPlan:
     """The most updates, up to n, with at most `most` such ends inside."""
     ends = self.ends_inside(step, n)
     return n if len(ends) <= most else ends[most]
-
-
-@dataclasses.dataclass(frozen=True)
-class Limits:
-  """How large a window may get.
-
-  Attributes:
-    acts: see `FitPlan`.
-    updates: most updates of a window.
-    ends: most ends of epochs inside one.
-  """
-
-  acts: tuple
-  updates: int
-  ends: int
-
-
-def window_limits(asked, most, validates, saves, crosses):
-  """The `Limits` of a fit's windows.
-
-  Args:
-    asked: {"epochs", "steps_per_epoch", "validate_steps",
-      "checkpoint_steps"}, and "histograms_steps" or not.
-    most: most updates of a window, for other reasons.
-    validates: whether a validation is something to do.
-    saves: whether a checkpoint is.
-    crosses: whether the data lets a window cross an epoch's end.
-  """
-  size = asked["steps_per_epoch"]
-  histograms = asked.get("histograms_steps")
-  acts = [
-    *([histograms] if histograms else []),
-    *([asked["validate_steps"]] if validates else []),
-    *([asked["checkpoint_steps"]] if saves else []),
-    *([] if crosses else [size]),
-  ]
-  updates = min([most, *acts])
-  acts = acts or [asked["epochs"] * size]
-  apart = any(size % cycle == 0 for cycle in acts)
-  ends = 0 if apart else min(_MOST_ENDS, (updates + size - 2) // size)
-  return Limits(tuple(acts), updates, ends)
 
 
 def with_cycles(plan, schedule, judge):

@@ -28,18 +28,20 @@ class Fingerprint:
   text: str = ""
 
 
-def of(parts, data, epochs, schedule, every, extra, compares=True):
+def of(trainee, engine, data, epochs, schedule, every, extra, made=None):
   """The `Fingerprint` of a fit.
 
   Args:
-    parts: the loop's `Parts`, built; before the first update the first time.
+    trainee: the loop's `Trainee`, built.
+    engine: the `Engine` that compiles.
     data: (data source of training, that of validation or None).
     epochs: epochs of the fit.
     schedule: its `kernels.Schedule`.
     every: {"validate": duration, "checkpoint": duration}.
     extra: {argument name: value} of the loop, of JSON types.
-    compares: whether it will be compared, with the run of a workdir or that of
-      other workers: if not, nothing is asked that takes time.
+    made: what `made` gave, if the fit will be compared with the run of a
+      workdir or that of other workers; None if not: then nothing is asked that
+      takes time.
 
   Raises:
     ValueError: if a duration comes to less than one step.
@@ -53,22 +55,19 @@ def of(parts, data, epochs, schedule, every, extra, compares=True):
     for name, text in every.items()
   }
   describe = Description()
-  known = parts.described if compares else None
-  if compares and known is None:
-    known = parts.described = _made(parts)
   values = {
-    **(_data(parts, data, describe) if compares else {}),
+    **(_data(trainee, data, describe) if made else {}),
     "epochs": epochs,
     "steps_per_epoch": per_epoch,
     **steps,
-    "engine": parts.engine.name,
+    "engine": engine.name,
     **extra,
-    **_training(parts, describe),
+    **_training(trainee, describe),
     "schedule": _planned(schedule, per_epoch * epochs),
-    "bias_correction": "exact" if parts.binding.exact else "keras",
-    **(known.values if compares else {}),
+    "bias_correction": "exact" if trainee.binding.exact else "keras",
+    **(made.values if made else {}),
   }
-  left_out = [*(known.left_out if compares else ()), *describe.left_out]
+  left_out = [*(made.left_out if made else ()), *describe.left_out]
   return Fingerprint(values, _text(left_out, values))
 
 
@@ -89,20 +88,20 @@ class Made:
   left_out: list
 
 
-def _made(parts):
-  """Model, loss, metrics and seeds, as they are before the first update."""
-  describe = Description()
-  loss, metrics, loss_weights, step = parts.wanted
+def made(trainee):
+  """The `Made` of a trainee; asked before its first update."""
+  describe, options = Description(), trainee.options
+  goal = options.goal
   values = {
-    "seed": parts.seed,
-    "random_seed": _of_chief(parts, parts.random_seed),
-    "loss": describe.of(loss, "loss"),
-    "loss_weights": describe.of(loss_weights, "loss_weights"),
-    "metrics": describe.of(metrics, "metrics"),
-    "step": describe.of(step, "step"),
+    "seed": options.seed,
+    "random_seed": _of_chief(trainee, options.random_seed),
+    "loss": describe.of(goal.loss, "loss"),
+    "loss_weights": describe.of(goal.loss_weights, "loss_weights"),
+    "metrics": describe.of(goal.metrics, "metrics"),
+    "step": describe.of(goal.step, "step"),
     "model": {
-      **model_identity.of(parts.model, describe),
-      "frozen": model_identity.frozen(parts.model),
+      **model_identity.of(trainee.model, describe),
+      "frozen": model_identity.frozen(trainee.model),
     },
   }
   return Made(values, describe.left_out)
@@ -128,36 +127,38 @@ def _planned(schedule, steps):
   return {**json.loads(text), "values": values}
 
 
-def _data(parts, data, describe):
+def _data(trainee, data, describe):
   """What tells the data of training and validation from others."""
   source, validation = data
-  dataset = _dataset(parts, source, describe, "data")
+  dataset = _dataset(trainee, source, describe, "data")
   values = dict(source.identity) if dataset is None else {"data": dataset}
   if validation is None:
     return values
-  other = _dataset(parts, validation, describe, "validation")
+  other = _dataset(trainee, validation, describe, "validation")
   if other is None:
     names = ("num_examples", "data_crc32")
     other = {name: validation.identity[name] for name in names}
   return {**values, "validation": other}
 
 
-def _dataset(parts, source, describe, path):
+def _dataset(trainee, source, describe, path):
   """A dataset as the chief sees it, on all workers; None for arrays."""
   dataset = identity.of(source, describe, path)
   if dataset is None:
     return None
-  return _of_chief(parts, {**source.identity, **dataset})
+  return _of_chief(trainee, {**source.identity, **dataset})
 
 
-def _of_chief(parts, value):
+def _of_chief(trainee, value):
   """A JSON value of the chief's on all workers."""
-  return json.loads(parts.workers.from_chief(strict_json.dumps(value).encode()))
+  return json.loads(
+    trainee.workers.from_chief(strict_json.dumps(value).encode())
+  )
 
 
-def _training(parts, describe):
+def _training(trainee, describe):
   """What training depends on besides data and schedule."""
-  optimizer = parts.binding.optimizer
+  optimizer = trainee.binding.optimizer
   # The schedule is compared on its own; names count objects of a process.
   apart = ("learning_rate", "name")
   config = {
@@ -167,12 +168,14 @@ def _training(parts, describe):
   }
   kind = {"kind": type(optimizer).__name__}
   own = describe.own(optimizer, "optimizer")
-  stopping, plateau = (None if o is None else repr(o) for o in parts.judging)
+  stopping, plateau = (
+    None if o is None else repr(o) for o in trainee.options.judging
+  )
   return {
-    "optimizer": {**kind, **config, **own, **_decay(optimizer, parts.model)},
+    "optimizer": {**kind, **config, **own, **_decay(optimizer, trainee.model)},
     "early_stopping": stopping,
     "reduce_on_plateau": plateau,
-    **parts.numerics.identity,
+    **trainee.options.numerics.identity,
   }
 
 

@@ -114,15 +114,17 @@ class SharedRecords:
     self._own.finish(step, history)
 
 
-def open_records(parts, workdir, **options):
+def open_records(trainee, workdir, **options):
   """The records of this worker: its own if it is the only one.
 
   Args:
-    parts: the loop's `Parts`, built.
+    trainee: the loop's `Trainee`, built.
     workdir: the run's folder, or None; always None for all but the chief.
     **options: see `records.open_records`.
   """
-  own = records.open_records(workdir, parts.moved(), **options)
-  if parts.workers.count == 1:
+  own = records.open_records(workdir, trainee.moved(), **options)
+  if trainee.workers.count == 1:
     return own
-  return SharedRecords(own, parts.workers, parts.moved(), parts.per_replica)
+  return SharedRecords(
+    own, trainee.workers, trainee.moved(), trainee.per_replica
+  )

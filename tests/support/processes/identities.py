@@ -16,11 +16,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainloop.compiled import programs
+from trainloop.compiled.programs import Programs
 from trainloop.data import source as data_lib
+from trainloop.devices import strategies
 from trainloop.fit import schedules
-from trainloop.model import arguments
+from trainloop.model.objective import Goal
 from trainloop.model.precision import Numerics
+from trainloop.model.trainee import Trainee, TraineeOptions
 from trainloop.workdir import agreement
 from trainloop.workdir import identity as fingerprint
 
@@ -194,23 +196,21 @@ def identity(name):
   low = "bfloat16" if name == "bfloat16" else None
   optimizer = keras.optimizers.AdamW(0.1, weight_decay=0.1, clipnorm=1.0)
   optimizer.exclude_from_weight_decay(var_names=["bias"])
-  found = programs.Parts(
-    arguments.strategy(None),
-    model if low else model(),
-    optimizer,
-    (loss, None if function else [keras.metrics.MeanAbsoluteError()], None,
-     function),
-    (None, None),
-    0,
-    "graph",
-    "keras",
-    Numerics(low),
-  )  # fmt: skip
-  schedules.check(found, source, source, None)
-  schedule = schedules.resolve(found, None, source, 1)
-  found.prepare(schedule)
+  metrics = None if function else [keras.metrics.MeanAbsoluteError()]
+  goal = Goal(loss, metrics, step=function)
+  options = TraineeOptions(goal, numerics=Numerics(low))
+  trainee = Trainee(
+    strategies.resolve(None), model if low else model(), optimizer, options
+  )
+  programs = Programs(trainee, "graph")
+  programs.admit(source, source)
+  schedule = schedules.resolve(trainee, None, source, 1)
+  programs.prepare(schedule)
   every = {"validate": "1ep", "checkpoint": "1ep"}
-  got = fingerprint.of(found, (source, source), 1, schedule, every, {})
+  data, made = (source, source), fingerprint.made(trainee)
+  got = fingerprint.of(
+    trainee, programs.engine, data, 1, schedule, every, {}, made
+  )
   return agreement.plain(got.values), got.text
 
 

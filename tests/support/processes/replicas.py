@@ -208,7 +208,7 @@ def local_bytes(loop, strategy):
   """Hash of all that training moves, on every replica of this process."""
   return small.digest(
     part
-    for group in loop.parts.moved().values()
+    for group in loop.trainee.moved().values()
     for variable in group.values()
     for part in strategy.experimental_local_results(variable)
   )

@@ -38,11 +38,12 @@ class Panel:
   graph: bytes | None = None
 
 
-def of(parts, plan, asked, schedule, source, extras):
+def of(trainee, engine, plan, asked, schedule, source, extras):
   """The `Panel` of a fit.
 
   Args:
-    parts: the loop's `Parts`, built.
+    trainee: the loop's `Trainee`, built.
+    engine: the `Engine` that compiles.
     plan: its `FitPlan`.
     asked: its fingerprint.
     schedule: its `kernels.Schedule`.
@@ -52,14 +53,14 @@ def of(parts, plan, asked, schedule, source, extras):
   begun = plan.schedule_start
   starts = Steps.of(schedule.cycle_starts(plan.end - begun)).shifted(begun)
   starts = starts.within(plan.start, plan.end)
-  moves = schedule.moves_momentum or parts.binding.momentum is not None
+  moves = schedule.moves_momentum or trainee.binding.momentum is not None
   return Panel(
     hparams=hparams.of(asked, extras.hparams),
-    directions=parts.directions,
-    layout=layout(parts.metric_names, moves),
-    schedule=schedule_text(parts.engine, plan, schedule, starts),
+    directions=trainee.objective.directions,
+    layout=layout(trainee.objective.names, moves),
+    schedule=schedule_text(engine, plan, schedule, starts),
     restarts=tuple(starts[:_MOST_RESTARTS]),
-    graph=graph(parts.model, source.example[0]) if extras.graph else None,
+    graph=graph(trainee.model, source.example[0]) if extras.graph else None,
   )
 
 
