@@ -1,6 +1,7 @@
 """The house stands: wings, circles, whose attributes are touched, lengths."""
 
 import pathlib
+import re
 
 import pytest
 
@@ -287,3 +288,25 @@ def test_clean_house_is_left_alone(name):
 def test_every_rule_has_a_planted_violation_and_a_clean_house():
   assert {rule for rule, *_ in PLANTED.values()} == set(RULES)
   assert {rule for rule, _ in CLEAN.values()} == set(RULES) - {"rooms"}
+
+
+def test_documents_name_files_that_exist():
+  names = {path.name for path in ROOT.rglob("*.py")}
+  documents = [ROOT / "WORKSPACE.md", *ROOT.glob("*/README.md")]
+  documents += [ROOT / "README.md", *ROOT.glob("*/*/README.md")]
+  for path in documents:
+    text = path.read_text()
+    gone = set(re.findall(r"`(?:[\w/]+/)?(\w+\.py)`", text)) - names
+    assert not gone - {"mine.py"}, (path, gone)
+    for link in re.findall(r"\]\(([\w./-]+)(?:#[\w-]+)?\)", text):
+      assert (path.parent / link).exists(), (path, link)
+
+
+def test_every_wing_says_what_it_is_for():
+  for path in [*ROOT.glob("trainloop/*/__init__.py")]:
+    text = path.read_text()
+    for word in ("Enters: ", "Leaves: ", "May import: "):
+      assert word in text, (path, word)
+    assert (
+      f"trainloop/{path.parent.name}" in (ROOT / "WORKSPACE.md").read_text()
+    )

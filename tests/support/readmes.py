@@ -13,6 +13,7 @@ PATHS = [
     ROOT / "README.md",
     *sorted(ROOT.glob("*/README.md")),
     *sorted(ROOT.glob("scripts/*/README.md")),
+    *sorted(ROOT.glob("trainloop/*/README.md")),
   )
 ]
 _BLOCK = re.compile(

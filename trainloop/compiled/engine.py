@@ -3,7 +3,8 @@
 `auto` is a rule, not a race: XLA and graph differ in the last bits, and the
 same command must not give other bytes because a machine was busy. The rule
 reads the device, the strategy, the data and the ops of a traced update and
-evaluation; the measurements behind it stand in WORKSPACE.md.
+evaluation; the measurements behind it stand in
+scripts/benchmarks/README.md.
 """
 
 import dataclasses
