@@ -191,28 +191,33 @@ ALLOWED = {
     "a proto is filled by its fields",
     {"value.metadata.plugin_data.plugin_name"},
   ),
+  ("foreign", "scripts/benchmarks/runners.py"): (
+    "what a user of `fit` sets in an optimizer of Keras",
+    {"self.model.optimizer.learning_rate"},
+  ),
+  ("foreign", "scripts/cli/verbosity.py"): (
+    "absl's own flag, with levels of this project",
+    {"flag.help"},
+  ),
+  ("foreign", "scripts/chaos.py"): (
+    "a flag of absl's is undefined by delattr",
+    {"delattr(FLAGS)"},
+  ),
+  ("foreign", "scripts/kills/points.py"): (
+    "kills come without hooks in the code: methods are wrapped in a fork",
+    {"setattr(owner)"},
+  ),
 }
 
 # Not mended yet: (rule, file).
 PENDING = {
-  ("docstrings", "trainloop/workdir/shared_records.py"),
-  ("foreign", "scripts/benchmarks/runners.py"),
   ("foreign", "scripts/benchmarks/saves.py"),
-  ("foreign", "scripts/chaos.py"),
-  ("foreign", "scripts/cli/judging_flags.py"),
-  ("foreign", "scripts/cli/verbosity.py"),
-  ("foreign", "scripts/kills/points.py"),
-  ("foreign", "scripts/kills/runs.py"),
-  ("foreign", "scripts/plot_schedule.py"),
   ("foreign", "trainloop/fit/fits.py"),
   ("foreign", "trainloop/fit/pipeline.py"),
   ("foreign", "trainloop/fit/runner.py"),
   ("lengths", "scripts/benchmarks/scaling.py"),
   ("lengths", "scripts/cli/judging_flags.py"),
   ("lengths", "scripts/cli/schedule_flags.py"),
-  ("lengths", "scripts/examples/images.py"),
-  ("lengths", "scripts/examples/tabular.py"),
-  ("lengths", "scripts/examples/text.py"),
   ("lengths", "scripts/train.py"),
   ("lengths", "trainloop/fit/fits.py"),
   ("lengths", "trainloop/fit/pipeline.py"),
@@ -221,13 +226,9 @@ PENDING = {
   ("members", "trainloop/fit/pipeline.py"),
   ("members", "trainloop/model/state.py"),
   ("members", "trainloop/workdir/fit_plan.py"),
-  ("order", "scripts/cli/run_flags.py"),
-  ("order", "scripts/cli/schedule_makers.py"),
-  ("order", "scripts/examples/custom_step.py"),
   ("order", "scripts/examples/images.py"),
   ("order", "scripts/examples/tabular.py"),
   ("order", "scripts/examples/text.py"),
-  ("order", "scripts/examples/tfrecord.py"),
   ("order", "trainloop/display/summary.py"),
   ("private", "scripts/benchmarks/saves.py"),
   ("private", "trainloop/compiled/micro_batches.py"),
@@ -303,10 +304,8 @@ def test_documents_name_files_that_exist():
 
 
 def test_every_wing_says_what_it_is_for():
-  for path in [*ROOT.glob("trainloop/*/__init__.py")]:
-    text = path.read_text()
-    for word in ("Enters: ", "Leaves: ", "May import: "):
-      assert word in text, (path, word)
-    assert (
-      f"trainloop/{path.parent.name}" in (ROOT / "WORKSPACE.md").read_text()
-    )
+  listed = (ROOT / "WORKSPACE.md").read_text()
+  for path in ROOT.glob("trainloop/*/__init__.py"):
+    for word in ("Enters:", "Leaves:", "May import:"):
+      assert word in path.read_text(), (path, word)
+    assert f"(trainloop/{path.parent.name}/README.md)" in listed
