@@ -101,8 +101,8 @@ def newest_fits(workdir):
   """The `FitEntry` of each fit in the newest checkpoint that can be read; []
   without one, or where another version of this program wrote it."""
   log = _newest_log(workdir)
-  known = log.get("version") == fit_log.VERSION
-  return fit_log.FitLog.from_json(log).fits if known else []
+  readable = log.get("version") == fit_log.VERSION
+  return fit_log.FitLog.from_json(log).fits if readable else []
 
 
 def _newest_log(workdir):
@@ -125,7 +125,7 @@ def lock(workdir):
     checks.fail("workdir", str(workdir), "a folder no other process trains in")
   mark = os.pread(file, len(_MARK), 0)
   if mark != _MARK and _is_mark(mark):
-    with contextlib.suppress(OSError):  # told where rows can't be written
+    with contextlib.suppress(OSError):  # warned of where rows can't be written
       os.pwrite(file, _MARK, 0)
   return file
 

@@ -78,16 +78,16 @@ class Description:
       if code_identity.is_library(type(value)):
         self.left_out.append(path)
       return {}
-    found = {}
+    described = {}
     for key, one in config.items():
       if key == "name" and not self._tells(value):
         continue
       own = getattr(value, key, None)
       if isinstance(own, _FUNCTIONS):  # whose code no config tells
-        found[key] = self.of(own, f"{path}.{key}")
+        described[key] = self.of(own, f"{path}.{key}")
       elif not _is_apart(own):
-        found[key] = self._serialized(one, own, f"{path}.{key}")
-    return found
+        described[key] = self._serialized(one, own, f"{path}.{key}")
+    return described
 
   def own(self, value, path, every=False):
     """What a user's class adds: its code, and values that it has set.
@@ -111,10 +111,10 @@ class Description:
       **self._values({**read, **held}, path),
     }
 
-  def _values(self, given, path):
-    given = {n: v for n, v in given.items() if not _is_apart(v)}
-    found = {n: self.of(v, f"{path}.{n}") for n, v in given.items()}
-    return {"values": found} if found else {}
+  def _values(self, held, path):
+    held = {n: v for n, v in held.items() if not _is_apart(v)}
+    described = {n: self.of(v, f"{path}.{n}") for n, v in held.items()}
+    return {"values": described} if described else {}
 
   def _object(self, value, path):
     inner = getattr(value, "python_function", None)  # of a tf.function
@@ -124,8 +124,8 @@ class Description:
       parts = {"args": value.args, "keywords": value.keywords}
       return {**self.of(value.func, path), **self.of(parts, path)}
     if isinstance(value, types.MethodType):
-      found = self._function(value.__func__, path)
-      return {**found, "self": self.of(value.__self__, path)}
+      described = self._function(value.__func__, path)
+      return {**described, "self": self.of(value.__self__, path)}
     if isinstance(value, types.FunctionType):
       return self._function(value, path)
     if isinstance(value, (types.ModuleType, types.BuiltinFunctionType)):
@@ -133,13 +133,13 @@ class Description:
     if _is_apart(value):
       return {"kind": type(value).__name__}
     config = self.config(value, path) if hasattr(value, "get_config") else {}
-    found = {"kind": type(value).__name__, **config}
+    described = {"kind": type(value).__name__, **config}
     if not code_identity.is_library(type(value)) and hasattr(value, "__dict__"):
       every = not hasattr(value, "get_config")
-      return {**found, **self.own(value, path, every)}
+      return {**described, **self.own(value, path, every)}
     if not config and not code_identity.is_library(value):
       self.left_out.append(path)
-    return found
+    return described
 
   def _function(self, function, path):
     if code_identity.is_library(function):
@@ -179,9 +179,9 @@ class Description:
       return config["name"]
     parts = {k: v for k, v in config.items() if k != "name"}
     user = own is not None and not code_identity.is_library(type(own))
-    found = {k: self._serialized(v, getattr(own, k, None), f"{path}.{k}")
+    described = {k: self._serialized(v, getattr(own, k, None), f"{path}.{k}")
              for k, v in parts.items()}  # fmt: skip
-    return {"kind": kind, **found, **(self.own(own, path) if user else {})}
+    return {"kind": kind, **described, **(self.own(own, path) if user else {})}
 
   def _list(self, values, path, describe=None):
     if len(values) > _SHORT and all(map(_is_plain, values)):
@@ -211,14 +211,14 @@ class Description:
 
 def crc32(arrays):
   """CRC-32 of the bytes of some arrays; of the texts of objects."""
-  found = 0
+  crc = 0
   for array in arrays:
     if array.dtype.kind == "O":
-      found = zlib.crc32(repr(array.tolist()).encode(), found)
+      crc = zlib.crc32(repr(array.tolist()).encode(), crc)
     else:
       array = np.ascontiguousarray(array)
-      found = zlib.crc32(array.tobytes(), found)
-  return found
+      crc = zlib.crc32(array.tobytes(), crc)
+  return crc
 
 
 def _is_plain(value):

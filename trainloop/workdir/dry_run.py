@@ -33,15 +33,15 @@ def write(workdir, schedule, steps, momentum=None):
   claims.check(workdir)
   if row_journal.RowJournal(workdir).exists():
     return None
-  drawn = outline.of(schedule, 0, steps)
-  if drawn.momenta is None and momentum is not None:
-    drawn = drawn._replace(momenta=np.full_like(drawn.rates, momentum))
+  curve = outline.of(schedule, 0, steps)
+  if curve.momenta is None and momentum is not None:
+    curve = curve._replace(momenta=np.full_like(curve.rates, momentum))
   folder = os.path.join(workdir, "plan")
   for path in filter(run_names.is_dry, run_names.events(workdir)):
     run_files.remove(os.path.join(workdir, path))
-  times = np.full(len(drawn.steps), time.time())
-  table = event_file.plan_table(drawn.rates, drawn.momenta)
+  times = np.full(len(curve.steps), time.time())
+  table = event_file.plan_table(curve.rates, curve.momenta)
   event_file.write_run(
-    folder, times, drawn.steps, event_file.CURVE, table, dry=True
+    folder, times, curve.steps, event_file.CURVE, table, dry=True
   )
-  return drawn
+  return curve

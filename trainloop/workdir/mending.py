@@ -42,8 +42,8 @@ class Written(typing.NamedTuple):
   def from_json(cls, text):
     """What `to_json` gave, back; of paths only those that a run can have."""
     events, crcs, wall = (json.loads(text)[name] for name in cls._fields)
-    known = {p: Extent(*e) for p, e in events.items() if run_names.is_events(p)}
-    return cls(known, crcs, wall)
+    own = {p: Extent(*e) for p, e in events.items() if run_names.is_events(p)}
+    return cls(own, crcs, wall)
 
 
 class Mending:
@@ -85,22 +85,26 @@ class Mending:
     hurt = [p for p, extent in events.items() if not self._is_whole(p, extent)]
     if not blocks and not hurt:
       return
-    found = {path: self._records(path) for path in sorted(events)}
-    train = [path for path in found if os.path.dirname(path) == "train"]
+    records_of = {path: self._records(path) for path in sorted(events)}
+    train = [path for path in records_of if os.path.dirname(path) == "train"]
     rows = self._table()
     if blocks:
-      points = [p for path in train for p in row_events.read_all(found[path])]
+      points = [
+        p for path in train for p in row_events.read_all(records_of[path])
+      ]
       sure = not any(path in train for path in hurt)
       rows = self._mended_rows(rows, blocks, points, sure)
-    whole = {r for path in found if path not in hurt for r in found[path]}
+    whole = {
+      r for path in records_of if path not in hurt for r in records_of[path]
+    }
     logged = row_events.logged_steps(self._fits, self._step)
     made = event_mending.train(
-      {path: found[path] for path in train}, hurt, whole, rows, logged
+      {path: records_of[path] for path in train}, hurt, whole, rows, logged
     )
     for path in hurt:
       records = made.get(path)
       if records is None:
-        records = event_mending.other(found[path], whole)
+        records = event_mending.other(records_of[path], whole)
       self._replace_events(path, records)
 
   def _is_whole(self, path, extent):
@@ -139,22 +143,22 @@ class Mending:
       points: those of the events.
       sure: whether no event of run `train` is missing.
     """
-    told = row_events.table(points, self._step)
-    has = ~np.isnan(told[:, row_lib.SKIPPED])
-    best = np.where(has[:, None], told, own)
+    logged = row_events.table(points, self._step)
+    has = ~np.isnan(logged[:, row_lib.SKIPPED])
+    best = np.where(has[:, None], logged, own)
     # A skipped update's own event may be missing where its row's is there.
     other = best.copy()
     other[:, row_lib.SKIPPED] = own[:, row_lib.SKIPPED]
     if not sure:
-      told[:, row_lib.SKIPPED] = np.where(
-        told[:, row_lib.SKIPPED] == 1, 1, np.nan
+      logged[:, row_lib.SKIPPED] = np.where(
+        logged[:, row_lib.SKIPPED] == 1, 1, np.nan
       )
     rows, lost = own.copy(), 0
     for i in blocks:
       part = slice(i * row_journal.BLOCK, (i + 1) * row_journal.BLOCK)
       crc = self.written.crcs[i]
       proven = (t[part] for t in (best, other) if _crc(t[part]) == crc)
-      rows[part] = next(proven, told[part])
+      rows[part] = next(proven, logged[part])
       lost += int(np.isnan(rows[part, row_lib.SKIPPED]).sum())
     self._rows.replace(rows, self._part)
     self.written = self.written._replace(crcs=row_journal.crcs_of(rows))

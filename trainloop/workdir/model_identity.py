@@ -20,7 +20,7 @@ def of(model, describe, path="model"):
     {"kind", "trainable", "dtype", the options of its config, "code" and
     "values" of a user's class, "state" of an adapted layer, "layers" in it}.
   """
-  found = {
+  parts = {
     "kind": type(model).__name__,
     "trainable": model.trainable,
     "dtype": model.dtype_policy.name,
@@ -28,15 +28,15 @@ def of(model, describe, path="model"):
   made_of = isinstance(model, keras.Sequential) or _is_functional(model)
   if not made_of:
     config = describe.config(model, path)
-    found |= {k: v for k, v in config.items() if k not in found}
+    parts |= {k: v for k, v in config.items() if k not in parts}
   elif _is_functional(model):
-    found |= _graph(model, describe, path)
-  found |= describe.own(model, path)
+    parts |= _graph(model, describe, path)
+  parts |= describe.own(model, path)
   if hasattr(model, "adapt"):
-    found["state"] = _state(model, describe, path)
+    parts["state"] = _state(model, describe, path)
   inside = {id(one): (one, where) for one, where in _inside(model, path)}
   layers = [of(one, describe, where) for one, where in inside.values()]
-  return {**found, "layers": layers} if layers else found
+  return {**parts, "layers": layers} if layers else parts
 
 
 def frozen(model):
@@ -73,29 +73,29 @@ def _graph(model, describe, path):
   nodes = _nodes(model)
   calls = {key: i for i, key in enumerate(nodes)}
 
-  def shown(value):
+  def place_of(value):
     history = getattr(value, "_keras_history", None)
     if history is None:
       return value
     return [calls.get((id(history[0]), history[1])), history[2]]
 
-  found = []
+  steps = []
   for (one, _), (operation, node) in nodes.items():
-    given = None if node.is_input else node.arguments
-    parts = [] if given is None else [given.args, given.kwargs]
-    parts = keras.tree.map_structure(shown, parts)
+    called = None if node.is_input else node.arguments
+    parts = [] if called is None else [called.args, called.kwargs]
+    parts = keras.tree.map_structure(place_of, parts)
     if not isinstance(operation, keras.layers.Layer):
       parts.append(type(operation).__name__)
       parts.append(describe.config(operation, f"{path}.graph"))
-    found.append([place.get(one), *parts])
-  ends = [shown(one) for one in (*model.inputs, *model.outputs)]
-  return {"graph": describe.of([found, ends], f"{path}.graph")}
+    steps.append([place.get(one), *parts])
+  ends = [place_of(one) for one in (*model.inputs, *model.outputs)]
+  return {"graph": describe.of([steps, ends], f"{path}.graph")}
 
 
 def _nodes(model):
   """{(id of an operation, number of a call): (operation, its `Node`)} of all
   that outputs depend on, what comes first first."""
-  found, todo = {}, list(reversed(model.outputs))
+  reached, todo = {}, list(reversed(model.outputs))
   while todo:
     # Private: nothing public says of a tensor where it comes from.
     operation, number, _ = todo[-1]._keras_history
@@ -107,25 +107,25 @@ def _nodes(model):
       else [
         one
         for one in reversed(node.input_tensors)
-        if (id(one._keras_history[0]), one._keras_history[1]) not in found
+        if (id(one._keras_history[0]), one._keras_history[1]) not in reached
       ]
     )
-    if missing and key not in found:
+    if missing and key not in reached:
       todo += missing
       continue
-    found.setdefault(key, (operation, node))
+    reached.setdefault(key, (operation, node))
     todo.pop()
-  return found
+  return reached
 
 
 def _state(layer, describe, path):
   """What a preprocessing layer has learnt from data, or was given."""
   arrays = [v.numpy() for v in layer.weights]
-  found = {"weights": f"crc32 {description.crc32(arrays):08x}"}
+  state = {"weights": f"crc32 {description.crc32(arrays):08x}"}
   for name in ("bin_boundaries", "input_mean", "input_variance"):
     if getattr(layer, name, None) is not None:
-      found[name] = describe.of(getattr(layer, name), f"{path}.{name}")
+      state[name] = describe.of(getattr(layer, name), f"{path}.{name}")
   if hasattr(layer, "get_vocabulary"):
     words = list(map(str, layer.get_vocabulary()))
-    found["vocabulary"] = describe.of(words, f"{path}.vocabulary")
-  return found
+    state["vocabulary"] = describe.of(words, f"{path}.vocabulary")
+  return state

@@ -48,7 +48,7 @@ class NoRecords:
     del variables
     checks.fail("epoch", epoch, "of a loop with a workdir, which keeps them")
 
-  def begin(self, plan, step, curve, history, shown):
+  def begin(self, plan, step, curve, history, panel):
     """Before the first update.
 
     Args:
@@ -56,7 +56,7 @@ class NoRecords:
       step: global step at which it begins or goes on.
       curve: gives the planned `Outline` over global steps, from a step on.
       history: the fit's `History`.
-      shown: the fit's `Panel`.
+      panel: the fit's `Panel`.
     """
     self._clock = time.monotonic()
 

@@ -20,10 +20,10 @@ def parse(text):
   """
   rule = 'two global steps such as "100:120", the first one less'
   match = re.fullmatch(r"(\d+):(\d+)", text) if isinstance(text, str) else None
-  found = (int(match[1]), int(match[2])) if match else (0, 0)
-  if found[0] >= found[1]:
+  steps = (int(match[1]), int(match[2])) if match else (0, 0)
+  if steps[0] >= steps[1]:
     checks.fail("profile", text, rule)
-  return found
+  return steps
 
 
 class Profile:

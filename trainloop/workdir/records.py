@@ -132,11 +132,11 @@ class Records(NoRecords):
     finally:
       self._store.close()
 
-  def begin(self, plan, step, curve, history, shown):
+  def begin(self, plan, step, curve, history, panel):
     self._plan = plan
     self._store.begin()
     self.position = b"" if self._new else self._store.newest.position
-    self._shown = shown
+    self._panel = panel
     self._open_writer()
     self._clock = time.monotonic()
     if self._new:
@@ -161,12 +161,12 @@ class Records(NoRecords):
     self._logged = logged.of(self._log_every, self._plan)
     rows, clock = self._logged.rows, self._store.clock
     self._writer = EventWriter(self.workdir, rows, self._tell, clock)
-    self._notes = Notes(self._writer, self._shown, self._entry)
+    self._notes = Notes(self._writer, self._panel, self._entry)
 
-  def _show_plan(self, drawn, plan, run="plan"):
-    self._writer.plan(drawn, run)
-    if drawn.left_out:
-      self._tell(drawn.note(plan.end - int(drawn.steps[0])))
+  def _show_plan(self, curve, plan, run="plan"):
+    self._writer.plan(curve, run)
+    if curve.left_out:
+      self._tell(curve.note(plan.end - int(curve.steps[0])))
 
   def rewind(self):
     """Puts back the newest checkpoint; returns the fit's entry in it."""
@@ -190,8 +190,8 @@ class Records(NoRecords):
     self._store.journal.add(rows)
     self._saver.check()
     ends = self._plan.ends_inside(first_step, len(rows) + 1)
-    shown = [n for n in ends if self._logged.epoch(self._plan, first_step + n)]
-    self._writer.rows(began, first_step, rows, shown)
+    logged = [n for n in ends if self._logged.epoch(self._plan, first_step + n)]
+    self._writer.rows(began, first_step, rows, logged)
     self._notes.rows(first_step, rows)
 
   def scalars(self, run, step, values):

@@ -100,16 +100,16 @@ def opened(path, new=False):
   if not new:
     check(path, alone=True)
   flags = os.O_RDWR | os.O_CREAT | _SAFE | (os.O_EXCL if new else 0)
-  found = os.open(path, flags, 0o644)
-  status = os.fstat(found)
+  descriptor = os.open(path, flags, 0o644)
+  status = os.fstat(descriptor)
   try:
     if not stat.S_ISREG(status.st_mode):
       _refuse(path, f"a file and not {_kind(status.st_mode)}")
     _check_more(path, status, alone=True)
   except ValueError:
-    os.close(found)
+    os.close(descriptor)
     raise
-  return found
+  return descriptor
 
 
 def make(path):

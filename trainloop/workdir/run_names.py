@@ -136,33 +136,33 @@ def _walk(workdir, folder):
 def unnamed(workdir):
   """Paths of what stands in a workdir, and in the folders of a run in it,
   under names that are not a run's."""
-  known = dict(walk(workdir))
-  folders = ["", *(path for path, is_folder in known.items() if is_folder)]
+  named = dict(walk(workdir))
+  folders = ["", *(path for path, is_folder in named.items() if is_folder)]
   paths = [
     os.path.join(folder, name)
     for folder in folders
     for name in listed(os.path.join(workdir, folder))
   ]
-  return sorted(path for path in paths if path not in known)
+  return sorted(path for path in paths if path not in named)
 
 
 def events(workdir):
   """Paths below the workdir of a run's event files."""
-  found = []
+  below = []
   for run in filter(is_run, listed(workdir)):
     folder = os.path.join(workdir, run)
     paths = (f"{run}/{name}" for name in listed(folder))
-    found += filter(is_events, paths)
-  return sorted(found)
+    below += filter(is_events, paths)
+  return sorted(below)
 
 
 def others(workdir):
   """Paths below the workdir of event files that a run would stand beside."""
-  found = []
+  below = []
   for run in filter(is_run, listed(workdir)):
     paths = (f"{run}/{n}" for n in listed(os.path.join(workdir, run)))
-    found += filter(are_others_events, paths)
-  return sorted(found)
+    below += filter(are_others_events, paths)
+  return sorted(below)
 
 
 def listed(folder):

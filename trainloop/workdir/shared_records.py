@@ -93,10 +93,10 @@ class SharedRecords:
     table = np.frombuffer(data, np.float32).reshape(-1, WIDTH)
     return History.from_config(entry.history, plan.start, table)
 
-  def begin(self, plan, step, curve, history, shown):
+  def begin(self, plan, step, curve, history, panel):
     """See `Records`."""
     self._per_replica.gather()
-    self._own.begin(plan, step, curve, history, shown)
+    self._own.begin(plan, step, curve, history, panel)
 
   def save(self, step, history):
     """See `Records`."""

@@ -61,13 +61,13 @@ class Speed:
     """The speed since the last point, validations and saves included; the
     mean time of a window is its own."""
     each = self._steps / max(now - self._since, 1e-9)
-    found = {STEPS: each}
+    point = {STEPS: each}
     if self._examples is not None:
-      found[EXAMPLES] = each * self._examples
-    found[WINDOW] = 1e3 * self._seconds / self._windows
+      point[EXAMPLES] = each * self._examples
+    point[WINDOW] = 1e3 * self._seconds / self._windows
     self._forget()
     self._since, self._told = now, True
-    return found
+    return point
 
 
 def examples_of(source):

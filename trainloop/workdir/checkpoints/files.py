@@ -36,8 +36,8 @@ class CheckpointFiles:
 
   def serials(self):
     """Numbers of the checkpoints that are there, ascending."""
-    found = map(run_names.serial, run_names.listed(self._folder))
-    return sorted(serial for serial in found if serial is not None)
+    numbers = map(run_names.serial, run_names.listed(self._folder))
+    return sorted(serial for serial in numbers if serial is not None)
 
   def write(self, serial, tensors):
     """Commits a checkpoint; then removes the oldest beyond `keep`.
@@ -101,13 +101,13 @@ class CheckpointFiles:
       Exception: of many kinds, if it is damaged or lacks one of them.
     """
     with tf.device("CPU:0"):
-      found = tf.raw_ops.RestoreV2(
+      values = tf.raw_ops.RestoreV2(
         prefix=self._path(f"ckpt-{serial}"),
         tensor_names=list(dtypes),
         shape_and_slices=[""] * len(dtypes),
         dtypes=list(dtypes.values()),
       )
-    return dict(zip(dtypes, found, strict=True))
+    return dict(zip(dtypes, values, strict=True))
 
   def lacks(self, serial, name):
     """Whether a checkpoint can be read and holds no tensor of that name."""
@@ -119,10 +119,10 @@ class CheckpointFiles:
 
   def discard(self):
     """Removes what an interrupted save left."""
-    kept = self.serials()
+    there = self.serials()
     for name in run_names.listed(self._folder):
       serial = run_names.serial(name, DATA)
-      alone = serial is not None and serial not in kept
+      alone = serial is not None and serial not in there
       if run_names.is_part(name) or alone:
         run_files.remove(self._path(name))
 
