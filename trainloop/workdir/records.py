@@ -190,8 +190,8 @@ class Records(NoRecords):
     self._store.journal.add(rows)
     self._saver.check()
     ends = self._plan.ends_inside(first_step, len(rows) + 1)
-    logged = [n for n in ends if self._logged.epoch(self._plan, first_step + n)]
-    self._writer.rows(began, first_step, rows, logged)
+    due = [n for n in ends if self._logged.epoch(self._plan, first_step + n)]
+    self._writer.rows(began, first_step, rows, due)
     self._notes.rows(first_step, rows)
 
   def scalars(self, run, step, values):
