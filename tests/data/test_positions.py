@@ -1,5 +1,6 @@
 """Where the data is after a restart: exact at every step, for every source."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import kernels
-from support import interruption, small, workdirs
+from support import interruption, reruns, small, workdirs
 from trainloop.data import source as data_lib
 
 X, Y = small.arrays()
@@ -64,61 +65,77 @@ SOURCES = {
 }
 
 
-def make(workdir, engine):
-  return small.loop(
-    small.model(rich=engine == "graph"),
-    workdir=workdir,
-    schedule=kernels.CosineRestarts(0.1, 7),
-    steps_per_loop=4,
-    compile=engine,
-    validate_every="2st",  # stretches of two: some saves are inside one
-    checkpoint_every="3st",
-  )
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+  """A function: engine -> the same run in many workdirs."""
 
+  @functools.cache
+  def make(engine):
+    return reruns.Reruns(
+      tmp_path_factory.mktemp(engine),
+      small.model(rich=engine == "graph"),
+      epochs=3,
+      validation=lambda: small.data(8, seed=1),
+      schedule=kernels.CosineRestarts(0.1, 7),
+      early_stopping=None,
+      steps_per_loop=4,
+      compile=engine,
+      validate_every="2st",  # stretches of two: some saves are inside one
+      checkpoint_every="3st",
+    )
 
-def fit(loop, data):
-  return loop.fit(data, 3, validation=small.data(8, seed=1))
+  return make
 
 
 @pytest.mark.parametrize("engine", ["graph", "xla"])
 @pytest.mark.parametrize("source", SOURCES.values(), ids=list(SOURCES))
-def test_a_run_goes_on_with_the_batch_that_comes(tmp_path, source, engine):
+def test_a_run_goes_on_with_the_batch_that_comes(runs, source, engine):
   """Cut off inside the third epoch."""
-  whole = make(tmp_path / "whole", engine)
-  fit(whole, source())
+  runs = runs(engine)
+  whole, cut = runs.new(), runs.new()
+  want = runs.outcome(whole, runs.fit(whole, source()))
   with (
     interruption.windows(
       after=lambda edge: edge.done > 28 and interruption.die()
     ),
     pytest.raises(KeyboardInterrupt),
   ):
-    fit(make(tmp_path / "cut", engine), source())
-  again = make(tmp_path / "cut", engine)
-  fit(again, source())
-  assert again.resumed_from in ([27], [24])
-  assert small.state_of(again) == small.state_of(whole)
+    runs.fit(cut, source())
+  assert runs.outcome(cut, runs.fit(cut, source())) == want
+  assert runs.loop.resumed_from in ([27], [24])
+
+
+def plain_runs(folder, **options):
+  """Runs without validation that save at the ends of epochs."""
+  plain = {"schedule": None, "early_stopping": None, "validate_every": "1ep"}
+  plain |= {"validation": lambda: None, "checkpoint_every": "1ep"}
+  return reruns.Reruns(folder, small.model(), **{**plain, **options})
 
 
 @pytest.mark.parametrize("engine", ["graph", "xla"])
 def test_a_fit_that_is_stopped_behind_an_epoch_goes_on(tmp_path, engine):
   """Where the shuffle was read to its end."""
 
-  def go(name, stop=None):
-    def look(epoch):
-      if epoch["epoch"] == stop:
-        loop.stop()
+  stops = []
 
-    loop = small.loop(workdir=tmp_path / name, compile=engine, on_epoch=look)
+  def look(epoch):
+    if epoch["epoch"] in stops:
+      runs.loop.stop()
+
+  def fit(workdir):
     data = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(1280, seed=7)
     data = data.batch(8, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
-    loop.fit(data, 6)
-    return loop
+    return runs.fit(workdir, data)
 
-  whole = go("whole")
-  assert go("cut", stop=2).global_step == 24
-  again = go("cut")
-  assert again.resumed_from == [24]
-  assert small.state_of(again) == small.state_of(whole)
+  runs = plain_runs(tmp_path, epochs=6, compile=engine, on_epoch=look)
+  whole, cut = runs.new(), runs.new()
+  want = runs.outcome(whole, fit(whole))
+  stops.append(2)
+  fit(cut)
+  assert runs.loop.global_step == 24
+  stops.clear()
+  assert runs.outcome(cut, fit(cut)) == want
+  assert runs.loop.resumed_from == [24]
 
 
 def test_an_order_without_a_seed_goes_on_too():
@@ -139,28 +156,17 @@ def test_an_order_without_a_seed_goes_on_too():
 
 
 def test_thirty_resumes_in_a_row(tmp_path):
-  def new(name):
-    return small.loop(
-      workdir=tmp_path / name, compile="graph", steps_per_loop=1
-    )
-
-  def fit(loop):
-    return loop.fit(small.data(), 3)
-
-  whole = new("whole")
-  want = fit(whole)
+  runs = plain_runs(tmp_path, epochs=3, steps_per_loop=1)
+  whole, cut = runs.new(), runs.new()
+  want = runs.outcome(whole, runs.fit(whole))
   for _ in range(30):
-    loop = new("cut")
-
-    with interruption.windows(before=lambda edge, loop=loop: loop.stop()):
-      assert fit(loop).stop_reason == "preempted"
-  loop = new("cut")
-  history = fit(loop)
-  assert loop.resumed_from == list(range(1, 31))
-  assert small.state_of(loop) == small.state_of(whole)
-  for name, values in want.rows.items():
-    assert history.rows[name].tobytes() == values.tobytes(), name
-  found, known = (
-    workdirs.scalars(tmp_path / name / "train") for name in ("cut", "whole")
-  )
-  assert found["loss"][0] == known["loss"][0] == list(range(36))
+    with interruption.windows(before=lambda edge: runs.loop.stop()):
+      assert runs.fit(cut).stop_reason == "preempted"
+  history = runs.fit(cut)
+  assert runs.loop.resumed_from == list(range(1, 31))
+  found = runs.outcome(cut, history)
+  for name, values in want["events"].items():
+    assert found["events"][name] == values, name
+  assert found == want
+  steps, _ = workdirs.scalars(cut / "train")["loss"]
+  assert steps == list(range(36))

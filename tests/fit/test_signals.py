@@ -10,7 +10,7 @@ import time
 import pytest
 
 import trainloop
-from support import interruption, resumable, small, workdirs
+from support import interruption, reruns, resumable, small, workdirs
 
 
 @pytest.mark.parametrize(
@@ -98,11 +98,19 @@ def whole(tmp_path_factory):
   return loop, workdirs.series(workdir)
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+  """The same run in many workdirs, by a loop that is traced once."""
+  stopping = trainloop.EarlyStopping("val_loss", patience=3)
+  folder = tmp_path_factory.mktemp("runs")
+  return reruns.Reruns(folder, early_stopping=stopping)
+
+
 # Windows end at 5 7 8 13 ...: 2 ends at a checkpoint and 3 at a validation,
 # which are then still to come; 4 has an epoch's end inside.
 @pytest.mark.parametrize("windows", [0, 1, 2, 3, 4])
-def test_a_stopped_fit_goes_on_byte_for_byte(tmp_path, whole, windows):
-  loop, ends = resumable.make(tmp_path), []
+def test_a_stopped_fit_goes_on_byte_for_byte(runs, whole, windows):
+  workdir, loop, ends = runs.new(), runs.loop, []
 
   def stop(edge):
     ends.append(edge.done)
@@ -112,15 +120,14 @@ def test_a_stopped_fit_goes_on_byte_for_byte(tmp_path, whole, windows):
   if not windows:
     loop.stop()
   with interruption.windows(after=stop):
-    history = resumable.fit(loop)
+    history = runs.fit(workdir)
   assert history.stop_reason == "preempted"
   step = loop.global_step
   assert step == [0, 5, 7, 8, 13][windows] == len(history.rows["step"])
-  again = resumable.make(tmp_path)
-  history = resumable.fit(again)
-  assert again.resumed_from == [step] and history.stop_reason == "completed"
-  assert small.state_of(again) == small.state_of(whole[0])
-  assert workdirs.series(tmp_path) == whole[1]
+  history = runs.fit(workdir)
+  assert loop.resumed_from == [step] and history.stop_reason == "completed"
+  assert small.state_of(loop) == small.state_of(whole[0])
+  assert workdirs.series(workdir) == whole[1]
 
 
 def test_the_same_process_goes_on_too(tmp_path, whole):

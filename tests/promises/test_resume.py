@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import kernels
 import trainloop
-from support import interruption, resumable, small, workdirs
+from support import interruption, reruns, resumable, small, workdirs
 
 
 @pytest.fixture(scope="module")
@@ -18,11 +18,29 @@ def whole(tmp_path_factory):
   return workdir, loop, history, workdirs.series(workdir)
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+  """The same run in many workdirs, by a loop that is traced once."""
+  stopping = trainloop.EarlyStopping("val_loss", patience=3)
+  folder = tmp_path_factory.mktemp("runs")
+  return reruns.Reruns(folder, early_stopping=stopping)
+
+
 @pytest.mark.parametrize("windows", [1, 3, 4, 9, 12, 14])
-def test_equal_to_the_run_nobody_cut(tmp_path, whole, windows):
-  resumable.cut_off(tmp_path, windows)
+def test_equal_to_the_run_nobody_cut(runs, whole, windows):
+  workdir = runs.new()
+  interruption.cut_after(windows, lambda: runs.fit(workdir))
+  equal_to(whole, workdir, runs.loop, runs.fit(workdir))
+
+
+def test_new_loops_are_equal_to_it_too(tmp_path, whole):
+  resumable.cut_off(tmp_path, 9)
   loop = resumable.make(tmp_path)
-  history = resumable.fit(loop)
+  equal_to(whole, tmp_path, loop, resumable.fit(loop))
+
+
+def equal_to(whole, workdir, loop, history):
+  """Asserts that a run that went on is, byte for byte, the whole one."""
   _, reference, want, all_series = whole
   assert small.state_of(loop) == small.state_of(reference)
   assert loop.best == reference.best
@@ -31,9 +49,10 @@ def test_equal_to_the_run_nobody_cut(tmp_path, whole, windows):
     assert history.rows[name].tobytes() == values.tobytes(), name
   for name, values in want.epochs.items():
     np.testing.assert_array_equal(history.epochs[name], values, name)
-  assert workdirs.series(tmp_path) == all_series
+  assert workdirs.series(workdir) == all_series
+  assert loop.resumed_from
   assert all(step % 7 == 0 for step in loop.resumed_from)
-  assert not list(tmp_path.rglob("*_temp*"))
+  assert not list(workdir.rglob("*_temp*"))
 
 
 def test_cut_off_in_xla(tmp_path):
@@ -48,13 +67,11 @@ def test_cut_off_in_xla(tmp_path):
   )
 
 
-def test_cut_off_again_and_again(tmp_path, whole):
+def test_cut_off_again_and_again(runs, whole):
+  workdir = runs.new()
   for windows in (3, 2, 4, 3):
-    resumable.cut_off(tmp_path, windows)
-  loop = resumable.make(tmp_path)
-  resumable.fit(loop)
-  assert small.state_of(loop) == small.state_of(whole[1])
-  assert workdirs.series(tmp_path) == whole[3]
+    interruption.cut_after(windows, lambda: runs.fit(workdir))
+  equal_to(whole, workdir, runs.loop, runs.fit(workdir))
 
 
 def test_a_finished_run_is_left_alone(whole):

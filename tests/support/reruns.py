@@ -18,11 +18,17 @@ class Reruns:
 
   Args:
     folder: for the workdirs.
-    **options: of the loop.
+    net: the model; None for the rich small one.
+    epochs: of each fit.
+    validation: a function that gives its validation data, or None.
+    **options: of the loop, beside those of a run that judges and saves.
   """
 
-  def __init__(self, folder, **options):
+  def __init__(
+    self, folder, net=None, epochs=4, validation=small.validation, **options
+  ):
     self._folder, self.told = folder, []
+    self._epochs, self._validation = epochs, validation
     options = {
       "schedule": kernels.OneCycle(0.05, STEPS),
       "early_stopping": trainloop.EarlyStopping("val_loss", patience=9),
@@ -32,7 +38,7 @@ class Reruns:
       "compile": "graph",
       **options,
     }
-    self.loop = small.loop(small.model(rich=True), **options)
+    self.loop = small.loop(net or small.model(rich=True), **options)
     self._state = self._initial = None
     self._numbers = itertools.count()
     self.cut(self.new(), 0)  # all variables are made
@@ -46,10 +52,14 @@ class Reruns:
       shutil.copytree(template, workdir, symlinks=True)
     return workdir
 
-  def fit(self, workdir):
+  def fit(self, workdir, data=None):
     """The fit in a workdir, from its beginning or going on; its `History`.
 
     `told` holds the warnings.
+
+    Args:
+      workdir: of the run.
+      data: what it trains with; None for the small arrays.
     """
     fits, self.told = self.loop._fits, []
     if self._state is not None:
@@ -63,8 +73,8 @@ class Reruns:
       schedule=None,
       history=None,
     )
-    valid = small.data(32, 16, seed=1)
-    return self.loop.fit(small.data(), 4, validation=valid)
+    data = small.data() if data is None else data
+    return self.loop.fit(data, self._epochs, validation=self._validation())
 
   def cut(self, workdir, windows):
     """The fit in a workdir up to so many windows, as a kill leaves it."""
@@ -88,5 +98,6 @@ class Reruns:
       "rows": {n: v.tobytes() for n, v in history.rows.items()},
       "epochs": str(history.epochs),
       "reason": history.stop_reason,
+      "best": self.loop.best,
       "events": workdirs.series(workdir),
     }

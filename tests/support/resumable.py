@@ -32,7 +32,7 @@ def make(workdir, **options):
 def fit(loop, data=None, epochs=4):
   """The loop's fit with the small data, or with others; its `History`."""
   data = small.data() if data is None else data
-  return loop.fit(data, epochs, validation=small.data(32, 16, seed=1))
+  return loop.fit(data, epochs, validation=small.validation())
 
 
 def cut_off(workdir, windows, data=None, epochs=4, **options):

@@ -23,6 +23,11 @@ def data(examples=96, batch_size=8, **options):
   )
 
 
+def validation():
+  """Other examples, two batches of them."""
+  return data(32, 16, seed=1)
+
+
 def model(features=8, classes=3, rich=False, seed=0):
   """An MLP; `rich` adds BatchNormalization and Dropout."""
   keras.utils.set_random_seed(seed)

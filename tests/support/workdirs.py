@@ -36,6 +36,7 @@ def series(workdir):
   return {
     (run, tag): (steps, values.tobytes())
     for run in RUNS
+    if (workdir / run).is_dir()
     for tag, (steps, values) in scalars(workdir / run).items()
   }
 
