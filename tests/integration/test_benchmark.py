@@ -38,13 +38,22 @@ def importable(module):
   return True
 
 
-def test_compare(tmp_path):
-  found, shown = measured("--compare", cwd=tmp_path)
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+  """({mode: its table}, all that was written, what was shown) of one run."""
+  flags = ("--compare", "--logging", "--steps", "--step_counts=8")
+  found, shown = measured(*flags, cwd=tmp_path_factory.mktemp("short"))
+  return {table["mode"]: table for table in found["tables"]}, found, shown
+
+
+def test_compare(short):
+  tables, found, shown = short
+  assert set(tables) == {"compare", "logging", "steps"}
   assert found["n"] == 2 and found["machine"]["cpus"] >= 1
   assert {"tensorflow", "keras", "numpy"} <= set(found["versions"])
   assert found["command"]["only"] == "mlp_64_64_10"
-  (table,) = found["tables"]
-  assert table["mode"] == "compare" and table["unit"] == "us an update"
+  table = tables["compare"]
+  assert table["unit"] == "us an update"
   rows = {row["runner"]: row for row in table["rows"]}
   engines = {
     "this loop": "xla",
@@ -84,10 +93,9 @@ def all_ran(tables, modes):
       assert row.get("n") == 2 or "refused" in row["note"], row
 
 
-def test_logging(tmp_path):
-  found, _ = measured("--logging", cwd=tmp_path)
-  all_ran(found["tables"], ["logging"])
-  (table,) = found["tables"]
+def test_logging(short):
+  table = short[0]["logging"]
+  all_ran([table], ["logging"])
   assert [row["runner"] for row in table["rows"]] == [
     "no workdir",
     "log_every=1",
@@ -96,13 +104,10 @@ def test_logging(tmp_path):
   assert [one["floor"] for one in table["cases"]] == ["<= 1.35", "<= 1.05"]
 
 
-def test_a_length_in_a_process_of_its_own(tmp_path):
-  flags = ("--steps", "--step_counts=8", "--repeats=1")
-  found, _ = measured(*flags, cwd=tmp_path)
-  (table,) = found["tables"]
-  (row,) = table["rows"]
+def test_a_length_in_a_process_of_its_own(short):
+  (row,) = short[0]["steps"]["rows"]
   assert row["runner"] == "8 updates" and row["engine"] == "xla"
-  assert row["n"] == 1 and row["median"] > 0 and row["rows_mb"] == 0.0
+  assert row["n"] == 2 and row["median"] > 0 and row["rows_mb"] == 0.0
 
 
 @pytest.mark.long

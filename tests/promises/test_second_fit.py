@@ -1,5 +1,7 @@
 """Two fits of one loop on data of different kinds: the second is its own."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -136,14 +138,25 @@ def test_what_xla_was_asked_for_and_cannot_do_is_one_line(make):
   assert made.fit(resident(), 1).stop_reason == "completed"
 
 
+@pytest.fixture(scope="module")
+def resident_and_streaming():
+  """A function: engine -> a loop that holds its data, and one that streams."""
+
+  @functools.cache
+  def loops(compile):
+    limits = {"resident_mb": _NO_MB, "staging_mb": 0.007}
+    return loop(compile=compile), loop(compile=compile, **limits)
+
+  return loops
+
+
 @pytest.mark.parametrize("compile", ["graph", "xla"])
 @pytest.mark.parametrize("examples", [50, 9])
 def test_a_sweep_over_validation_that_streams_is_the_one_that_does_not(
-  monkeypatch, compile, examples
+  resident_and_streaming, compile, examples
 ):
   found = []
-  for limits in ({}, {"resident_mb": _NO_MB, "staging_mb": 0.007}):
-    made = loop(compile=compile, **limits)
+  for made in resident_and_streaming(compile):
     valid = trainloop.ArrayData(X[:examples], Y[:examples], batch_size=10)
     swept = trainloop.sweep_learning_rate(
       made, resident(), steps=16, on="validation", validation=valid

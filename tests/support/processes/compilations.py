@@ -1,14 +1,14 @@
 """Counts XLA's compilations; `test_compilations.py` starts it.
 
-  python compilations.py KIND
+  python compilations.py
 
-XLA_FLAGS must say --xla_dump_to=FOLDER. Prints the number of programs after a
-warm-up and after the same again, with other windows, data and steps.
+XLA_FLAGS must say --xla_dump_to=FOLDER. Prints a line for each kind: its name,
+the number of programs after a warm-up, and after the same again, with other
+windows, data and steps.
 """
 
 import os
 import re
-import sys
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
@@ -56,11 +56,10 @@ def sweep():
 
 
 if __name__ == "__main__":
-  run = {f.__name__: f for f in (resident, staged, dataset, sweep)}[sys.argv[1]]
-  run = run()
-  counts = []
-  for _ in range(3):
-    run()
-    counts.append(programs())
-  assert np.all(np.diff(counts) >= 0) and counts[0] > 0, counts
-  print(counts[1], counts[2])
+  for kind in (resident, staged, dataset, sweep):
+    run, before, counts = kind(), programs(), []
+    for _ in range(3):
+      run()
+      counts.append(programs())
+    assert np.all(np.diff(counts) >= 0) and counts[0] > before, counts
+    print(kind.__name__, counts[1], counts[2], flush=True)
