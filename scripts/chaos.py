@@ -194,8 +194,8 @@ class Chaos:
     pipeline = workdir.endswith(_KINDS[1])
 
     def child():
-      for name in _OWN:  # train.py defines its own, --seed among them
-        delattr(FLAGS, name)
+      # train.py defines its own, --seed among them
+      FLAGS.remove_flag_values(dict.fromkeys(_OWN))
       runs.train(arguments, arm, pipeline)
 
     return runs.fork(child, self._log)

@@ -89,6 +89,11 @@ def define_data_flags():
 
 def define_model_flags():
   """Defines the flags of model and optimizer."""
+  _define_layers()
+  _define_optimizer()
+
+
+def _define_layers():
   flags.DEFINE_string(
     "model",
     "mlp",
@@ -116,6 +121,9 @@ def define_model_flags():
   flag_rules.integer(
     "embedding_dim", 50, "embedding_bag: size of a word's vector [numbers]", 1
   )
+
+
+def _define_optimizer():
   flags.DEFINE_enum("optimizer", "sgd", tuple(PEAKS), "Keras optimizer")
   flag_rules.number(
     "momentum",

@@ -22,7 +22,7 @@ import time
 
 from absl import app, flags
 
-from cli import flag_rules, verbosity
+from cli import exits, flag_rules, verbosity
 from cli.light import output
 
 FLAGS = flags.FLAGS
@@ -116,13 +116,19 @@ def cost(schedule, bare, n, repeats):
   loop, times = loop_over(schedule), ([], [])
   loop(n), bare(n)
   for _ in range(repeats):
-    for one, found in zip((loop, bare), times, strict=True):
-      found.append(seconds(one, n))
-  return [statistics.median(found) / int(n) * 1e6 for found in times]
+    for one, measured in zip((loop, bare), times, strict=True):
+      measured.append(seconds(one, n))
+  return [statistics.median(measured) / int(n) * 1e6 for measured in times]
 
 
 def main(argv):
   del argv
+  with exits.worded():
+    _run()
+
+
+def _run():
+  """Times the kernels, a line each."""
   with verbosity.startup():
     import tensorflow as tf
 

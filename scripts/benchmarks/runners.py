@@ -227,9 +227,8 @@ class Fit:
     validation: (x, y, batch size) or None.
     every: epochs of the shortest run, and from one validation to the next.
     model: a compiled keras.Model; None for one with Keras' defaults.
+    note: what a table says of it.
   """
-
-  note = ""
 
   def __init__(
     self,
@@ -239,7 +238,9 @@ class Fit:
     validation=None,
     every=1,
     model=None,
+    note="",
   ):
+    self.note = note
     if model is None:
       keras.utils.set_random_seed(0)
       model = compiled(task)
@@ -270,18 +271,18 @@ def fastest_fit(task, **options):
     task: a `Task`.
     **options: of the `Fit`.
   """
-  found = []
+  timed = []
   for steps, jit in itertools.product((1, 100), (False, True)):
     keras.utils.set_random_seed(0)
     model = compiled(task, steps_per_execution=steps, jit_compile=jit)
-    fit = Fit(task, model=model, **options)
-    fit.note = f"steps_per_execution={steps}, jit_compile={jit}"
+    note = f"steps_per_execution={steps}, jit_compile={jit}"
+    fit = Fit(task, model=model, note=note, **options)
     short = Fit(_trial(task), model=model, **options)
     short.run(short.unit)
     began = time.perf_counter()
     short.run(short.unit)
-    found.append((time.perf_counter() - began, fit))
-  return min(found, key=lambda pair: pair[0])[1]
+    timed.append((time.perf_counter() - began, fit))
+  return min(timed, key=lambda pair: pair[0])[1]
 
 
 def _trial(task):

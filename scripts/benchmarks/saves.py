@@ -3,7 +3,8 @@
   python scripts/benchmarks/saves.py --megabytes=500
 
 Prints how long a save is written, how much longer the loop takes while it is,
-and how long a fit that goes on at step 0 and at step 10^6 takes to begin.
+and how long a fit that goes on takes to begin: after one window, after 10^6
+updates.
 """
 
 import parent  # noqa: F401
@@ -15,16 +16,19 @@ if __name__ == "__main__":
   interrupts.install()  # before what takes time to import
 
 # isort: split
+import os
 import statistics
 import tempfile
 import time
 
 from absl import app, flags
 
-from cli import flag_rules, verbosity
+from cli import exits, flag_rules, verbosity
 from cli.light import output
 
 FLAGS = flags.FLAGS
+_EVERY = 16  # updates from one save to the next
+_FAR = 10**6  # updates before the later resume
 
 
 def define_flags():
@@ -36,128 +40,159 @@ def define_flags():
   flag_rules.show_in_help()
 
 
+class _Clock:
+  """What an update takes, and when a save is on the disk; an `on_window`.
+
+  Attributes:
+    updates: {updates done: seconds that the last one took, with what the host
+      did before it}.
+    begun, written: {updates done: wall time at which the update before a save
+      began, and at which the save had its name}.
+  """
+
+  def __init__(self, workdir):
+    self._folder = os.path.join(workdir, "checkpoints")
+    self.updates, self.begun, self.written = {}, {}, {}
+    self._last = time.time()
+
+  def __call__(self, row):
+    done, now = len(self.updates) + 1, time.time()
+    self.updates[done] = now - self._last
+    if not done % _EVERY:
+      self.begun[done] = self._last
+    save = done - 2
+    if save in self.begun:  # so that no save waits for the one before
+      while any(n.startswith("part") for n in os.listdir(self._folder)):
+        time.sleep(0.01)
+      self.written[save] = max(
+        os.stat(os.path.join(self._folder, name)).st_ctime
+        for name in os.listdir(self._folder)
+        if name.endswith(".index")
+      )
+    self._last = time.time()
+
+  def stalls(self):
+    """[(seconds a save is written, seconds the loop stood still for it)]."""
+    usual = statistics.median(self.updates.values())
+    return [
+      (
+        self.written[save] - self.begun[save] - usual,
+        max(0.0, self.updates[save] + self.updates[save + 1] - 2 * usual),
+      )
+      for save in sorted(self.written)
+    ]
+
+
 def stalls(megabytes, repeats):
   """[(seconds a save is written, seconds the loop stood still for it)].
 
-  Standing still is the call of the save, and what the update after it takes
-  longer than the others: it makes new memory for what the save still holds.
+  Standing still is what the updates before and after a save take longer than
+  the others: the later one makes new memory for what the save still holds.
   """
   import keras
   import numpy as np
 
   import trainloop
-  from trainloop.fit.pipeline import Fit
-  from trainloop.workdir.checkpoints.saver import Saver
 
   width = int((megabytes * 2**20 / 4 / 2) ** 0.5)  # weights and velocity
   keras.utils.set_random_seed(0)
-  model = keras.Sequential(
-    [keras.layers.Input((width,)), keras.layers.Dense(width, use_bias=False)]
-  )
-  x = np.ones((64, width), np.float32)
-  data = trainloop.ArrayData(x, x, batch_size=4)
-  written, called, updates = {}, {}, {}
-  kept = Saver._commit, Saver.save, Fit._window
-
-  def commit(self, step, *values):
-    written[step] = _timed(kept[0], self, step, *values)
-
-  def save(self, step, *values):
-    self.wait()  # not counted: a save waits for the one before
-    called[step] = _timed(kept[1], self, step, *values)
-
-  def window(self, step, source):
-    updates[step] = _timed(kept[2], self, step, source)
-    return step + 1
-
-  Saver._commit, Saver.save, Fit._window = commit, save, window
-  with tempfile.TemporaryDirectory() as folder:
+  layers = keras.layers
+  x = np.ones((4 * _EVERY, width), np.float32)
+  with tempfile.TemporaryDirectory() as workdir:
+    clock = _Clock(workdir)
     trainloop.TrainLoop(
-      model,
+      keras.Sequential(
+        [layers.Input((width,)), layers.Dense(width, use_bias=False)]
+      ),
       keras.optimizers.SGD(1e-6, momentum=0.9),
       "mse",
-      workdir=folder,
-      checkpoint_every="16st",
+      workdir=workdir,
+      checkpoint_every=f"{_EVERY}st",
       steps_per_loop=1,
+      on_window=clock,
       verbose=False,
-    ).fit(data, epochs=repeats + 1)
-  Saver._commit, Saver.save, Fit._window = kept
-  usual = statistics.median(updates.values())
-  # Without the first, at whose update all is compiled, and the last.
-  return [
-    (written[step], called[step] + max(0.0, updates[step] - usual))
-    for step in sorted(written)[1:-1]
-  ]
+    ).fit(trainloop.ArrayData(x, x, batch_size=4), epochs=repeats + 1)
+  return clock.stalls()
 
 
-def _timed(function, *values):
-  began = time.perf_counter()
-  function(*values)
-  return time.perf_counter() - began
+def resume_seconds(updates):
+  """(seconds from calling fit until its first update, updates done before).
 
-
-def resume_seconds(step):
-  """Seconds from calling fit to its first update, for a fit that goes on.
-
-  The run is put to the step without the updates before it.
+  Args:
+    updates: of the run that another goes on from, at least.
   """
   import keras
+
+  class Begin(keras.callbacks.Callback):
+    """Ends a fit where it begins, and knows when that was."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+      del epoch, logs
+      self.time = time.perf_counter()
+      again.stop()
+
+  with tempfile.TemporaryDirectory() as workdir:
+    data = _toy_data()
+    epochs = updates // data.steps_per_epoch + 2
+    first = _toy_loop(
+      workdir,
+      on_window=lambda row: first.stop() if row["step"] >= updates else None,
+    )
+    first.fit(data, epochs)
+    begin = Begin()
+    again = _toy_loop(workdir, callbacks=[begin])
+    again.evaluate(data)  # builds the state
+    called = time.perf_counter()
+    again.fit(data, epochs)
+  return begin.time - called, again.resumed_from[0]
+
+
+def _toy_data():
+  """A thousand batches of eight examples."""
   import numpy as np
 
   import trainloop
-  from trainloop.fit.pipeline import Fit
 
-  x = np.ones((64, 8), np.float32)
-  data, window = trainloop.ArrayData(x, x[:, :1], batch_size=8), Fit._window
-  times = []
+  x = np.ones((8000, 8), np.float32)
+  return trainloop.ArrayData(x, x[:, :1], batch_size=8)
 
-  def begin(folder):
-    keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.layers.Input((8,)), keras.layers.Dense(1)])
-    loop = trainloop.TrainLoop(
-      model,
-      keras.optimizers.SGD(1e-4),
-      "mse",
-      workdir=folder,
-      steps_per_loop=2,
-      verbose=False,
-    )
-    loop.evaluate(data)  # builds the state
 
-    def notes(self, at, source):
-      times.append(time.perf_counter())
-      loop.stop()
-      return window(self, at, source)
+def _toy_loop(workdir, **options):
+  """A loop on `_toy_data`."""
+  import keras
 
-    Fit._window = notes
-    return loop
+  import trainloop
 
-  with tempfile.TemporaryDirectory() as folder:
-    first = begin(folder)
-    first.trainee.state.global_step.assign(step)
-    first.fit(data, 4)
-    again = begin(folder)
-    began = time.perf_counter()
-    again.fit(data, 4)
-    Fit._window = window
-  return times[1] - began, again.resumed_from[0]
+  keras.utils.set_random_seed(0)
+  return trainloop.TrainLoop(
+    keras.Sequential([keras.layers.Input((8,)), keras.layers.Dense(1)]),
+    keras.optimizers.SGD(1e-4),
+    "mse",
+    workdir=workdir,
+    checkpoint_every="100%",
+    log_every=1000,
+    verbose=False,
+    **options,
+  )
 
 
 def main(argv):
   del argv
-  with verbosity.startup():
-    import trainloop  # noqa: F401
-  found = stalls(FLAGS.megabytes, FLAGS.repeats)
-  columns = zip(*found, strict=True)
-  written, stood = (statistics.median(column) for column in columns)
-  share = 100 * stood / written
-  output.line(
-    f"{FLAGS.megabytes} MB: written in {written:.2f} s; "
-    f"the loop stood still for {stood:.3f} s, {share:.1f} % of it"
-  )
-  for step in (0, 10**6):
-    seconds, at = resume_seconds(step)
-    output.line(f"resume at step {at}: {seconds:.2f} s until its first update")
+  with exits.worded():
+    with verbosity.startup():
+      import trainloop  # noqa: F401
+    columns = zip(*stalls(FLAGS.megabytes, FLAGS.repeats), strict=True)
+    written, stood = (statistics.median(column) for column in columns)
+    share = 100 * stood / written
+    output.line(
+      f"{FLAGS.megabytes} MB: written in {written:.2f} s; "
+      f"the loop stood still for {stood:.3f} s, {share:.1f} % of it"
+    )
+    for updates in (0, _FAR):
+      seconds, at = resume_seconds(updates)
+      output.line(
+        f"resume at step {at}: {seconds:.2f} s until its first update"
+      )
 
 
 if __name__ == "__main__":

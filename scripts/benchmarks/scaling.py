@@ -29,7 +29,7 @@ import time
 
 from absl import app, flags
 
-from cli import flag_rules, verbosity
+from cli import exits, flag_rules, verbosity
 from cli.light import output, strict_json
 
 FLAGS = flags.FLAGS
@@ -61,8 +61,6 @@ def define_flags():
 def measure(name):
   """Microseconds an update of a configuration; in a process of its own."""
   with verbosity.startup():
-    import keras
-    import numpy as np
     import tensorflow as tf
 
     import trainloop
@@ -74,15 +72,36 @@ def measure(name):
     tf.config.set_logical_device_configuration(cpu, [one] * count)
     chosen = "mirrored" if kind == "mirrored" else "one_device"
     strategy = trainloop.strategy_for(chosen)
+  loop, data = _loop(kind, strategy), _data()
+  loop.fit(data, 1)  # compiles
+  began = time.perf_counter()
+  loop.fit(data, 1)
+  return 1e6 * (time.perf_counter() - began) / FLAGS.updates
+
+
+def _data():
+  """Random images, an epoch of --updates."""
+  import numpy as np
+
+  import trainloop
+
   rng = np.random.default_rng(0)
   examples = _BATCH * FLAGS.updates
-  data = trainloop.ArrayData(
+  return trainloop.ArrayData(
     rng.random((examples, 784), np.float32),
     rng.integers(0, 10, examples),
     batch_size=_BATCH,
   )
+
+
+def _loop(kind, strategy):
+  """The loop of a configuration."""
+  import keras
+
+  import trainloop
+
   relu = {"activation": "relu"}
-  loop = trainloop.TrainLoop(
+  return trainloop.TrainLoop(
     lambda: keras.Sequential(
       [
         keras.layers.Input((784,)),
@@ -99,10 +118,6 @@ def measure(name):
     steps_per_loop=50,
     verbose=False,
   )
-  loop.fit(data, 1)  # compiles
-  began = time.perf_counter()
-  loop.fit(data, 1)
-  return 1e6 * (time.perf_counter() - began) / FLAGS.updates
 
 
 def time_one(name):
@@ -121,32 +136,38 @@ def table(times):
   return [
     {
       "case": name,
-      "us": round(statistics.median(found)),
-      "least": round(min(found)),
-      "ratio": round(statistics.median(found) / first, 2),
-      "n": len(found),
+      "us": round(statistics.median(measured)),
+      "least": round(min(measured)),
+      "ratio": round(statistics.median(measured) / first, 2),
+      "n": len(measured),
     }
-    for name, found in times.items()
+    for name, measured in times.items()
   ]
 
 
 def main(argv):
-  flag_rules.check_output()
   del argv
-  if FLAGS.one:
-    output.line(measure(FLAGS.one))
-    return
+  flag_rules.check_output()
+  with exits.worded():
+    if FLAGS.one:
+      output.line(measure(FLAGS.one))
+    else:
+      _compare()
+
+
+def _compare():
+  """Times all configurations in turns, shows and writes the table."""
   counts = flag_rules.read_numbers(FLAGS.replicas, int)
   names = ["one device", "XLA", *(f"mirrored {count}" for count in counts)]
   times = {name: [] for name in names}
   for _ in range(FLAGS.repeats):
-    for name, found in times.items():
-      found.append(time_one(name))
+    for name, measured in times.items():
+      measured.append(time_one(name))
   rows = table(times)
   output.line(f"{'case':14}{'us/update':>10}{'least':>8}{'ratio':>7}{'n':>4}")
   for row in rows:
-    shown = f"{row['us']:10}{row['least']:8}{row['ratio']:7.2f}{row['n']:4}"
-    output.line(f"{row['case']:14}{shown}")
+    cells = f"{row['us']:10}{row['least']:8}{row['ratio']:7.2f}{row['n']:4}"
+    output.line(f"{row['case']:14}{cells}")
   if FLAGS.output:
     with open(FLAGS.output, "w", encoding="utf-8") as file:
       file.write(strict_json.dumps(rows, indent=2))

@@ -2,9 +2,10 @@
 
 from absl import flags
 
-from cli import flag_rules
+from cli import flag_rules, light
 
 FLAGS = flags.FLAGS
+trainloop = light.Deferred("trainloop")
 # What each of the two reads besides what both read.
 _USES = {
   "early_stopping": (
@@ -32,6 +33,13 @@ _BOTH = (
 
 def define():
   """Defines the flags."""
+  _define_patience()
+  _define_comparison()
+  _define_stopping()
+  _define_plateau()
+
+
+def _define_patience():
   flag_rules.integer(
     "early_stopping",
     None,
@@ -45,6 +53,15 @@ def define():
     "unset: never",
     1,
   )
+  flags.DEFINE_enum(
+    "patience_unit",
+    "epoch",
+    ("epoch", "cycle"),
+    "cycle: judged only where a cycle of the schedule ends",
+  )
+
+
+def _define_comparison():
   flags.DEFINE_string("monitor", "val_loss", "metric that those two watch")
   modes = ("auto", "min", "max")
   flags.DEFINE_enum("monitor_mode", "auto", modes, "what is better in it")
@@ -57,12 +74,9 @@ def define():
     ("absolute", "relative"),
     "relative: --min_delta is a fraction of the best value, below 1",
   )
-  flags.DEFINE_enum(
-    "patience_unit",
-    "epoch",
-    ("epoch", "cycle"),
-    "cycle: judged only where a cycle of the schedule ends",
-  )
+
+
+def _define_stopping():
   low = float("-inf")
   flag_rules.number(
     "target",
@@ -96,6 +110,9 @@ def define():
     "early_stopping: what the run ends with: the best weights, or with the "
     "optimizer's slots, or the weights at the last cycle's end",
   )
+
+
+def _define_plateau():
   flag_rules.number(
     "plateau_factor",
     0.1,
@@ -130,13 +147,13 @@ def check():
   stopping 5, plateau 2 with factor 0.5.
   """
   if FLAGS.schedule == "autofit" and not FLAGS["epochs"].present:
-    brought = {
+    defaults = {
       "epochs": 1024,
       "early_stopping": 5,
       "reduce_on_plateau": 2,
       "plateau_factor": 0.5,
     }
-    for name, value in brought.items():
+    for name, value in defaults.items():
       if not FLAGS[name].present:
         FLAGS.set_default(name, value)
   for name, used in _USES.items():
@@ -155,8 +172,6 @@ def check():
 
 def make():
   """(EarlyStopping or None, ReduceOnPlateau or None)."""
-  import trainloop
-
   common = {
     "monitor": FLAGS.monitor,
     "mode": FLAGS.monitor_mode,
@@ -166,13 +181,13 @@ def make():
   }
   stopping = plateau = None
   if FLAGS.early_stopping is not None:
-    kept = FLAGS.restore != "none"
+    restores = FLAGS.restore != "none"
     stopping = trainloop.EarlyStopping(
       patience=FLAGS.early_stopping,
       target=FLAGS.target,
       divergence=FLAGS.divergence,
-      restore_best_weights=kept,
-      restore=FLAGS.restore if kept else "weights",
+      restore_best_weights=restores,
+      restore=FLAGS.restore if restores else "weights",
       baseline=FLAGS.baseline,
       start_from_epoch=FLAGS.start_from_epoch,
       **common,

@@ -89,6 +89,23 @@ def define():
     "bottom of a cycle, or last rate [rate]; unset: peak / 10 for "
     "triangular, peak / 1e8 for range_sweep, none for exponential, else 0",
   )
+  _define_warmup()
+  flag_rules.numbers(
+    "momentum_range",
+    "",
+    "momentum at low and at high learning rate, as 0.95,0.85 "
+    "[coefficients] (one_cycle has its own); empty leaves the optimizer's",
+    count=2,
+    accept=lambda value: 0 <= value < 1,
+    rule="two numbers in [0, 1), as 0.95,0.85",
+  )
+  _define_one_cycle()
+  _define_cycles()
+  _define_decays()
+  _define_parts()
+
+
+def _define_warmup():
   flag_rules.duration(
     "warmup",
     "10%",
@@ -103,20 +120,9 @@ def define():
   flag_rules.number(
     "scale", 1.0, "multiplies the whole schedule [factor]", open_low=True
   )
-  flag_rules.numbers(
-    "momentum_range",
-    "",
-    "momentum at low and at high learning rate, as 0.95,0.85 "
-    "[coefficients] (one_cycle has its own); empty leaves the optimizer's",
-    count=2,
-    accept=lambda value: 0 <= value < 1,
-    rule="two numbers in [0, 1), as 0.95,0.85",
-  )
-  _define_cycles()
-  _define_decays()
 
 
-def _define_cycles():
+def _define_one_cycle():
   flags.DEFINE_enum("preset", "torch", PRESETS, "one_cycle: whose version")
   flag_rules.number(
     "warmup_fraction",
@@ -137,6 +143,9 @@ def _define_cycles():
   flags.DEFINE_bool(
     "three_phase", None, "one_cycle: fall back, then decay; unset: the preset's"
   )
+
+
+def _define_cycles():
   flag_rules.duration(
     "cycle_len", "1ep", "cosine_restarts, sgdr, triangular: first cycle"
   )
@@ -201,6 +210,15 @@ def _define_decays():
   )
   pers = ("update", "epoch")
   flags.DEFINE_enum("per", "update", pers, "time_based: what decay_rate is of")
+  flag_rules.duration("hold", "0st", "warmup_cosine: time at the peak")
+  flag_rules.duration("decay_len", "20%", "warmup_stable_decay: last fall")
+  shapes = ("linear", "cosine", "sqrt")
+  flags.DEFINE_enum("decay", "linear", shapes, "warmup_stable_decay: its shape")
+  spacings = ("exponential", "linear")
+  flags.DEFINE_enum("spacing", "exponential", spacings, "range_sweep: shape")
+
+
+def _define_parts():
   flags.DEFINE_string(
     "function",
     None,
@@ -218,12 +236,6 @@ def _define_decays():
     accept=lambda value: value >= 0,
     rule="numbers >= 0 separated by commas",
   )
-  flag_rules.duration("hold", "0st", "warmup_cosine: time at the peak")
-  flag_rules.duration("decay_len", "20%", "warmup_stable_decay: last fall")
-  shapes = ("linear", "cosine", "sqrt")
-  flags.DEFINE_enum("decay", "linear", shapes, "warmup_stable_decay: its shape")
-  spacings = ("exponential", "linear")
-  flags.DEFINE_enum("spacing", "exponential", spacings, "range_sweep: shape")
   flag_rules.names(
     "parts",
     "",

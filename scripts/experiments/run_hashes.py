@@ -10,7 +10,6 @@ in its event files. On one machine the same code gives the same table, and
 "resumed", whose process is killed on its way, the line of "whole".
 """
 
-import json
 import os
 import pathlib
 import signal
@@ -23,7 +22,7 @@ from absl import app, flags
 
 import launch_workers
 from cli import flag_rules
-from cli.light import output
+from cli.light import output, strict_json
 
 FLAGS = flags.FLAGS
 _HERE = pathlib.Path(__file__).resolve().parent
@@ -67,7 +66,7 @@ def start(folder, names, worker=None, workers=()):
   if workers:
     task = {"type": "worker", "index": worker}
     config = {"cluster": {"worker": workers}, "task": task}
-    environment["TF_CONFIG"] = json.dumps(config)
+    environment["TF_CONFIG"] = strict_json.dumps(config)
   return subprocess.Popen(
     [*command, folder, str(FLAGS.seed), *names],
     env=environment,
