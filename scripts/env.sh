@@ -2,7 +2,8 @@
 # Arguments: the extra of pyproject.toml to install.
 # Environment: PYTHON, the interpreter to build .venv with.
 
-root="$(CDPATH= cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+root="$(CDPATH= builtin cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+unset PYTHONHOME PYTHONSAFEPATH # of another Python; hides scripts/cli
 extra="$1"
 venv="$root/.venv"
 python="$venv/bin/python"

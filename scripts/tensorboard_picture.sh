@@ -5,8 +5,24 @@
 # Trains on the digits, serves the run, and opens the page for custom scalars
 # in headless Chromium; about half a minute. PYTHON is the interpreter, that of
 # .venv if it is not set.
+# A plain bash, also where it is called by sh: without BASH_ENV and functions of
+# the environment, in which cd may be another.
+case "${BASH_VERSION:+$-}" in
+  *p*) ;;
+  *) exec bash -p "$0" "$@" ;;
+esac
 set -euo pipefail
-root="$(CDPATH= cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+here="$0"
+while [ -L "$here" ]; do # a link to this file: env.sh is beside the file
+  link="$(readlink "$here")"
+  case "$link" in
+    /*) here="$link" ;;
+    *) here="$(dirname "$here")/$link" ;;
+  esac
+done
+here="$(cd -P "$(dirname "$here")" && pwd)"
+root="$(dirname "$here")"
+unset PYTHONHOME PYTHONSAFEPATH # of another Python; hides scripts/cli
 output="$(realpath "${1:-$root/trainloop/pictures/tensorboard.png}")"
 python="${PYTHON:-$root/.venv/bin/python}"
 folder="$(mktemp -d)"

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-TOOLS = ("bash", "dirname", "cksum", "cat", "rm", "grep", "env")
+TOOLS = ("bash", "dirname", "cksum", "cat", "rm", "grep", "env", "readlink")
 
 
 @pytest.fixture
@@ -90,6 +90,77 @@ esac""",
   (line,) = done.stderr.splitlines()
   assert line.startswith(f"error: not installed: {reason}")
   assert not list((root / ".venv").glob(".installed*"))
+
+
+@pytest.fixture
+def ready(copy):
+  """A checkout whose .venv is there; its Python says what it is called with."""
+  root, tools = copy
+  python = root / ".venv" / "bin" / "python"
+  python.parent.mkdir(parents=True)
+  python.write_text(
+    '#!/bin/sh\necho "${PYTHONHOME-none} ${PYTHONSAFEPATH-none} $*"\n'
+  )
+  python.chmod(0o755)
+  done = subprocess.run(
+    ["cksum"],
+    input=(root / "pyproject.toml").read_bytes(),
+    capture_output=True,
+    check=True,
+  )
+  for extra in ("test", "examples"):
+    stamp = root / ".venv" / f".installed-{extra}"
+    stamp.write_text(f"{done.stdout.decode().strip()} {root}\n")
+  return root, tools
+
+
+def shadowed(folder):
+  """A file for BASH_ENV in which shell words mean something else."""
+  path = folder / "profile"
+  path.write_text("cd() { echo moved; builtin cd /; }\npwd() { echo here; }\n")
+  return str(path)
+
+
+@pytest.mark.parametrize("script", ["train.sh", "test.sh"])
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+@pytest.mark.parametrize(
+  "how", ["file", "link", "links", "folder", "BASH_ENV", "function", "Python"]
+)
+def test_it_starts_wherever_it_is_called_from(
+  how, shell, script, ready, tmp_path
+):
+  root, tools = ready
+  path, env = root / "scripts" / script, {"PATH": str(tools)}
+  if how in ("link", "links"):
+    (tmp_path / "first").symlink_to(path)
+    (tmp_path / "second").symlink_to("first")
+    path = tmp_path / ("first" if how == "link" else "second")
+  elif how == "folder":
+    (tmp_path / "linked").symlink_to(root / "scripts")
+    path = tmp_path / "linked" / script
+  elif how == "BASH_ENV":
+    env["BASH_ENV"] = env["ENV"] = shadowed(tmp_path)
+    env["CDPATH"] = "/:/tmp"
+  elif how == "function":
+    env["BASH_FUNC_cd%%"] = "() { echo moved; builtin cd /; }"
+  elif how == "Python":
+    env |= {"PYTHONHOME": "/none", "PYTHONSAFEPATH": "1"}
+  done = subprocess.run(
+    [shutil.which(shell), str(path), "--flag", "two words"],
+    cwd=tmp_path,
+    env=env,
+    capture_output=True,
+    text=True,
+    timeout=60,
+    check=False,
+  )
+  what = {
+    "train.sh": f"{root / 'scripts' / 'train.py'}",
+    "test.sh": "-m pytest",
+  }
+  assert done.returncode == 0, done.stderr
+  assert done.stdout == f"none none {what[script]} --flag two words\n"
+  assert done.stderr == ""
 
 
 def test_nothing_to_do_is_nothing_done():
