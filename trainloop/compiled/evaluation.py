@@ -53,11 +53,11 @@ class Evaluation:
     """
     if not watched:
       return self._feed.call(self._pass, parts)
-    found, read, alarm = self._feed.call(self._watched, parts)
+    measured, count, alarm = self._feed.call(self._watched, parts)
     broken = self._step.lookout.broken(alarm.numpy())
     if broken:
-      raise bounds.ValueRangeError(*broken, batch=int(read) - 1)
-    return found
+      raise bounds.ValueRangeError(*broken, batch=int(count) - 1)
+    return measured
 
   @tf.function(autograph=False)
   def training_metrics(self, loss):
@@ -111,7 +111,7 @@ class Evaluation:
       alarm: that of no batch; None if it does not look.
     """
     step, run = self._step, self._strategy.run
-    kept = run(step.read, args=(step.metric_state,))
+    training = run(step.read, args=(step.metric_state,))
     run(step.objective.reset)
     totals, read = [], 0
     for batches in parts:
@@ -124,7 +124,7 @@ class Evaluation:
       name: tf.where(examples > 0, tf.cast(value, tf.float64), math.nan)
       for name, value in results.items()
     }
-    run(step.write, args=(step.metric_state, kept))
+    run(step.write, args=(step.metric_state, training))
     return Measured(results, examples), read, alarm
 
   def _part(self, batches, alarm):

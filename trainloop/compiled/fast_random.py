@@ -37,8 +37,8 @@ def vectorised():
   here = stand_ins.of_this_graph()
   with contextlib.ExitStack() as stack:
     for stand_in, parameter in _FUNCTIONS:
-      given = functools.partial(_threefry, stand_in.own, parameter)
-      stack.enter_context(stand_in.used(given, here))
+      threefry = functools.partial(_threefry, stand_in.own, parameter)
+      stack.enter_context(stand_in.used(threefry, here))
     yield
 
 

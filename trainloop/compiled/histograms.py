@@ -60,11 +60,11 @@ class Histograms:
   def see(self, gradients):
     """Takes in an update's gradients, per replica, or Nones; traced."""
     gradients = strategies.first(self._strategy, gradients)
-    found = [
+    tables = [
       tf.zeros([BUCKETS, 3], tf.float64) if g is None else table(g)
       for g in gradients
     ]
-    self._seen.assign(tf.stack(found))
+    self._seen.assign(tf.stack(tables))
 
   def read(self):
     """{"weights/path" or "gradients/path": NumPy table}: of the weights as
@@ -77,17 +77,17 @@ class Histograms:
 
   @tf.function(autograph=False)
   def _read(self):
-    found = [table(w.value.read_value()) for w in self._weights.values()]
-    return tf.stack(found), self._seen.read_value()
+    tables = [table(w.value.read_value()) for w in self._weights.values()]
+    return tf.stack(tables), self._seen.read_value()
 
 
 def _named(group, variables):
   """{"group/path": Keras variable}, every one once."""
-  found = {}
+  by_name = {}
   for variable in variables:
     name, more = f"{group}/{variable.path}", 1
-    while name in found:
+    while name in by_name:
       more += 1
       name = f"{group}/{variable.path}_{more}"
-    found[name] = variable
-  return found
+    by_name[name] = variable
+  return by_name

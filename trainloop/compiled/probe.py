@@ -94,9 +94,9 @@ def _ops(graph):
   }
   blocks, settled = [(None, graph.node), *functions.items()], set()
   for _, nodes in blocks:
-    known = {node.name: node for node in nodes}
+    by_name = {node.name: node for node in nodes}
     for node in nodes:
-      if node.op in _ASSERTING and _constant(node.input[0], known):
+      if node.op in _ASSERTING and _constant(node.input[0], by_name):
         settled |= {node.name, node.attr["else_branch"].func.name}
   return {
     node.op
@@ -106,11 +106,11 @@ def _ops(graph):
   }
 
 
-def _constant(tensor, known):
+def _constant(tensor, by_name):
   """Whether a tensor comes from constants alone, of the nodes of a function."""
   waiting, seen = [tensor], set()
   while waiting:
-    node = known.get(waiting.pop().split(":")[0])  # None: an argument
+    node = by_name.get(waiting.pop().split(":")[0])  # None: an argument
     if node is None or not (node.input or node.op == "Const"):
       return False
     if node.name not in seen:

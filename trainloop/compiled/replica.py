@@ -147,9 +147,9 @@ class Step:
     """
     # The loss is the part's mean over the number of replicas; weigh it by the
     # part's share, so that every example counts the same.
-    weight = structures.examples(part) * _replicas() / count.copied
+    weight = count.fraction(structures.examples(part) * _replicas())
     weight = tf.cast(weight, tf.float32)
-    once = tf.cast(count.examples / count.copied, tf.float32)
+    once = tf.cast(count.fraction(count.examples), tf.float32)
     with self._reductions.of_part(reductions.Share(weight, once, over)):
       loss = self.objective.loss(part, outputs, training)
     return tf.math.multiply_no_nan(tf.cast(loss, tf.float32), weight)

@@ -67,12 +67,12 @@ class ArrayData:
     self._stretch, self._fixed = 1, False
 
   def _check_lengths(self):
-    found = structures.leaves(self.arrays[0])
-    if not found:
+    leaves = structures.leaves(self.arrays[0])
+    if not leaves:
       checks.fail("x", self.arrays[0], "at least one array")
-    count = len(found[0])
+    count = len(leaves[0])
     if count == 0:
-      checks.fail("x", found[0].shape, "of at least one example")
+      checks.fail("x", leaves[0].shape, "of at least one example")
     names = ("x", "y", "sample_weight")
     for name, part in zip(names, self.arrays, strict=True):
       for array in structures.leaves(part):
@@ -183,7 +183,7 @@ class ArrayData:
     whole = self.num_examples // self.batch_size
     return whole - first if first < whole else 1
 
-  def begin(self, first_epoch, kept=b"", epochs=None):
+  def begin(self, first_epoch, place=b"", epochs=None):
     """See `protocol.Source`; the order is a function of the update alone."""
 
   def position(self, epoch, first):
@@ -260,16 +260,16 @@ class ArrayData:
         yield cut(slice(first, first + size))
 
     def cut(part):
-      return structures.map_leaves(lambda array: array[part], given)
+      return structures.map_leaves(lambda array: array[part], columns)
 
-    given = self.arrays[: 2 if self.arrays[2] is None else 3]
+    columns = self.arrays[: 2 if self.arrays[2] is None else 3]
     spec = structures.map_leaves(
-      lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype), given
+      lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype), columns
     )
     dataset = tf.data.Dataset.from_generator(batches, output_signature=spec)
     steps = -(-self.num_examples // size)
-    known = tf.data.experimental.assert_cardinality(steps)
-    return DatasetData(dataset.apply(known))
+    counted = tf.data.experimental.assert_cardinality(steps)
+    return DatasetData(dataset.apply(counted))
 
   def _tensors(self):
     """(x, y, sample_weight) as tensors on the device, copied once."""

@@ -46,7 +46,7 @@ class Waiting:
       self._tell(self._text(passed))
 
 
-def length(name, dataset, see=None, **told):
+def length(name, dataset, see=None, **waiting):
   """The number of batches of a dataset, int >= 1.
 
   One of unknown length is read once, some 30 us a batch besides its own time.
@@ -55,7 +55,7 @@ def length(name, dataset, see=None, **told):
     name: what it is called: "data" or "validation".
     dataset: a `tf.data.Dataset`.
     see: called with the first batch where it is read; or None.
-    **told: `tell` and `wait` of `Waiting`.
+    **waiting: `tell` and `wait` of `Waiting`.
 
   Raises:
     ValueError: if it is empty, or known to have no end.
@@ -67,19 +67,19 @@ def length(name, dataset, see=None, **told):
       checks.fail("steps_per_epoch", None, rule)
     checks.fail(name, "one without end", f"a dataset that ends: {_ends(name)}")
   if count == tf.data.UNKNOWN_CARDINALITY:
-    count = _read(name, dataset, see, told)
+    count = _read(name, dataset, see, waiting)
   if count == 0:
     checks.fail(name, 0, "a dataset of at least one batch")
   return count
 
 
-def first(name, dataset, **told):
+def first(name, dataset, **waiting):
   """The first batch of a dataset; see `length`."""
 
   def text(seconds):
     return f"waiting for the first batch of `{name}` for {seconds:.0f} s"
 
-  with Waiting(text, **told):
+  with Waiting(text, **waiting):
     for batch in dataset:
       return batch
   return no_more(name)  # it was counted before
@@ -93,14 +93,14 @@ def no_more(name):
   return checks.fail(name, "no batch in a later pass", rule)
 
 
-def _read(name, dataset, see, told):
+def _read(name, dataset, see, waiting):
   count = 0
 
   def text(seconds):
     counted = f"`{name}` has no known length: counted {count} batches"
     return f"{counted} in {seconds:.0f} s so far; {_ends(name)}"
 
-  with Waiting(text, **told):
+  with Waiting(text, **waiting):
     for batch in dataset:
       if see is not None and not count:
         see(batch)

@@ -67,7 +67,7 @@ class DatasetData:
     self.steps_per_epoch = steps
     self.dataset = dataset
     self._name, self._first, self._memory = name, None, None
-    self._stretch, self._kept, self._opaque = 0, b"", False
+    self._stretch, self._place, self._opaque = 0, b"", False
     self._iterator = self._next = self._stream = self._steps = None
     self._origin = self._skipped = 0
     self._proven, self._draws = b"", None
@@ -100,8 +100,8 @@ class DatasetData:
   @property
   def batch_size(self):
     """Examples of the first batch; with `fixed_batches`, of every one."""
-    known = structures.leaves(self.dataset.element_spec)[0].shape[0]
-    return known or int(structures.examples(self.example))
+    size = structures.leaves(self.dataset.element_spec)[0].shape[0]
+    return size or int(structures.examples(self.example))
 
   def checksum(self):
     """What tells it from other data: how it is made, constants and all; where
@@ -150,8 +150,8 @@ class DatasetData:
 
   def _go_on(self, first):
     """Reads on where a fit was left: what is left of a stretch is shorter."""
-    if self._stream is None and self._kept:
-      (at,) = _AT.unpack_from(self._kept)
+    if self._stream is None and self._place:
+      (at,) = _AT.unpack_from(self._place)
       if at % self.steps_per_epoch == first:
         self._stream = self._read_ahead(at)
 
@@ -161,10 +161,10 @@ class DatasetData:
     goes_on = stream is not None and stream.at % self.steps_per_epoch == first
     return stream.left if goes_on else 0
 
-  def begin(self, first_epoch, kept=b"", epochs=None):
+  def begin(self, first_epoch, place=b"", epochs=None):
     """See `protocol.Source`: passes begin at the fit's first epoch."""
     self._origin = 0 if self.endless else first_epoch * self.steps_per_epoch
-    self._kept, self._iterator, self._stream = kept, None, None
+    self._place, self._iterator, self._stream = place, None, None
     self._proven = b""
     if epochs is not None:
       self._steps = (first_epoch + epochs) * self.steps_per_epoch - self._origin
@@ -184,7 +184,7 @@ class DatasetData:
 
   def _start(self, at):
     """An iterator that gives the batch of step `at` next."""
-    content, self._skipped = self._known(at), at - self._origin
+    content, self._skipped = self._proven_place(at), at - self._origin
     if not content:
       return self._new(self._skipped)
     iterator, step, self._skipped = iterator_state.unpack(self._new, content)
@@ -197,14 +197,14 @@ class DatasetData:
 
   def _read_ahead(self, at):
     """A `ReadAhead` that gives the batch of step `at` next."""
-    whole, place = self._passes(), self._known(at)
+    whole, place = self._passes(), self._proven_place(at)
     if self._steps is not None:
       whole = whole.take(self._steps)
     return ReadAhead(whole, self._origin, self._stretch, at, place)
 
-  def _known(self, at):
+  def _proven_place(self, at):
     """The proven place to read on from to step `at`; b"" if there is none."""
-    content, self._kept = self._kept, b""
+    content, self._place = self._place, b""
     if not content or _AT.unpack_from(content)[0] != at:
       return b""
     self._proven = content[_AT.size :]
@@ -218,7 +218,7 @@ class DatasetData:
     if self._opaque:
       return b""
     if self._iterator is None and self._stream is None:
-      return self._kept  # nothing was read yet
+      return self._place  # nothing was read yet
     at = epoch * self.steps_per_epoch + first
     if self._draws is None:
       self._draws = dataset_graph.draws(self.dataset)

@@ -42,10 +42,10 @@ def checksum(dataset):
   with tf.device("CPU"):
     variant = tf.data.experimental.to_variant(dataset)
     try:
-      found = tf.raw_ops.DatasetFingerprint(input_dataset=variant)
+      fingerprint = tf.raw_ops.DatasetFingerprint(input_dataset=variant)
     except (tf.errors.OpError, ValueError, NotImplementedError):
       return 0
-  return int(found.numpy()) % 2**32
+  return int(fingerprint.numpy()) % 2**32
 
 
 def draws(dataset):
@@ -72,23 +72,23 @@ def _draws(node):
 
 def _has_no_seed(nodes):
   """Whether an op has the seeds (0, 0), TensorFlow's word for none."""
-  known = {node.name: node for node in nodes}
+  by_name = {node.name: node for node in nodes}
   for node in filter(_draws, nodes):
     first = 2 if "Shuffle" in node.op else 0
-    seeds = [scalar(known, name) for name in node.input[first : first + 2]]
+    seeds = [scalar(by_name, name) for name in node.input[first : first + 2]]
     if seeds == [0, 0]:
       return True
   return False
 
 
-def scalar(known, name):
+def scalar(by_name, name):
   """The value of an input that is an integer constant; else None.
 
   Args:
-    known: {name: node} of the graph or function.
+    by_name: {name: node} of the graph or function.
     name: of the input.
   """
-  node = known.get(name.partition(":")[0])
+  node = by_name.get(name.partition(":")[0])
   if node is None or node.op != "Const":
     return None
   return int(tf.make_ndarray(node.attr["value"].tensor))

@@ -41,14 +41,14 @@ def of(source, describe, path):
     if described is None:
       return None
     dataset, counted = described
-    found = {"spec": _spec(dataset.element_spec)}
+    facts = {"spec": _spec(dataset.element_spec)}
     graph = dataset_graph.of(dataset)
     if graph is None:
       describe.left_out.append(f"{path} (TensorFlow can't say how it is made)")
-      return found
+      return facts
     nodes = dataset_graph.bodies(graph)
-    found["constants"] = _constants(nodes)
-    found["shuffles"] = sorted(s for part in nodes for s in _shuffles(part))
+    facts["constants"] = _constants(nodes)
+    facts["shuffles"] = sorted(s for part in nodes for s in _shuffles(part))
     if dataset_graph.is_python(graph):
       first, why = _first_counted(source, counted), "which Python makes"
     elif graph.ByteSize() < _LARGEST:
@@ -57,8 +57,8 @@ def of(source, describe, path):
       first, why = None, "beside its arrays"
     if first is None:
       describe.left_out.append(f"{path}'s batches, {why}")
-    found["first_batches"] = first or UNKNOWN
-  return found
+    facts["first_batches"] = first or UNKNOWN
+  return facts
 
 
 def _spec(spec):
@@ -73,14 +73,14 @@ def _constants(nodes):
   Numbers are left out (of functions the batches tell, of the rest only time
   depends on them), and names of files.
   """
-  found, count = 0, 0
+  total, count = 0, 0
   for node in (node for part in nodes for node in part):
     if node.op == "Const":
       tensor = node.attr["value"].tensor
       if tensor.tensor_shape.dim and not _is_path(tensor):
         one = zlib.crc32(tensor.SerializeToString(deterministic=True))
-        found, count = (found + one) % 2**32, count + 1
-  return f"crc32 {found:08x}" if count else UNKNOWN
+        total, count = (total + one) % 2**32, count + 1
+  return f"crc32 {total:08x}" if count else UNKNOWN
 
 
 def _is_path(tensor):
@@ -90,10 +90,12 @@ def _is_path(tensor):
 
 def _shuffles(nodes):
   """[buffer size, seed, seed] of each shuffle; None where none was given."""
-  known = {node.name: node for node in nodes}
+  by_name = {node.name: node for node in nodes}
   for node in nodes:
     if node.op in _SHUFFLES:
-      numbers = [dataset_graph.scalar(known, name) for name in node.input[1:4]]
+      numbers = [
+        dataset_graph.scalar(by_name, name) for name in node.input[1:4]
+      ]
       yield [-1 if number is None else number for number in numbers]
 
 
@@ -109,8 +111,8 @@ def _first(graph, spec):
   for nodes in dataset_graph.bodies(graph):
     _pass_over(nodes)
   made = graph.SerializeToString()
-  found = {_read(made, spec) for _ in range(2)}
-  return f"crc32 {found.pop():08x}" if len(found) == 1 else None
+  checksums = {_read(made, spec) for _ in range(2)}
+  return f"crc32 {checksums.pop():08x}" if len(checksums) == 1 else None
 
 
 def _pass_over(nodes):
@@ -124,10 +126,10 @@ def _pass_over(nodes):
 
 
 def _read(made, spec):
-  found = 0
+  crc32 = 0
   with tf.device("CPU"):
     variant = tf.raw_ops.DatasetFromGraph(graph_def=made)
     copy = tf.data.experimental.from_variant(variant, spec)
     for batch in copy.take(BATCHES):
-      found = zlib.crc32(str(structures.checksum(batch)).encode(), found)
-  return found
+      crc32 = zlib.crc32(str(structures.checksum(batch)).encode(), crc32)
+  return crc32

@@ -161,12 +161,12 @@ class Planned(typing.Protocol):
 class Read(typing.Protocol):
   """How a source gives its batches: called between windows, on one thread."""
 
-  def begin(self, first_epoch, kept=b"", epochs=None):
+  def begin(self, first_epoch, place=b"", epochs=None):
     """Before a fit.
 
     Args:
       first_epoch: epochs of the run before the fit.
-      kept: what `position` gave when the fit was left.
+      place: what `position` gave when the fit was left.
       epochs: of the fit; nothing behind them is read ahead.
     """
 

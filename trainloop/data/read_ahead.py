@@ -25,17 +25,17 @@ class ReadAhead:
     first: step of the run that the first of them is for.
     stretch: batches that are staged together, int >= 1.
     at: the step to begin with; those before are read and thrown away, from
-    kept: the place that `position` gave, b"" for the first step. One in other
+    place: the place that `position` gave, b"" for the first step. One in other
       stretches is not known.
   """
 
-  def __init__(self, dataset, first, stretch, at, kept=b""):
+  def __init__(self, dataset, first, stretch, at, place=b""):
     self._stretch, self._staged = stretch, None
     self._end = self.at = at  # steps: behind the present stretch, and next
     self._length = 0
     self._dataset, self._skipped = dataset, at - first
-    if kept and _HEAD.unpack_from(kept)[0] == stretch:
-      self._unpack(kept)
+    if place and _HEAD.unpack_from(place)[0] == stretch:
+      self._unpack(place)
       self._pass_over(at)
     else:
       self._iterator = self._new(at - first)
@@ -83,11 +83,11 @@ class ReadAhead:
     head = _HEAD.pack(self._stretch, len(packed))
     return head + packed + file.getvalue()
 
-  def _unpack(self, kept):
+  def _unpack(self, place):
     """Goes to where `position` was called."""
-    _, size = _HEAD.unpack_from(kept)
+    _, size = _HEAD.unpack_from(place)
     start = _HEAD.size
-    packed, rest = kept[start : start + size], kept[start + size :]
+    packed, rest = place[start : start + size], place[start + size :]
     place = iterator_state.unpack(self._new, packed)
     self._iterator, self.at, self._skipped = place
     self._end = self.at

@@ -96,9 +96,9 @@ class ShardedData:
   def stage(self, steps):
     """See `protocol.Source`: nothing is staged."""
 
-  def begin(self, first_epoch, kept=b"", epochs=None):
+  def begin(self, first_epoch, place=b"", epochs=None):
     """See `protocol.Source`: the dataset is made anew."""
-    del first_epoch, kept, epochs
+    del first_epoch, place, epochs
     self._iterator = self._next = None
 
   def position(self, epoch, first):

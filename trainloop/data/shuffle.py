@@ -37,13 +37,13 @@ def shuffle(index, seed, size):
     return np.zeros_like(index)
   word = (int(size - 1).bit_length() + 1) // 2
   keys = _keys(*map(int, seed))
-  found = _permute(index, keys, word)
-  outside = np.flatnonzero(found >= size)
+  places = _permute(index, keys, word)
+  outside = np.flatnonzero(places >= size)
   while outside.size:  # walk on until inside; more than a quarter arrives
-    again = _permute(found[outside], keys, word)
-    found[outside] = again
+    again = _permute(places[outside], keys, word)
+    places[outside] = again
     outside = outside[again >= size]
-  return found
+  return places
 
 
 @functools.lru_cache(maxsize=8)

@@ -69,8 +69,8 @@ def _part(leaf, start, stop):
   length = tf.cast(stop - start, tf.int64)
   begin = [tf.cast(start, tf.int64), *[0] * (leaf.shape.rank - 1)]
   # Sizes that are known stay known: layers ask for the number of features.
-  known = zip(leaf.shape[1:], tf.unstack(leaf.dense_shape)[1:], strict=True)
-  sizes = [length, *(b if a is None else a for a, b in known)]
+  pairs = zip(leaf.shape[1:], tf.unstack(leaf.dense_shape)[1:], strict=True)
+  sizes = [length, *(b if a is None else a for a, b in pairs)]
   cut = tf.sparse.slice(leaf, tf.stack(begin), tf.stack(sizes))
   return tf.SparseTensor(cut.indices, cut.values, tf.stack(sizes))
 
@@ -158,8 +158,8 @@ def _of_objects(name, array):
 
 def checksum(batch):
   """CRC-32 of the values in a batch of tensors, of any dtype."""
-  found = 0
+  crc32 = 0
   for leaf in tf.nest.flatten(batch, expand_composites=True):
     if leaf is not None:
-      found = zlib.crc32(tf.io.serialize_tensor(leaf).numpy(), found)
-  return found
+      crc32 = zlib.crc32(tf.io.serialize_tensor(leaf).numpy(), crc32)
+  return crc32

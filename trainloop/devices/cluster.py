@@ -41,13 +41,15 @@ class Cluster:
     if not isinstance(self.workers, (list, tuple)) or not self.workers:
       checks.fail("workers", self.workers, "a list of host:port, at least one")
     object.__setattr__(self, "workers", tuple(self.workers))
-    found = {}
+    by_place = {}
     for worker in self.workers:
       place = split(worker)
-      if place in found:
-        rule = f"another address than {found[place]}: each worker has its own"
+      if place in by_place:
+        rule = (
+          f"another address than {by_place[place]}: each worker has its own"
+        )
         checks.fail("workers", worker, rule)
-      found[place] = worker
+      by_place[place] = worker
     checks.integer("worker_index", self.index, 0, len(self.workers) - 1)
 
   @property

@@ -41,9 +41,9 @@ def read(path=None):
       checks.fail(name, path, "a regular file")
     if mode & 0o007:
       checks.fail(name, path, "closed to other users (chmod 600)")
-    found = os.read(file, _LARGEST + 1).strip()
+    secret = os.read(file, _LARGEST + 1).strip()
   finally:
     os.close(file)
-  if not found or len(found) > _LARGEST:
+  if not secret or len(secret) > _LARGEST:
     checks.fail(name, path, f"a file of 1 to {_LARGEST} bytes of secret")
-  return found
+  return secret

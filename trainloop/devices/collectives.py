@@ -72,23 +72,23 @@ class Workers:
     words = self._sum(tf.constant(padded.view(np.int32))).numpy()
     return words.tobytes()[:length]
 
-  def same(self, asked):
-    """Refuses a run whose workers were asked for different things.
+  def same(self, values):
+    """Refuses a run whose workers were given different arguments.
 
     Args:
-      asked: {name: anything with a repr}.
+      values: {name: anything with a repr}.
 
     Raises:
       ValueError: on every worker, naming the first difference.
     """
-    names = sorted(asked)
-    texts = [repr(names), *(repr(asked[name]) for name in names)]
+    names = sorted(values)
+    texts = [repr(names), *(repr(values[name]) for name in names)]
     table = self.gather([zlib.crc32(text.encode()) for text in texts])
     for worker, row in enumerate(table):
       for name, one, chief in zip(["data", *names], row, table[0], strict=True):
         if one != chief:
           rule = f"the same on all workers; worker {worker} has another"
-          checks.fail(name, asked.get(name), rule)
+          checks.fail(name, values.get(name), rule)
 
   def copy_from_chief(self, variables):
     """Gives mirrored variables the chief's values, to the byte."""
@@ -98,10 +98,10 @@ class Workers:
     data = b"".join(value.tobytes() for value in values)
     data, start = self.from_chief(data), 0
     for variable, value in zip(variables, values, strict=True):
-      found = np.frombuffer(data, value.dtype, value.size, start)
+      copied = np.frombuffer(data, value.dtype, value.size, start)
       start += value.nbytes
       if not self.is_chief:
-        variable.assign(found.reshape(value.shape))
+        variable.assign(copied.reshape(value.shape))
 
   @tf.function(autograph=False, reduce_retracing=True)
   def _sum(self, mine):

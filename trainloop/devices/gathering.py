@@ -144,14 +144,14 @@ class Gathering:
     """Why a caller is no worker that is still to come; None if it is one."""
     hello, index = caller.hello, caller.hello["index"]
     said = self._secret, hello, caller.nonce
-    known = 0 < index < self._cluster.count
+    expected = 0 < index < self._cluster.count
     if not handshake.holds(message["proof"], "worker", *said):
-      if known:
+      if expected:
         self._reasons[index] = "who called in its name has another secret"
       return "the chief has another cluster secret"
     if hello["workers"] != self._workers:
       return f"the chief has the workers {self._cluster.workers}"
-    if not known:
+    if not expected:
       return f"the chief has no place for a worker {index}"
     if index in self._links:
       return f"{self._cluster.name(index)} runs already"

@@ -63,9 +63,9 @@ def proof(role, secret, hello, challenge):
   return hmac.new(secret, "\n".join(said).encode(), hashlib.sha256).hexdigest()
 
 
-def holds(given, role, secret, hello, challenge):
-  """Whether `given`, whatever it is, is that proof; in constant time."""
-  if not isinstance(given, str):
+def holds(answer, role, secret, hello, challenge):
+  """Whether `answer`, whatever it is, is that proof; in constant time."""
+  if not isinstance(answer, str):
     return False
   want = proof(role, secret, hello, challenge)
-  return hmac.compare_digest(given.encode(errors="replace"), want.encode())
+  return hmac.compare_digest(answer.encode(errors="replace"), want.encode())

@@ -83,7 +83,7 @@ class Peers(NoPeers):
     self._stopped = {}  # index: [why, ticks this one has waited since]
     self._gone = set()  # whose connection is not to be read again
     self._trouble, self._since, self._aborted = None, 0.0, False
-    self._known = threading.Event()
+    self._is_lost = threading.Event()
     self._inside, self._closed = 0, False
     self._selector = selectors.DefaultSelector()
     for index, link in links.items():
@@ -100,7 +100,7 @@ class Peers(NoPeers):
       PeerError: in place of the error that a lost worker causes; an error of
         this worker's own is told to the others and goes on.
     """
-    if self._known.is_set():
+    if self._is_lost.is_set():
       raise PeerError(self._trouble)
     self._inside += 1
     try:
@@ -108,7 +108,7 @@ class Peers(NoPeers):
     except PeerError:
       raise
     except _GONE as error:
-      if self._known.wait((_SILENT + 2) * _TICK):
+      if self._is_lost.wait((_SILENT + 2) * _TICK):
         raise PeerError(self._trouble) from error
       self._tell(error)
       raise
@@ -177,9 +177,9 @@ class Peers(NoPeers):
 
   def _hear(self, index, message):
     kind = next(iter(message), None)
-    wanted = _KINDS.get(kind)
+    kind_of_value = _KINDS.get(kind)
     value = message.get(kind)
-    if len(message) != 1 or type(value) is not wanted or value is False:
+    if len(message) != 1 or type(value) is not kind_of_value or value is False:
       self._leave_alone(index)
       self._lose(index, "it sent what no worker sends")
       return
@@ -241,7 +241,7 @@ class Peers(NoPeers):
     self._trouble, self._since = trouble, time.monotonic()
     for link in self._links.values():
       link.send({"trouble": plain(trouble)})
-    self._known.set()
+    self._is_lost.set()
     self._abort()
 
   def _abort(self):

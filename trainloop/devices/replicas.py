@@ -47,8 +47,8 @@ class PerReplica(tf.Module):
       ]
       return context.all_reduce("sum", mine)
 
-    found = strategies.first(self._strategy, self._strategy.run(replica))
-    for copy, value in zip(self.copies, found, strict=True):
+    values = strategies.first(self._strategy, self._strategy.run(replica))
+    for copy, value in zip(self.copies, values, strict=True):
       copy.assign(value)
 
   @tf.function(autograph=False)

@@ -193,6 +193,10 @@ class Count(typing.NamedTuple):
   examples: typing.Any
   copied: typing.Any
 
+  def fraction(self, examples):
+    """What part of the batch some examples are, float64 scalar."""
+    return examples / self.copied
+
 
 def counted(examples, replicas):
   """The `Count` of a global batch that `share` divides."""

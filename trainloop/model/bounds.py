@@ -31,9 +31,9 @@ class ValueRangeError(ValueError):
     if step is None:
       text = f"batch {batch} of the evaluation has {what}"
     else:
-      kept = f"those after step {step - 1}" if step else "the initial ones"
+      weights = f"those after step {step - 1}" if step else "the initial ones"
       text = f"update {step} was given {what}"
-      text += f"; it was not applied: the weights are {kept}"
+      text += f"; it was not applied: the weights are {weights}"
     super().__init__(text)
     self.step, self.batch, self.value = step, batch, value
 
@@ -115,8 +115,8 @@ class Watch:
     value = tf.cast(tf.where(most > high, most, least), tf.float64)
     # Of no values the least is the largest number there is, so all is well.
     broken = (least < low) | (most > high)
-    found = tf.stack([tf.constant(float(place), tf.float64), value])
-    self._alarms.append(tf.where(broken, found, none()))
+    alarm = tf.stack([tf.constant(float(place), tf.float64), value])
+    self._alarms.append(tf.where(broken, alarm, none()))
     if self._looks == "look":
       return values
     return _with_flat(values, _clipped(flat, low, high, ignored))
@@ -144,10 +144,10 @@ def none():
 
 def first(alarms):
   """The first of some alarms that is one."""
-  found, *rest = alarms
+  alarm, *rest = alarms
   for other in rest:
-    found = tf.where(found[0] > 0, found, other)
-  return found
+    alarm = tf.where(alarm[0] > 0, alarm, other)
+  return alarm
 
 
 def of_all(alarm, context):
@@ -184,13 +184,13 @@ def _comparable(bound, flat):
 
 
 def _clipped(flat, low, high, ignored):
-  found = tf.cast(flat, low.dtype)
-  clipped = tf.clip_by_value(found, low, high)
+  values = tf.cast(flat, low.dtype)
+  clipped = tf.clip_by_value(values, low, high)
   if low.dtype.is_floating:
-    clipped = tf.where(tf.math.is_nan(found), low, clipped)
+    clipped = tf.where(tf.math.is_nan(values), low, clipped)
   if ignored is not None:
-    skipped = tf.equal(found, tf.cast(ignored, found.dtype))
-    clipped = tf.where(skipped, found, clipped)
+    skipped = tf.equal(values, tf.cast(ignored, values.dtype))
+    clipped = tf.where(skipped, values, clipped)
   return tf.cast(clipped, flat.dtype)
 
 

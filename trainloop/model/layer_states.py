@@ -9,13 +9,13 @@ import keras
 
 def of(model):
   """The tf.Variables of it, each once."""
-  known = {id(v.value) for v in model.variables}
-  found = {}
+  own = {id(v.value) for v in model.variables}
+  states = {}
   for layer in _stateful(model):
     for state in keras.tree.flatten(layer.states):
-      if state is not None and id(state.value) not in known:
-        found[id(state.value)] = state.value
-  return list(found.values())
+      if state is not None and id(state.value) not in own:
+        states[id(state.value)] = state.value
+  return list(states.values())
 
 
 def reset(model):

@@ -63,24 +63,24 @@ def checked(model):
   Raises:
     ValueError: at its end, as Keras would wrap what a layer raises.
   """
-  told = []
+  refused = []
 
   def see(layer, ids):
-    known = bound(layer)
+    limits = bound(layer)
     if not isinstance(ids, tf.Tensor) or not tf.executing_eagerly():
       return ids
     values = ids.numpy()
-    bad = values[~((values >= known.low) & (values <= known.high))]
+    bad = values[~((values >= limits.low) & (values <= limits.high))]
     if not bad.size:
       return ids
     value = bounds.number(float(bad.flat[0]))
-    told.append(f"`x` must be {known.rule}; got {value}")
-    return tf.convert_to_tensor(values.clip(known.low, known.high))
+    refused.append(f"`x` must be {limits.rule}; got {value}")
+    return tf.convert_to_tensor(values.clip(limits.low, limits.high))
 
   with seen(embeddings(model), see):
     yield
-  if told:
-    raise checks.ArgumentError(told[0])
+  if refused:
+    raise checks.ArgumentError(refused[0])
 
 
 def _hook(layer):

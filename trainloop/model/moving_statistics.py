@@ -41,7 +41,7 @@ class Moving:
       batch: (x, y, sample_weight) of this replica.
       count: the `strategies.Count` of the global batch.
     """
-    share = structures.examples(batch) / count.copied
+    share = count.fraction(structures.examples(batch))
     moved = []
     for variable, old in zip(self.variables, before, strict=True):
       weight = tf.cast(share, old.dtype)
@@ -56,12 +56,12 @@ class Moving:
 
 def _moved(strategy, model, objective, batch):
   """Floats that a pass assigns; traced, not run, so that nothing moves."""
-  found = []
+  moved = []
 
   def replica():
     with keras.StatelessScope() as scope:
       objective.outputs(batch, training=True)
-    found[:] = [
+    moved[:] = [
       v
       for v in model.non_trainable_variables
       if scope.get_current_value(v) is not None and v.value.dtype.is_floating
@@ -69,4 +69,4 @@ def _moved(strategy, model, objective, batch):
 
   run = tf.function(lambda: strategy.run(replica), autograph=False)
   run.get_concrete_function()
-  return found
+  return moved

@@ -38,7 +38,7 @@ class Ranges:
     self.lookout = Lookout(model, loss)
     self._objective, self._layers = objective, self.lookout.layers
     self._model, self._loss, self._output = model, loss, output
-    self._ids, self.cautions, self._told = None, [], set()
+    self._ids, self.cautions, self._said = None, [], set()
 
   def check(self, name, source):
     """Refuses arrays that make ids beyond an Embedding's table; has
@@ -64,11 +64,11 @@ class Ranges:
     if self._output is None or self._loss is None or y is None:
       return
     pairs = targets.pairs(self._loss, y, self._model, self._output)
-    found = [] if self._told else cautions.of_model(self._model, pairs)
-    self._told.add(None)
-    found += cautions.of_targets(name, pairs, whole)
-    new = [line for line in dict.fromkeys(found) if line not in self._told]
-    self._told.update(new)
+    lines = [] if self._said else cautions.of_model(self._model, pairs)
+    self._said.add(None)
+    lines += cautions.of_targets(name, pairs, whole)
+    new = [line for line in dict.fromkeys(lines) if line not in self._said]
+    self._said.update(new)
     self.cautions += new
 
   def show_cautions(self, show):
@@ -100,7 +100,7 @@ class _Ids:
   """
 
   def __init__(self, objective, layers, example):
-    self._found = []  # (Bound, names of the inputs) of each tensor of ids
+    self._lookups = []  # (Bound, names of the inputs) of each tensor of ids
     self._pruned, self.moves = None, False
     specs = structures.map_leaves(
       lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), example
@@ -128,13 +128,13 @@ class _Ids:
     fetches, inputs = [], traced.inputs[: len(named)]
     place = {id(one): name for one, name in zip(inputs, named, strict=True)}
     for layer, ids in seen:
-      known = isinstance(ids, tf.Tensor) and ids.graph is traced.graph
-      sources = _sources(ids, place) if known else None
+      traceable = isinstance(ids, tf.Tensor) and ids.graph is traced.graph
+      sources = _sources(ids, place) if traceable else None
       if sources is None:
         self.moves = True
       else:
         fetches.append(_before_casts(ids))
-        self._found.append((lookups.bound(layer), sources))
+        self._lookups.append((lookups.bound(layer), sources))
     if fetches:
       self._pruned = traced.prune(inputs, fetches)
 
@@ -149,7 +149,7 @@ class _Ids:
     for start in range(0, count, size):
       part = [tf.constant(leaf[start : start + size]) for leaf in leaves]
       for (bound, inputs), ids in zip(
-        self._found, self._pruned(*part), strict=True
+        self._lookups, self._pruned(*part), strict=True
       ):
         _check(name, bound, inputs, ids.numpy(), start, len(part[0]))
 
@@ -172,15 +172,15 @@ def _check(name, bound, inputs, ids, start, count):
 
 def names(batch):
   """["x", "y['a']", "x[0]", ...]: what the leaves of a batch are called."""
-  found = []
+  leaves = []
   for name, part in zip(("x", "y", "sample_weight"), batch, strict=True):
     if isinstance(part, dict):  # in the order of tf.nest
-      found += [f"{name}[{key!r}]" for key in sorted(part)]
+      leaves += [f"{name}[{key!r}]" for key in sorted(part)]
     elif isinstance(part, (list, tuple)):
-      found += [f"{name}[{i}]" for i in range(len(part))]
+      leaves += [f"{name}[{i}]" for i in range(len(part))]
     elif part is not None:
-      found.append(name)
-  return found
+      leaves.append(name)
+  return leaves
 
 
 def _sources(tensor, place):
@@ -193,20 +193,20 @@ def _sources(tensor, place):
   Returns:
     A list; None if it depends on more than the inputs.
   """
-  found, todo, known = set(), [tensor], set()
+  inputs, todo, seen = set(), [tensor], set()
   while todo:
     one = todo.pop()
     if id(one) in place:
-      found.add(place[id(one)])
-    if id(one) in known or id(one) in place:
+      inputs.add(place[id(one)])
+    if id(one) in seen or id(one) in place:
       continue
-    known.add(id(one))
+    seen.add(id(one))
     calls = any(source.dtype == tf.resource for source in one.op.inputs)
     random = "Random" in one.op.type
     if random or one.op.type in _MOVING or (calls and _calls(one.op)):
       return None
     todo.extend(one.op.inputs)
-  return sorted(found)
+  return sorted(inputs)
 
 
 def _before_casts(ids):

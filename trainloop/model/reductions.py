@@ -74,19 +74,21 @@ class Reductions:
       batch: (x, y, sample_weight) of the part.
       outputs: the model's, as `objective.outputs` gave them.
     """
-    found = []
+    denominators = []
 
     def count(values, sample_weight=None, mask=None, reduction="", dtype=None):
       if _kind(values, sample_weight, mask, reduction) == _COUNTED:
-        found.append(_denominator(values, sample_weight, mask, reduction))
+        denominators.append(
+          _denominator(values, sample_weight, mask, reduction)
+        )
       else:
-        found.append(tf.constant(1.0))
+        denominators.append(tf.constant(1.0))
       return tf.reduce_sum(values) * 0.0
 
     # What the losses count in metrics is counted once, elsewhere.
     with objective.untouched(), _reduced_by(count):
       objective.loss(batch, outputs, training=False)
-    return tf.stop_gradient(tf.stack(found))
+    return tf.stop_gradient(tf.stack(denominators))
 
   @contextlib.contextmanager
   def of_part(self, share):
@@ -147,10 +149,10 @@ def of(strategy, objective, batch, example):
   for one in tf.nest.flatten(objective.given):
     if _name(one) in _PAIRS:
       checks.fail("loss", _name(one), f"{_SHARED}, not of pairs of examples")
-  found = Reductions(kinds)
+  reductions = Reductions(kinds)
   if _SCALAR in kinds or not _of_keras(objective):
-    _check_halves(strategy, objective, found, example)
-  return found
+    _check_halves(strategy, objective, reductions, example)
+  return reductions
 
 
 def _check_halves(strategy, objective, reductions, example):
@@ -169,14 +171,14 @@ def _check_halves(strategy, objective, reductions, example):
       outputs = _outputs(objective, batch, range(size), size)
       return float(objective.loss(batch, outputs, training=False))
 
-  found = strategy.run(in_parts)
-  found = float(strategy.experimental_local_results(found)[0])
+  halves = strategy.run(in_parts)
+  halves = float(strategy.experimental_local_results(halves)[0])
   # In a thread of its own no strategy is in scope: one replica's loss.
   with concurrent.futures.ThreadPoolExecutor(1) as alone:
-    wanted = alone.submit(as_one).result()
-  if np.isfinite(wanted) and not np.isclose(found, wanted, 1e-4, 1e-6):
-    rule = f"{_SHARED} (two halves of a batch give {found:.4g}, the whole "
-    rule += f"{wanted:.4g}); give each example's as `step`"
+    whole = alone.submit(as_one).result()
+  if np.isfinite(whole) and not np.isclose(halves, whole, 1e-4, 1e-6):
+    rule = f"{_SHARED} (two halves of a batch give {halves:.4g}, the whole "
+    rule += f"{whole:.4g}); give each example's as `step`"
     checks.fail("loss", _names(objective), rule)
 
 
@@ -205,11 +207,11 @@ def _outputs(objective, part, places, size):
     if not isinstance(output, tf.Tensor) or not output.dtype.is_floating:
       return output
     shape = [-1, *[1] * (output.shape.rank - 1)]
-    found = output * tf.cast(factor.reshape(shape), output.dtype)
+    product = output * tf.cast(factor.reshape(shape), output.dtype)
     mask = _backend.get_keras_mask(output)
     if mask is not None:
-      _backend.set_keras_mask(found, mask)
-    return found
+      _backend.set_keras_mask(product, mask)
+    return product
 
   outputs = objective.outputs(part, training=False)
   return tf.nest.map_structure(scaled, outputs)
@@ -217,8 +219,8 @@ def _outputs(objective, part, places, size):
 
 def _of_keras(objective):
   """Whether all losses are Keras' own."""
-  given = tf.nest.flatten(objective.given)  # names and None are Keras', too
-  modules = [getattr(one, "__module__", "keras") for one in given]
+  losses = tf.nest.flatten(objective.given)  # names and None are Keras', too
+  modules = [getattr(one, "__module__", "keras") for one in losses]
   own = all(str(one).split(".")[0] == "keras" for one in modules)
   return own and not objective.own_loss
 

@@ -225,8 +225,8 @@ def _check_range(where, y, low, high, rule):
     checks.fail(where, bad.flat[0].item(), rule)
 
 
-def _refuse_shapes(where, y, shape, wanted):
+def _refuse_shapes(where, y, shape, sizes):
   want, out = (
-    ", ".join(["examples", *map(str, sizes)]) for sizes in (wanted, shape[1:])
+    ", ".join(["examples", *map(str, one)]) for one in (sizes, shape[1:])
   )
   checks.fail(where, y.shape, f"of shape ({want}) for an output of ({out})")
