@@ -219,14 +219,7 @@ ALLOWED = {
 
 # Not mended yet: (rule, file).
 PENDING = {
-  ("foreign", "trainloop/fit/fits.py"),
-  ("foreign", "trainloop/fit/pipeline.py"),
-  ("foreign", "trainloop/fit/runner.py"),
-  ("lengths", "trainloop/fit/fits.py"),
-  ("lengths", "trainloop/fit/pipeline.py"),
-  ("lengths", "trainloop/fit/runner.py"),
   ("members", "trainloop/compiled/replica.py"),
-  ("members", "trainloop/fit/pipeline.py"),
   ("members", "trainloop/model/state.py"),
   ("members", "trainloop/workdir/fit_plan.py"),
   ("order", "trainloop/display/summary.py"),

@@ -11,9 +11,10 @@ from trainloop.data import source as data_lib
 from trainloop.devices import entry, strategies
 from trainloop.display import terminal
 from trainloop.fit import keras_callbacks, options, schedules
-from trainloop.fit.callables import Actions
+from trainloop.fit.callables import Callables
 from trainloop.fit.fits import Fits
-from trainloop.fit.window_length import Pace
+from trainloop.fit.host import Host
+from trainloop.fit.window_length import WindowLength
 from trainloop.judging.options import judging
 from trainloop.model import turns
 from trainloop.model.objective import Goal
@@ -78,7 +79,7 @@ class TrainLoop:
       last row's "learning_rate", "momentum", "loss", "grad_norm", "skipped"}.
     on_epoch: called after each epoch with {"epoch", "step", "loss", "val_loss"
       and the other metrics}, while the model holds what was judged; for both
-      see `Actions`.
+      see `Callables`.
     callbacks: Keras callbacks that only read, a list; see `keras_callbacks`.
     step: a function (model, x, y, training) of a batch, in graph, for losses
       that are not loss(y, f(x)): gives each example's loss, a float tensor of
@@ -142,9 +143,10 @@ class TrainLoop:
         workdir, seed, hparams, histograms_every, profile, log_graph
       ),
     )
-    pace, schedule = Pace(steps_per_loop), schedules.checked(schedule)
+    window_length = WindowLength(steps_per_loop)
+    schedule = schedules.checked(schedule)
     callbacks = keras_callbacks.adopt(callbacks)
-    actions = Actions(on_window, on_epoch, callbacks)
+    own = Callables(on_window, on_epoch, callbacks)
     memory = staging.Memory(resident_mb, staging_mb)
     numerics = Numerics(mixed_precision, accumulate)
     goal = Goal(loss, metrics, loss_weights, step)
@@ -157,16 +159,8 @@ class TrainLoop:
     self._stop = threading.Event()
     chief = self._trainee.workers.is_chief
     self._progress = terminal.Progress(verbose if chief else 0)
-    self._fits = Fits(
-      self._trainee,
-      self._programs,
-      chosen,
-      pace,
-      self._progress,
-      self._stop,
-      schedule,
-      actions,
-    )
+    host = Host(chosen, window_length, self._progress, own, self._stop)
+    self._fits = Fits(self._trainee, self._programs, host, schedule)
 
   @property
   def model(self):

@@ -1,11 +1,11 @@
-"""Durations, windows' ends, pace: the small pieces at the edge."""
+"""Durations, windows' ends and lengths: the small pieces at the edge."""
 
 import dataclasses
 
 import pytest
 
 from trainloop.base import durations
-from trainloop.fit.window_length import Pace
+from trainloop.fit.window_length import WindowLength
 from trainloop.workdir.fit_plan import FitPlan
 
 
@@ -58,22 +58,22 @@ def test_a_plan_never_crosses_an_event():
 
 
 def test_pace_aims_at_a_tenth_of_a_second():
-  pace = Pace("auto")
-  first = pace.steps
-  pace.record(first, 9.0)  # compilation
-  assert pace.steps == first
-  pace.record(first, first * 0.001)
-  assert pace.steps == 4 * first
-  pace.record(50, 50 * 0.001)
-  assert pace.steps == 100
-  pace.record(100, 100 * 1.0)
-  assert pace.steps == 1
-  fixed = Pace(7)
+  length = WindowLength("auto")
+  first = length.updates
+  length.record(first, 9.0)  # compilation
+  assert length.updates == first
+  length.record(first, first * 0.001)
+  assert length.updates == 4 * first
+  length.record(50, 50 * 0.001)
+  assert length.updates == 100
+  length.record(100, 100 * 1.0)
+  assert length.updates == 1
+  fixed = WindowLength(7)
   fixed.record(7, 1e-9)
-  assert fixed.steps == 7
+  assert fixed.updates == 7
 
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5, "fast", True, None])
-def test_bad_pace(bad):
+def test_bad_window_length(bad):
   with pytest.raises(ValueError, match="`steps_per_loop` must be"):
-    Pace(bad)
+    WindowLength(bad)

@@ -9,9 +9,9 @@ import typing
 
 import pytest
 
-from trainloop.fit.pipeline import Fit
+from trainloop.fit.pipeline import Pipeline
 
-_PIPELINE, _WINDOW = Fit, "_window"
+_PIPELINE, _WINDOW = Pipeline, "_window"
 
 
 class Edge(typing.NamedTuple):
@@ -27,7 +27,7 @@ class Edge(typing.NamedTuple):
 
   def wait_for_save(self):
     """Returns once the checkpoint that is being written is on the disk."""
-    self.pipeline.records._saver.wait()
+    self.pipeline._boundary._records._saver.wait()
 
 
 @contextlib.contextmanager
@@ -41,10 +41,10 @@ def windows(before=None, after=None):
   """
   plain = getattr(_PIPELINE, _WINDOW)
 
-  def window(pipeline, done, source):
+  def window(pipeline, done):
     if before is not None:
       before(Edge(done, pipeline))
-    end = plain(pipeline, done, source)
+    end = plain(pipeline, done)
     if after is not None:
       after(Edge(end, pipeline))
     return end

@@ -64,11 +64,14 @@ class Reruns:
     fits, self.told = self.loop._fits, []
     if self._state is not None:
       self._state.put_back(self._initial)
-    progress = fits.progress
+    progress = fits.host.progress
     progress.warn = self.told.append
     self.loop._fits = dataclasses.replace(
       fits,
-      options=dataclasses.replace(fits.options, workdir=str(workdir)),
+      host=dataclasses.replace(
+        fits.host,
+        options=dataclasses.replace(fits.host.options, workdir=str(workdir)),
+      ),
       records=None,
       schedule=None,
       history=None,

@@ -162,9 +162,10 @@ def one_loop(loop_of, tmp_path_factory):
     """As the first fit of a process."""
     state.put_back(before)
     fits = loop._fits
-    fits.options = dataclasses.replace(
-      fits.options, workdir=str(workdir), existing=existing
+    options = dataclasses.replace(
+      fits.host.options, workdir=str(workdir), existing=existing
     )
+    fits.host = dataclasses.replace(fits.host, options=options)
     fits.records = fits.schedule = None
     return loop.fit(small.data(), 1)
 

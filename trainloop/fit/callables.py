@@ -1,4 +1,4 @@
-"""What a user's own callables are told at windows' and epochs' ends."""
+"""The caller's own callables: when they are called, and what with."""
 
 import contextlib
 
@@ -6,33 +6,31 @@ from kernels import callables
 from trainloop.model import rows as row_lib
 
 
-class Actions:
-  """A user's host actions: when they come is settled here, what is theirs.
+class Callables:
+  """The caller's callables, called on the host at windows' and epochs' ends.
 
-  They run on the host between the updates and are told numbers, never tensors
-  of the run. One that raises does not tear the run: it ends after its window
-  as at `TrainLoop.stop`, with a checkpoint, and then what was raised goes on.
+  They get numbers, never tensors of the run. One that raises does not tear
+  the run: it ends after its window as at `TrainLoop.stop`, with a checkpoint,
+  and then what was raised goes on.
 
   Args:
     on_window: called with a dict after each window, or None; see `TrainLoop`.
     on_epoch: likewise after each epoch.
     callbacks: a `keras_callbacks.Callbacks`, or None.
 
-  Attributes:
-    turns: the loop's `Turns`.
-
   Raises:
     ValueError: if one can't be called.
   """
 
   def __init__(self, on_window=None, on_epoch=None, callbacks=None):
-    for name, action in (("on_window", on_window), ("on_epoch", on_epoch)):
-      if action is not None:
+    pairs = (("on_window", on_window), ("on_epoch", on_epoch))
+    for name, function in pairs:
+      if function is not None:
         rule = "a callable on a dict, or None"
-        callables.check(name, action, {}, rule=rule)
+        callables.check(name, function, {}, rule=rule)
     self._on_window, self._on_epoch = on_window, on_epoch
     self._callbacks = callbacks
-    self.turns = self._error = None
+    self._turns = self._error = None
 
   @property
   def at_windows(self):
@@ -50,54 +48,55 @@ class Actions:
     asked = self._callbacks is not None and self._callbacks.stop_asked
     return asked or self._error is not None
 
-  def begin(self, model, plan, epoch):
+  def begin(self, model, turns, plan, epoch):
     """Before the first update of a process in a fit.
 
     Args:
       model: the keras.Model.
+      turns: the loop's `Turns`.
       plan: the fit's `FitPlan`.
       epoch: the epoch that goes on, from 0.
     """
-    self._error = None
+    self._turns, self._error = turns, None
     if self._callbacks is not None:
       last = plan.first_epoch + plan.epochs
       sizes = {"epochs": last, "steps": plan.steps_per_epoch, "verbose": 0}
       self._try(lambda: self._callbacks.begin(model, sizes, epoch), True)
 
-  def window(self, epoch, step, rows):
+  def window(self, epoch, done, rows):
     """After a window.
 
     Args:
       epoch: that its last update belongs to, from 1.
-      step: updates of the run so far.
+      done: updates of the run so far.
       rows: float32 (n, `rows.WIDTH`), n >= 1.
     """
     last = row_lib.Row(*map(float, rows[-1]))._asdict()
     last["skipped"] = int(rows[:, row_lib.SKIPPED].sum())
-    told = {"epoch": epoch, "step": step, "steps": len(rows), **last}
-    self._try(lambda: self._on_window(told))
+    values = {"epoch": epoch, "step": done, "steps": len(rows), **last}
+    self._try(lambda: self._on_window(values))
 
-  def epoch(self, epoch, step, values, goes_on):
+  def epoch(self, epoch, done, metrics, goes_on):
     """After an epoch.
 
     Args:
       epoch: which, from 1.
-      step: updates of the run so far.
-      values: {name: float}, those of validation with "val_" in front.
+      done: updates of the run so far.
+      metrics: {name: float}, those of validation with "val_" in front.
       goes_on: whether another epoch of the fit follows.
     """
     if self._on_epoch is not None:
-      told = {"epoch": epoch, "step": step, **values}
-      self._try(lambda: self._on_epoch(told), True)
+      values = {"epoch": epoch, "step": done, **metrics}
+      self._try(lambda: self._on_epoch(values), True)
     if self._callbacks is not None:
-      told = epoch - 1, values, goes_on
-      self._try(lambda: self._callbacks.epoch(*told), True)
+      from_0 = epoch - 1  # as Keras counts
+      self._try(lambda: self._callbacks.epoch(from_0, metrics, goes_on), True)
 
   def end(self):
     """After the last update, with everything on the disk.
 
     Raises:
-      What an action raised.
+      What one of them raised.
     """
     if self._callbacks is not None:
       self._try(self._callbacks.end, True)
@@ -106,7 +105,7 @@ class Actions:
       raise error
 
   def _try(self, call, rests=False):
-    """Calls, unless an action raised before; keeps what it raises.
+    """Calls, unless one of them raised before; keeps what it raises.
 
     Args:
       call: a function without arguments.
@@ -115,7 +114,7 @@ class Actions:
     if self._error is not None:
       return
     try:
-      with self.turns.rest() if rests else contextlib.nullcontext():
+      with self._turns.rest() if rests else contextlib.nullcontext():
         call()
     # Also an interrupt: the run is saved before it goes on.
     except BaseException as error:

@@ -1,7 +1,7 @@
 """What the host decides between two windows, the same on every worker."""
 
 
-class Accord:
+class Consensus:
   """Settles after each window what only one worker may know.
 
   A signal reaches one worker, a disk fills on the chief, and clocks differ:

@@ -2,36 +2,31 @@
 run."""
 
 import dataclasses
-import threading
 import typing
 
 from trainloop.compiled.programs import Programs
+from trainloop.compiled.window import Limits
 from trainloop.data import batch_errors
 from trainloop.data import source as data_lib
-from trainloop.display.terminal import Progress
 from trainloop.fit import engine_trial, schedules
-from trainloop.fit.callables import Actions
-from trainloop.fit.options import Options
-from trainloop.fit.runner import Running
-from trainloop.fit.window_length import Pace
+from trainloop.fit.host import Host
+from trainloop.fit.request import FitRequest, Inspection
+from trainloop.fit.runner import FitRunner
 from trainloop.model import preflight, turns
 from trainloop.model.trainee import Trainee
-from trainloop.workdir import (
-  agreement,
-  claims,
-  identity,
-  profiler,
-  shared_records,
-)
+from trainloop.workdir import agreement, claims, identity, shared_records
 from trainloop.workdir.fit_entry import Lengths, Terms
 
 
 @dataclasses.dataclass
 class Fits:
-  """What the fits of a loop share.
+  """The n-th call of `fit` is the n-th fit of the workdir.
 
   Attributes:
-    given: the loop's schedule or `Recipe`, or None.
+    trainee: the loop's `Trainee`.
+    programs: its `Programs`.
+    host: the loop's `Host`.
+    loop_schedule: the loop's schedule or `Recipe`, or None.
     schedule: the `kernels.Schedule` of the last fit; None before the first.
     records: what the run writes; None before the first fit.
     history: that of the last fit, or None.
@@ -40,146 +35,183 @@ class Fits:
 
   trainee: Trainee
   programs: Programs
-  options: Options
-  pace: Pace
-  progress: Progress
-  stop: threading.Event
-  given: typing.Any
-  actions: Actions
+  host: Host
+  loop_schedule: typing.Any
   schedule: typing.Any = None
   records: typing.Any = None
   history: typing.Any = None
   made: typing.Any = None
 
-  def __post_init__(self):
-    self.actions.turns = self.trainee.turns
-
   @turns.one("fit")
   def run(self, data, epochs, validation, schedule, steps_per_epoch):
     """One fit; see `TrainLoop.fit`, but `schedule` was checked."""
-    trainee, programs = self.trainee, self.programs
-    source = data_lib.adapt("data", data, steps_per_epoch)
-    epochs = schedules.epochs(trainee, schedule or self.given, epochs, source)
-    if validation is not None:
-      validation = data_lib.adapt("validation", validation)
-    programs.admit(source, validation)
-    if self.workdir is not None:
-      preflight.check_workdir(self.workdir)
-    overwrites = self.options.existing == "overwrite"
-    if self.records is None and self.workdir is not None:
-      claims.check(self.workdir, overwrites)
-    trainee.intake.show_cautions(self.progress.warn)
-    at = self._begins_at(schedule)
-    schedule = self.coming(source, epochs, schedule)
-    updates = epochs * source.steps_per_epoch
-    schedules.check_curve(trainee, schedule, at, updates)
-    programs.prepare(schedule)  # the engine is part of what is agreed on
-    known = None if overwrites else self.workdir
-    tell = self.progress.line
-    engine_trial.once(trainee, programs, source, schedule, epochs, known, tell)
-    compared = identity.of(
-      trainee,
-      programs.engine,
-      (source, validation),
-      epochs,
-      schedule,
-      self.options.every,
-      self.options.extra,
-      self._made(),
-    )
-    asked = compared.values
-    limits = schedules.limits(
-      trainee,
-      programs,
-      asked,
-      source,
-      validation,
-      self.pace.most,
-      self.options.saves,
-      self.actions.at_epochs,
-    )
-    window = programs.window(schedule, limits, source)
-    self._open()
+    request = self._resolve(data, epochs, validation, schedule, steps_per_epoch)
+    self._open_records()
     finished = False
     try:
-      lengths = Lengths.of(epochs, source.steps_per_epoch, self.options.every)
-      terms = Terms(
-        lengths,
-        self.options.log_every,
-        programs.engine.name,
-        agreement.plain(asked),
-      )
-      entry = self.records.resume(terms)
-      if entry is None:
-        data = (source, validation)
-        origin = schedules.begin(trainee, lengths, schedule, at, data)
-        programs.evaluation.reset()
-        entry = self.records.start_fit(origin, terms)
-      self.schedule = schedule
-      read = {"data": source, "validation": validation}
-      with batch_errors.named(trainee.intake, **read):
-        told = compared.text if self.options.saves else ""
-        finished = self._go(entry, window, limits.acts, read, told)
+      entry = self._entry(request)
+      self.schedule = request.schedule
+      sources = {"data": request.source, "validation": request.validation}
+      with batch_errors.named(self.trainee.intake, **sources):
+        finished = self._carry_out(request, entry)
     finally:
       self.records.close(failed=not finished)
     return self.history
 
-  def _made(self):
-    """What the trainee was made of, as it was before its first update; None
-    where no run or worker compares it."""
-    compares = self.options.saves or self.trainee.workers.count > 1
-    if compares and self.made is None:
-      self.made = identity.made(self.trainee)
-    return self.made
-
   def coming(self, source, epochs, schedule=None):
     """The `kernels.Schedule` of a fit on a data source that would come now."""
-    known = schedule or self.schedule or self.given
-    epochs = epochs or getattr(known, "epochs", None) or 1
-    return schedules.resolve(self.trainee, known, source, epochs)
-
-  def _begins_at(self, schedule):
-    """The step that the coming schedule begins at; None if one goes on."""
-    if schedule is None and self.schedule is not None:
-      return None
-    if schedule or self.given:
-      return 0
-    return schedules.own_step(self.trainee.binding.optimizer)
+    schedule = schedule or self.schedule or self.loop_schedule
+    epochs = epochs or getattr(schedule, "epochs", None) or 1
+    return schedules.resolve(self.trainee, schedule, source, epochs)
 
   @property
   def workdir(self):
     """The folder that this worker writes to; None for all but the chief."""
-    return self.options.workdir if self.trainee.workers.is_chief else None
+    is_chief = self.trainee.workers.is_chief
+    return self.host.options.workdir if is_chief else None
 
-  def _open(self):
+  def _resolve(self, data, epochs, validation, schedule, steps_per_epoch):
+    """The `FitRequest` of a call; nothing is written before it is there."""
+    trainee = self.trainee
+    source = data_lib.adapt("data", data, steps_per_epoch)
+    epochs = schedules.epochs(
+      trainee, schedule or self.loop_schedule, epochs, source
+    )
+    if validation is not None:
+      validation = data_lib.adapt("validation", validation)
+    self.programs.admit(source, validation)
+    if self.workdir is not None:
+      preflight.check_workdir(self.workdir)
+    if self.records is None and self.workdir is not None:
+      claims.check(self.workdir, self._overwrites)
+    trainee.intake.show_cautions(self.host.progress.warn)
+    schedule_step = self._schedule_step(schedule)
+    schedule = self.coming(source, epochs, schedule)
+    updates = epochs * source.steps_per_epoch
+    schedules.check_curve(trainee, schedule, schedule_step, updates)
+    self._choose_engine(source, schedule, epochs)
+    fingerprint = self._fingerprint(source, validation, epochs, schedule)
+    limits = self._limits(fingerprint, source, validation)
+    saves = self.host.options.saves
+    return FitRequest(
+      source=source,
+      validation=validation,
+      schedule=schedule,
+      schedule_step=schedule_step,
+      terms=self._terms(fingerprint, source, epochs),
+      not_compared=fingerprint.text if saves else "",
+      limits=limits,
+      window=self.programs.window(schedule, limits, source),
+      inspection=self._inspection(source, schedule),
+    )
+
+  @property
+  def _overwrites(self):
+    return self.host.options.existing == "overwrite"
+
+  def _schedule_step(self, schedule):
+    """The step that the coming schedule begins at; None if one goes on."""
+    if schedule is None and self.schedule is not None:
+      return None
+    if schedule or self.loop_schedule:
+      return 0
+    return schedules.own_step(self.trainee.binding.optimizer)
+
+  def _choose_engine(self, source, schedule, epochs):
+    """Before the fingerprint: the engine is part of what is agreed on."""
+    self.programs.prepare(schedule)
+    engine_trial.once(
+      self.trainee,
+      self.programs,
+      source,
+      schedule,
+      epochs,
+      None if self._overwrites else self.workdir,
+      self.host.progress.line,
+    )
+
+  def _fingerprint(self, source, validation, epochs, schedule):
+    options = self.host.options
+    return identity.of(
+      self.trainee,
+      self.programs.engine,
+      (source, validation),
+      epochs,
+      schedule,
+      options.every,
+      options.compared,
+      self._made(),
+    )
+
+  def _made(self):
+    """What the trainee was made of, as it was before its first update; None
+    where no run or worker compares it."""
+    compares = self.host.options.saves or self.trainee.workers.count > 1
+    if compares and self.made is None:
+      self.made = identity.made(self.trainee)
+    return self.made
+
+  def _terms(self, fingerprint, source, epochs):
+    every, log_every = self.host.options.every, self.host.options.log_every
+    return Terms(
+      Lengths.of(epochs, source.steps_per_epoch, every),
+      log_every,
+      self.programs.engine.name,
+      agreement.plain(fingerprint.values),
+    )
+
+  def _limits(self, fingerprint, source, validation):
+    return schedules.limits(
+      self.trainee,
+      self.programs,
+      fingerprint.values,
+      source,
+      validation,
+      self.host.window_length.most,
+      self.host.options.saves,
+      self.host.callables.at_epochs,
+    )
+
+  def _inspection(self, source, schedule):
+    """The `Inspection` of histograms; None where nobody asks for them."""
+    if self.host.options.extras.histograms_every is None:
+      return None
+    limits, histograms = Limits((), updates=1, ends=0), self.programs.histograms
+    window = self.programs.window(schedule, limits, source, see=histograms.see)
+    return Inspection(window, histograms)
+
+  def _open_records(self):
     """Opens the run's records, once a loop."""
     if self.records is None:
       self.records = shared_records.open_records(
         self.trainee,
         self.workdir,
-        tell=self.progress.warn,
-        **self.options.kept,
+        tell=self.host.progress.warn,
+        **self.host.options.recording,
       )
 
-  def _go(self, entry, window, acts, read, told):
-    """Runs what an entry of the records describes; whether it came to its
-    end."""
-    running = Running(
-      trainee=self.trainee,
-      programs=self.programs,
-      records=self.records,
-      pace=self.pace,
-      progress=self.progress,
-      stop=self.stop,
-      guard=self.options.guard,
-      actions=self.actions,
-      extras=self.options.extras,
-      profile=profiler.of(
-        self.workdir, self.options.extras.profile, self.progress.warn
-      ),
-      identity=told,
+  def _entry(self, request):
+    """What the records remember of the fit: from before, or begun now."""
+    entry = self.records.resume(request.terms)
+    if entry is not None:
+      return entry
+    origin = schedules.begin(
+      self.trainee,
+      request.terms.lengths,
+      request.schedule,
+      request.schedule_step,
+      (request.source, request.validation),
+    )
+    self.programs.evaluation.reset()
+    return self.records.start_fit(origin, request.terms)
+
+  def _carry_out(self, request, entry):
+    """Runs the fit; returns whether it came to its end."""
+    self.history = None
+    runner = FitRunner(
+      self.trainee, self.programs, self.host, self.records, request, entry
     )
     try:
-      return running.run(entry, self.schedule, window, acts, *read.values())
+      return runner.run()
     finally:
-      self.history = running.history
+      self.history = runner.history

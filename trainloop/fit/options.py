@@ -1,4 +1,4 @@
-"""How a loop paces, records and guards its fits: checked once, then fixed."""
+"""How the fits of a loop are recorded and guarded: checked once, then fixed."""
 
 import dataclasses
 import typing
@@ -17,7 +17,7 @@ class Options:
 
   Attributes:
     workdir: the run's folder as a str, or None.
-    existing, log_every, keep: as given.
+    existing, log_every, keep: as there.
     every: {"validate": duration, "checkpoint": duration}, and "histograms"
       where they are asked for.
     guard: "raise", "skip" or a `Rewind`.
@@ -38,12 +38,12 @@ class Options:
     return self.workdir is not None
 
   @property
-  def extra(self):
+  def compared(self):
     """{argument: value} that must be the same for a run to go on."""
     return {"log_every": self.log_every, "on_nonfinite": repr(self.guard)}
 
   @property
-  def kept(self):
+  def recording(self):
     """The options of `records.open_records`."""
     names = ("log_every", "keep", "existing")
     return {name: getattr(self, name) for name in names}
@@ -59,7 +59,7 @@ def check(
   log_every,
   extras,
 ):
-  """The `Options` that `TrainLoop` was given, with its `Extras`.
+  """The `Options` of a loop, from arguments of `TrainLoop` and its `Extras`.
 
   Raises:
     ValueError: if an argument breaks its rule.

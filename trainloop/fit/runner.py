@@ -1,57 +1,64 @@
 """A fit from where it begins or goes on to its end, over rewinds."""
 
 import contextlib
-import dataclasses
 import functools
-import threading
-import typing
 
-from trainloop.compiled.programs import Programs
-from trainloop.compiled.window import Limits
 from trainloop.display import summary
-from trainloop.display.terminal import Progress
 from trainloop.fit import guards, schedules
-from trainloop.fit.callables import Actions
-from trainloop.fit.consensus import Accord
-from trainloop.fit.pipeline import Fit
-from trainloop.fit.window_length import Pace
+from trainloop.fit.boundary import Boundary
+from trainloop.fit.consensus import Consensus
+from trainloop.fit.pipeline import Pipeline
+from trainloop.fit.reporter import Reporter
 from trainloop.model.bounds import ValueRangeError
-from trainloop.model.trainee import Trainee
+from trainloop.workdir import profiler
 from trainloop.workdir.history import NonFiniteError, with_weights
-from trainloop.workdir.no_records import NoRecords
-from trainloop.workdir.profiler import Profile
 from trainloop.workdir.tensorboard import logged, panel
-from trainloop.workdir.tensorboard.extras import Extras
 
 
-@dataclasses.dataclass
-class Running:
-  """What the fits of a loop share; `history` is that of the last one.
+class FitRunner:
+  """Runs a new fit, or the rest of one that the workdir remembers.
 
-  `extras` says what TensorBoard shows of them; `identity` see `summary.of_fit`.
+  Args:
+    trainee: the loop's `Trainee`.
+    programs: its `Programs`.
+    host: the loop's `Host`.
+    records: what the run writes; see `records`.
+    request: the `FitRequest`.
+    entry: what the records remember of the fit.
+
+  Attributes:
+    history: the fit's `History`; another one after each rewind.
+
+  Raises:
+    ValueError: if its schedule does not fit its length.
   """
 
-  trainee: Trainee
-  programs: Programs
-  records: NoRecords
-  pace: Pace
-  progress: Progress
-  stop: threading.Event
-  guard: typing.Any
-  actions: Actions
-  extras: Extras
-  profile: Profile
-  identity: str = ""
-  history: typing.Any = None
+  def __init__(self, trainee, programs, host, records, request, entry):
+    self._trainee, self._programs = trainee, programs
+    self._host, self._records = host, records
+    self._request, self._entry = request, entry
+    self._progress, self._options = host.progress, host.options
+    self._plan = plan = schedules.plan(
+      trainee,
+      entry.origin,
+      entry.terms.lengths,
+      request.schedule,
+      request.limits.acts,
+      host.options.extras.profile or (),
+    )
+    self._logged = logged.of(entry.terms.log_every, plan)
+    self._profile = profiler.of(
+      records.workdir, host.options.extras.profile, host.progress.warn
+    )
+    # A history outlives its loop, so it must not hold the trainee.
+    own = trainee.binding.momentum
+    self._curve = functools.partial(
+      schedules.curve, plan, request.schedule, own
+    )
+    self.history = self._new_history(entry)
 
-  def run(self, entry, schedule, window, acts, source, validation):
-    """Runs a new fit, or the rest of one that the workdir knows.
-
-    Args:
-      entry: what the records remember of the fit.
-      schedule: its `kernels.Schedule`, `window` its `Window`.
-      acts: see `FitPlan`.
-      source, validation: see `Fit.run`.
+  def run(self):
+    """Runs it, from a checkpoint again where the guard says so.
 
     Returns:
       Whether it came to its end; if not, it goes on another time.
@@ -59,144 +66,162 @@ class Running:
     Raises:
       NonFiniteError: if an update is not finite and the guard says so.
       ValueRangeError: if ids or labels of a batch are out of range.
-      What an action raised, with everything on the disk.
+      What a callable raised, with everything on the disk.
     """
-    cuts = self.extras.profile or ()
-    plan = schedules.plan(
-      self.trainee, entry.origin, entry.terms.lengths, schedule, acts, cuts
-    )
-    part = logged.of(entry.terms.log_every, plan)
-    step = int(self.trainee.state.global_step.numpy())
-    self.history = self.records.history(entry, plan, step)
-    # A history outlives its loop, so it must not hold the trainee.
-    own = self.trainee.binding.momentum
-    curve = functools.partial(schedules.curve, plan, schedule, own)
-    self._for_pictures(plan, curve)
-    if entry.finished:
-      self.history.restored = True
-      self.progress.line(f"this fit is done: {self.history.stop_reason}")
+    if self.history.restored:
+      reason = self.history.stop_reason
+      self._progress.line(f"this fit is done: {reason}")
       return True
-    self.progress.introduce(
-      lambda: summary.of_loop(self.trainee),
-      lambda: summary.of_fit(
-        self.trainee,
-        self.programs.engine,
-        plan,
-        schedule,
-        source,
-        self.records.workdir,
-        part,
-        self.identity,
-      ),
-    )
-    if cuts and cuts[1] > plan.end:
-      steps, end = f"{cuts[0]}:{cuts[1]}", f"which ends at step {plan.end}"
-      self.progress.warn(
-        f"warning: profile {steps} is not all in this fit, {end}"
-      )
-    if self.records.goes_on:
-      self.progress.line(f"goes on at step {step} of {plan.end}")
-    self.trainee.state.average.go_on()
-    shown = panel.of(
-      self.trainee,
-      self.programs.engine,
-      plan,
-      entry.terms.identity,
-      schedule,
-      source,
-      self.extras,
-    )
-    self.records.begin(plan, step, curve, self.history, shown)
-    self.actions.begin(self.trainee.model, plan, plan.position(step)[0])
-    step = self._fit(plan, part, schedule, window, source, validation)
-    reason = self.history.stop_reason
-    if reason == "preempted":
-      self.records.leave(step, self.history)
-      self.trainee.state.show()
-      self.progress.finish(step, reason)
-      self.stop.clear()
-      self.actions.end()
+    self._introduce()
+    self._begin()
+    done = self._train()
+    if self.history.stop_reason == "preempted":
+      self._leave(done)
       return False
-    restored = self.trainee.state.finish()
-    self.records.finish(step, self.history)
-    judge = self.trainee.state.judge
-    lines = summary.result(self.history, judge.best, restored)
-    self.progress.finish(step, reason, lines)
-    self.actions.end()
+    self._finish(done)
     return True
 
-  def _fit(self, plan, part, schedule, window, source, validation):
-    """Runs the plan, from a checkpoint again where the guard says so."""
-    trainee, programs, seen = self.trainee, self.programs, {}
-    if self.extras.histograms_every is not None:
-      one, histograms = Limits(acts=(), updates=1, ends=0), programs.histograms
-      seeing = programs.window(schedule, one, source, see=histograms.see)
-      seen = {"seeing": seeing, "histograms": histograms}
-    while True:
-      fit = Fit(
-        plan=plan,
-        logged=part,
-        window=window,
-        evaluate=self._evaluate,
-        metrics=programs.evaluation,
-        state=trainee.state,
-        history=self.history,
-        strategy=trainee.strategy,
-        pace=self.pace,
-        progress=self.progress,
-        records=self.records,
-        accord=Accord(trainee.workers, self._stop_asked, self.records),
-        actions=self.actions,
-        profile=self.profile,
-        **seen,
+  @property
+  def _done(self):
+    """Updates done, as the state counts them."""
+    return int(self._trainee.state.global_step.numpy())
+
+  def _new_history(self, entry):
+    history = self._records.history(entry, self._plan, self._done)
+    history.follow(self._curve, self._plan.steps_per_epoch)
+    return history
+
+  def _introduce(self):
+    """Shows what is going to be done."""
+    plan, profile = self._plan, self._options.extras.profile
+    self._progress.introduce(
+      lambda: summary.of_loop(self._trainee),
+      lambda: summary.of_fit(
+        self._trainee,
+        self._programs.engine,
+        plan,
+        self._request.schedule,
+        self._request.source,
+        self._records.workdir,
+        self._logged,
+        self._request.not_compared,
+      ),
+    )
+    if profile and profile[1] > plan.end:
+      steps, end = f"{profile[0]}:{profile[1]}", f"ends at step {plan.end}"
+      self._progress.warn(
+        f"warning: profile {steps} is not all in this fit, which {end}"
       )
+    if self._records.goes_on:
+      self._progress.line(f"goes on at step {self._done} of {plan.end}")
+
+  def _begin(self):
+    """All that comes before the first update of this process."""
+    trainee, plan, done = self._trainee, self._plan, self._done
+    trainee.state.average.go_on()
+    page = panel.of(
+      trainee,
+      self._programs.engine,
+      plan,
+      self._entry.terms.identity,
+      self._request.schedule,
+      self._request.source,
+      self._options.extras,
+    )
+    self._records.begin(plan, done, self._curve, self.history, page)
+    epoch, _ = plan.position(done)
+    self._host.callables.begin(trainee.model, trainee.turns, plan, epoch)
+
+  def _train(self):
+    """Runs the plan to its end or a stop; returns the updates done."""
+    while True:
       try:
-        return fit.run(source, validation)
-      except (NonFiniteError, ValueRangeError) as error:
-        data = isinstance(error, ValueRangeError)
-        if data or not self._may_rewind():
-          step = int(trainee.state.global_step.numpy())
-          with contextlib.suppress(NonFiniteError):
-            self.records.leave(step, self.history)
-          if data:
-            raise
-          raise with_weights(error, trainee.model) from None
-        self._rewind(plan, error)
+        return self._pipeline().run()
+      except ValueRangeError:
+        self._leave_broken()
+        raise
+      except NonFiniteError as error:
+        if not self._may_rewind():
+          self._leave_broken()
+          raise with_weights(error, self._trainee.model) from None
+        self._rewind(error)
 
-  def _evaluate(self, validation):
-    """As `Programs.evaluate`; a pass without examples is told and goes by."""
-
-    def empty():
-      step = int(self.trainee.state.global_step.numpy())
-      told = f"warning: `validation` had no example after update {step - 1}"
-      self.progress.warn(told)
-
-    return self.programs.evaluate(validation, empty)
+  def _pipeline(self):
+    """The `Pipeline` of the updates that are left."""
+    request, plan, trainee = self._request, self._plan, self._trainee
+    records, history = self._records, self.history
+    consensus = Consensus(trainee.workers, self._stop_asked, records)
+    reporter = Reporter(
+      request,
+      plan,
+      self._logged,
+      trainee.state,
+      self._programs.evaluation,
+      history,
+      records,
+      self._host,
+    )
+    boundary = Boundary(
+      request,
+      plan,
+      trainee.state,
+      self._programs,
+      history,
+      records,
+      reporter,
+      consensus,
+    )
+    return Pipeline(
+      request,
+      plan,
+      trainee,
+      boundary,
+      reporter,
+      consensus,
+      self._host.window_length,
+      self._profile,
+    )
 
   def _stop_asked(self):
-    return self.stop.is_set() or self.actions.stop_asked
+    return self._host.stop.is_set() or self._host.callables.stop_asked
 
-  def _for_pictures(self, plan, curve):
-    self.history.planned = curve
-    self.history.steps_per_epoch = plan.steps_per_epoch
+  def _leave_broken(self):
+    """Saves the state before an update that ends the fit by an error."""
+    with contextlib.suppress(NonFiniteError):
+      self._records.leave(self._done, self.history)
 
   def _may_rewind(self):
-    guard, state = self.guard, self.trainee.state
+    guard, state = self._options.guard, self._trainee.state
     if not isinstance(guard, guards.Rewind):
       return False
     return int(state.rewinds.numpy()) < guard.limit
 
-  def _rewind(self, plan, error):
+  def _rewind(self, error):
     """Goes back to the last checkpoint, and saves that it was done."""
-    guard, state = self.guard, self.trainee.state
+    guard, state = self._options.guard, self._trainee.state
     count = int(state.rewinds.numpy()) + 1
-    entry, curve = self.records.rewind(), self.history.planned
+    entry = self._records.rewind()
     state.rewind(count, guard.factor)
-    step = int(state.global_step.numpy())
-    self.history = self.records.history(entry, plan, step)
-    self._for_pictures(plan, curve)
+    self.history = self._new_history(entry)
     scale = float(state.rate_scale.numpy())
-    note = f"back to step {step} with learning rates x {scale:g}"
+    note = f"back to step {self._done} with learning rates x {scale:g}"
     note = f"{note} (rewind {count} of {guard.limit}): {error}"
-    self.progress.warn(f"warning: {note}")
-    self.records.begin_again(step, self.history, note)
+    self._progress.warn(f"warning: {note}")
+    self._records.begin_again(self._done, self.history, note)
+
+  def _leave(self, done):
+    """After a stop: it can go on from here."""
+    self._records.leave(done, self.history)
+    self._trainee.state.show()
+    self._progress.finish(done, self.history.stop_reason)
+    self._host.stop.clear()
+    self._host.callables.end()
+
+  def _finish(self, done):
+    """After the last update: the weights that stay, and what came of it."""
+    state = self._trainee.state
+    weights = state.finish()
+    self._records.finish(done, self.history)
+    lines = summary.result(self.history, state.judge.best, weights)
+    self._progress.finish(done, self.history.stop_reason, lines)
+    self._host.callables.end()

@@ -11,11 +11,15 @@ _FIRST, _MOST, _GROWTH = 16, 4096, 4
 _MOST_ENDS = 64  # of epochs in a window: each keeps a copy of the metrics
 
 
-class Pace:
-  """The window's length: fixed, or chosen so that a window takes about 0.1 s.
+class WindowLength:
+  """The length of windows: fixed, or such that one takes about 0.1 s.
 
   Args:
     steps_per_loop: int >= 1, or "auto".
+
+  Attributes:
+    updates: of the next window, at most.
+    most: of any window.
 
   Raises:
     ValueError: if it is neither.
@@ -28,19 +32,19 @@ class Pace:
         rule = "'auto' or an integer >= 1"
         checks.fail("steps_per_loop", steps_per_loop, rule)
       steps_per_loop = checks.integer("steps_per_loop", steps_per_loop, 1)
-    self.steps = _FIRST if self._auto else steps_per_loop
+    self.updates = _FIRST if self._auto else steps_per_loop
     self.most = _MOST if self._auto else steps_per_loop
     self._warm = False
 
-  def record(self, steps, seconds):
-    """Notes that a window of `steps` updates took `seconds`."""
+  def record(self, updates, seconds):
+    """Reckons with a window of some updates that took some seconds."""
     if not self._auto:
       return
     if not self._warm:  # the first window's time is its compilation
       self._warm = True
       return
-    wanted = int(steps * _TARGET_SECONDS / max(seconds, 1e-6))
-    self.steps = max(1, min(wanted, _GROWTH * self.steps, _MOST))
+    target = int(updates * _TARGET_SECONDS / max(seconds, 1e-6))
+    self.updates = max(1, min(target, _GROWTH * self.updates, _MOST))
 
 
 def limits(asked, most, validates, saves, crosses):

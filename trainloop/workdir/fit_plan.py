@@ -126,6 +126,16 @@ class FitPlan:
     return n if len(ends) <= most else ends[most]
 
 
+def epoch_number(plan, done):
+  """The epoch of the last of `done` updates, counted from 1 over the run.
+
+  Args:
+    plan: a `FitPlan`.
+    done: updates done, int >= 1.
+  """
+  return plan.position(done - 1)[0] + 1
+
+
 def with_cycles(plan, schedule, judge):
   """A plan that knows of its schedule's warmup and cycles.
 

@@ -78,14 +78,16 @@ def nonfinite(row):
 class History:
   """The rows and epochs of one fit.
 
+  Args:
+    start: global step at which the fit begins.
+
   Attributes:
     stop_reason: "completed", "early_stopping", ...; "all_skipped" where each
       update of a whole fit was refused; None while it runs.
     restored: whether all of it was in the workdir already.
-    validated: {"val_...": float} of the epoch that is going on.
     handled: global step up to which validations and epoch ends are done.
-    planned: gives the whole fit's `Outline` over global steps; for pictures,
-      as `steps_per_epoch`.
+    planned: gives the whole fit's `Outline` over global steps, for pictures;
+      None without one.
 
   >>> layers = [keras.layers.Input((2,)), keras.layers.Dense(1)]
   >>> data = trainloop.ArrayData(np.ones((8, 2)), np.ones((8, 1)), batch_size=4)
@@ -101,12 +103,32 @@ class History:
   ('completed', array([0.1  , 0.075, 0.05 , 0.025], dtype=float32))
   """
 
-  def __init__(self):
+  def __init__(self, start=0):
     self.stop_reason = None
     self.restored = False
-    self.validated, self.handled = {}, 0
-    self.planned = self.steps_per_epoch = None
+    self._validated, self.handled = {}, start
+    self.planned = self._steps_per_epoch = None
     self._first, self._blocks, self._epochs = 0, [], []
+
+  def follow(self, planned, steps_per_epoch):
+    """The plan that its pictures draw; see `planned`."""
+    self.planned, self._steps_per_epoch = planned, steps_per_epoch
+
+  def handle(self, done):
+    """What was due after `done` updates is done."""
+    self.handled = done
+
+  def add_validation(self, metrics):
+    """A validation of the epoch that is going on.
+
+    Args:
+      metrics: {metric name: float}.
+
+    Returns:
+      {"val_" + metric name: float}.
+    """
+    self._validated = {f"val_{name}": v for name, v in metrics.items()}
+    return dict(self._validated)
 
   def end(self, reason):
     """The fit ends, and why; it is not completed if no update was applied."""
@@ -127,9 +149,19 @@ class History:
       self._first = first_step
     self._blocks.append(rows)
 
-  def add_epoch(self, values):
-    """Appends an epoch: {name: number}, "epoch" among them."""
-    self._epochs.append(values)
+  def end_epoch(self, epoch, training):
+    """Appends the epoch that was going on.
+
+    Args:
+      epoch: its number in the run, from 1.
+      training: {metric name: float}.
+
+    Returns:
+      {name: float}: these, and those of its last validation.
+    """
+    metrics, self._validated = {**training, **self._validated}, {}
+    self._epochs.append({"epoch": epoch, **metrics})
+    return metrics
 
   @property
   def rows(self):
@@ -201,7 +233,7 @@ class History:
   def _ends(self, rows, epochs):
     """Steps at the ends of the epochs: equally long, the last cut short."""
     count = len(epochs["epoch"])
-    each = self.steps_per_epoch
+    each = self._steps_per_epoch
     ends = self._first + each * np.arange(1, count + 1) - 1
     return np.minimum(ends, rows["step"][-1])
 
@@ -210,25 +242,25 @@ class History:
     return {
       "stop_reason": self.stop_reason,
       "epochs": self._epochs,
-      "validated": self.validated,
+      "validated": self._validated,
       "handled": self.handled,
     }
 
   @classmethod
-  def from_config(cls, config, first_step=0, rows=None):
+  def from_config(cls, config, first_step=0, rows=None, done=True):
     """The history that `to_config` describes.
 
     Args:
       config: what `to_config` gave.
       first_step: global step of the first row.
       rows: float32 (updates, rows.WIDTH), or None for no rows.
+      done: whether the fit is over; if not, nothing has stopped it yet.
     """
-    history = cls()
-    history.stop_reason = config["stop_reason"]
-    history.validated = _numbers(config["validated"])
-    history.handled = config["handled"]
-    for values in config["epochs"]:
-      history.add_epoch(_numbers(values))
+    history = cls(config["handled"])
+    history.stop_reason = config["stop_reason"] if done else None
+    history.restored = done
+    history._validated = _numbers(config["validated"])
+    history._epochs = [_numbers(values) for values in config["epochs"]]
     if rows is not None and len(rows):
       history.add_rows(first_step, rows)
     return history

@@ -34,14 +34,12 @@ class NoRecords:
 
   def start_fit(self, origin, terms):
     """A new fit's `FitEntry`, of its `Origin` and `Terms`."""
-    history = History()
-    history.handled = origin.start
-    return FitEntry(terms, origin, history.to_config())
+    return FitEntry(terms, origin, History(origin.start).to_config())
 
   def history(self, entry, plan, step):
     """The fit's history up to global step `step`."""
     del plan, step
-    return History.from_config(entry.history)
+    return History.from_config(entry.history, done=entry.finished)
 
   def restore_epoch(self, epoch, variables):
     """Puts back variables from the checkpoint at an epoch's end."""

@@ -117,10 +117,8 @@ class Records(NoRecords):
   def history(self, entry, plan, step):
     step = min(step, plan.end)  # later rows are those of later fits
     rows = self._store.journal.read(plan.start, step)
-    history = History.from_config(entry.history, plan.start, rows)
-    if not entry.finished:
-      history.stop_reason = None
-    return history
+    config, done = entry.history, entry.finished
+    return History.from_config(config, plan.start, rows, done)
 
   def restore_epoch(self, epoch, variables):
     if self._index + 1 < len(self._store.log.fits):

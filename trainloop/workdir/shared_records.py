@@ -91,7 +91,8 @@ class SharedRecords:
     table = np.stack([rows[name] for name in COLUMNS], axis=1)
     data = self._workers.from_chief(table.tobytes())
     table = np.frombuffer(data, np.float32).reshape(-1, WIDTH)
-    return History.from_config(entry.history, plan.start, table)
+    config, done = entry.history, entry.finished
+    return History.from_config(config, plan.start, table, done)
 
   def begin(self, plan, step, curve, history, panel):
     """See `Records`."""

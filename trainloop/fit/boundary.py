@@ -1,0 +1,128 @@
+"""What is due between two windows: judging, an epoch's end, a checkpoint."""
+
+import tensorflow as tf
+
+from trainloop.workdir import fit_plan
+
+
+class Boundary:
+  """Does what is due after some updates, in this order.
+
+  The weights are looked at where a cycle of the schedule ends, validated and
+  judged; an epoch ends; a checkpoint holds all of that.
+
+  Args:
+    request: the `FitRequest`.
+    plan: the `FitPlan`: what is due when.
+    state: the run's `TrainState`.
+    programs: the loop's `Programs`, which measure.
+    history: the fit's `History`, which knows up to where all is done.
+    records: what saves; see `records`.
+    reporter: the `Reporter`.
+    consensus: the `Consensus`: whether a failed save is tried again.
+  """
+
+  def __init__(
+    self,
+    request,
+    plan,
+    state,
+    programs,
+    history,
+    records,
+    reporter,
+    consensus,
+  ):
+    self._source, self._validation = request.source, request.validation
+    self._plan, self._state, self._programs = plan, state, programs
+    self._metrics, self._history = programs.evaluation, history
+    self._records, self._reporter = records, reporter
+    self._consensus = consensus
+
+  def begin(self):
+    """Has the data begin where the fit does, or the last checkpoint was."""
+    first, count = self._plan.first_epoch, self._plan.epochs
+    self._source.begin(first, self._records.position, count)
+
+  def is_due(self, done):
+    """Whether what belongs to `done` updates is not done yet: a run that was
+    left between a window and its validation has that before it."""
+    return self._history.handled < done
+
+  def after(self, done):
+    """What is due after `done` updates; returns why to stop, or None."""
+    plan, stop = self._plan, None
+    if plan.ends_cycle(done) or plan.validates(done):
+      with self._state.average.shown(done):
+        stop = self._look(done)
+    if plan.ends_epoch(done) or stop:
+      self._end_epoch(done, self._goes_on(done, stop))
+    self._history.handle(done)
+    due = plan.saves(done) or self._consensus.owes_save
+    if due and self._goes_on(done, stop):
+      self._save(done)
+    return stop
+
+  def note_position(self, done):
+    """Has the next checkpoint hold where the data is after `done` updates."""
+    position = self._source.position(*self._plan.position(done))
+    self._records.keep_position(position)
+
+  def _goes_on(self, done, stop):
+    return done < self._plan.end and not stop
+
+  def _look(self, done):
+    """What is kept and judged of the weights; returns why to stop, or None."""
+    if self._plan.ends_cycle(done):
+      self._state.judge.end_cycle(tf.constant(done - 1, tf.int64))
+    judges = self._validation is not None or self._state.judge.monitors
+    if not (self._plan.validates(done) and judges):
+      return None
+    return self._validate(done)
+
+  def _validate(self, done):
+    """Evaluates and judges after `done` updates; returns why to stop."""
+    measured = {} if self._validation is None else self._evaluate(done)
+    validated = self._reporter.validation(done, measured)
+    metrics = {**self._training(), **validated}
+    judge, scale = self._state.judge, self._scale()
+    epoch, update = fit_plan.epoch_number(self._plan, done), done - 1
+    stop = judge.verdict(metrics, update, epoch, **self._plan.flags(done))
+    if int(judge.best_step.numpy()) == update:
+      self._reporter.best(done, judge.best)
+    if judge.reduce_on_plateau is not None:
+      goes_on = self._goes_on(done, stop)
+      self._reporter.plateau(done, scale, self._scale(), goes_on)
+    return stop
+
+  def _evaluate(self, done):
+    """{metric name: float} of a pass over the validation data."""
+    return self._programs.evaluate(
+      self._validation, lambda: self._reporter.no_examples(done)
+    )
+
+  def _scale(self):
+    """The factor that a plateau has put on the learning rates."""
+    return float(self._state.judge.scale.numpy())
+
+  def _training(self):
+    """{name: float}: training metrics of the epoch so far."""
+    metrics = self._metrics.training_metrics(self._state.mean_loss())
+    return {name: float(value) for name, value in metrics.items()}
+
+  def _end_epoch(self, done, goes_on):
+    """Ends the epoch that is over, or left to a stop, after `done` updates."""
+    scale = self._state.loss_scale
+    scale = None if scale is None else scale.value.numpy()
+    values = self._reporter.epoch(done, self._training(), scale)
+    if self._reporter.calls_at_epochs:
+      with self._state.average.shown(done):
+        self._reporter.call_at_epoch(done, values, goes_on)
+    self._metrics.reset()
+    self._state.end_epoch()
+
+  def _save(self, done):
+    self._reporter.catch_up()
+    self.note_position(done)
+    self._records.save(done, self._history)
+    self._reporter.saved(done)
