@@ -219,11 +219,9 @@ ALLOWED = {
 
 # Not mended yet: (rule, file).
 PENDING = {
-  ("members", "trainloop/compiled/replica.py"),
   ("members", "trainloop/model/state.py"),
   ("members", "trainloop/workdir/fit_plan.py"),
   ("order", "trainloop/display/summary.py"),
-  ("private", "trainloop/compiled/micro_batches.py"),
 }
 
 

@@ -62,3 +62,20 @@ def test_what_only_the_graph_can_run_is_not_tried():
   loop.fit(several, 1)
   assert loop.engine.name == "graph"
   assert "drop_remainder" in loop.engine.reason
+
+
+def test_a_trial_that_is_cut_off_is_made_again(monkeypatch):
+  class Cut(Exception):
+    pass
+
+  def cut(self, budget):
+    raise Cut
+
+  loop = small.loop(compile="measure")
+  with monkeypatch.context() as patch, pytest.raises(Cut):
+    patch.setattr(engine_trial._Trial, "run", cut)
+    loop.fit(small.data(), 1)
+  assert loop.engine.reason != "on trial" and loop.global_step == 0
+  monkeypatch.setattr(engine_trial, "_SECONDS", 0.01)
+  loop.fit(small.data(), 1)
+  assert loop.engine.reason.startswith("measured: ")

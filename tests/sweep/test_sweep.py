@@ -263,3 +263,17 @@ def test_bad_arguments(options, name):
     sweep(small.loop(), **options)
   with pytest.raises(ValueError, match="`loops` must be a dict"):
     trainloop.compare_learning_rates({}, small.data())
+
+
+@pytest.mark.parametrize(
+  "loop", [None, "loop", 3, trainloop.TrainLoop, keras.Sequential(), make]
+)
+def test_what_is_no_loop_is_refused_in_a_line(loop):
+  kind = type(loop).__name__
+  with pytest.raises(
+    ValueError, match=r"^`loop` must be a TrainLoop; got"
+  ) as e:
+    trainloop.sweep_learning_rate(loop, small.data())
+  assert kind in str(e.value)
+  with pytest.raises(ValueError, match=r"^`loop` must be a TrainLoop"):
+    trainloop.compare_learning_rates({"one": loop}, small.data())

@@ -24,7 +24,7 @@ class Engines:
 
   def __init__(self, compile, strategy, step):
     self._compile, self._strategy, self._step = compile, strategy, step
-    self._known, self._evaluations, self._kind = {}, {}, None
+    self._chosen, self._evaluations, self._kind = {}, {}, None
     self.present = self.evaluation = None
     self.measures = compile == "measure"
 
@@ -35,16 +35,18 @@ class Engines:
       ValueError: if "xla" is asked for where it can't run.
     """
     self._kind = engine.obstacle(self._strategy, source)
-    if self._kind not in self._known:
+    if self._kind not in self._chosen:
       # TensorFlow draws a number only to learn a device's name.
       with seeds.kept():
-        found = engine.choose(self._compile, self._strategy, source, self._step)
-      self._known[self._kind] = found
-    self.replace(self._known[self._kind])
+        choice = engine.choose(
+          self._compile, self._strategy, source, self._step
+        )
+      self._chosen[self._kind] = choice
+    self.replace(self._chosen[self._kind])
 
   def replace(self, other):
     """Compiles with another `Engine` from now on, for data of this kind."""
-    self.present = self._known[self._kind] = other
+    self.present = self._chosen[self._kind] = other
     if other.name not in self._evaluations:
       jit = other.name == "xla"
       evaluation = Evaluation(self._strategy, self._step, jit)
@@ -59,12 +61,12 @@ class Engines:
   def with_optimizer(self, binding):
     """Asks again once the optimizer has its slots; see there."""
     with seeds.kept():
-      found = engine.with_optimizer(
+      choice = engine.with_optimizer(
         self._compile,
         self.present,
         self._strategy,
         binding,
         self._step.variables,
       )
-    if found is not self.present:
-      self.replace(found)
+    if choice is not self.present:
+      self.replace(choice)

@@ -6,6 +6,7 @@ import typing
 import keras
 import tensorflow as tf
 
+from trainloop.compiled import replica
 from trainloop.compiled.batches import Feed
 from trainloop.devices import strategies
 from trainloop.model import bounds, model_metrics
@@ -66,7 +67,7 @@ class Evaluation:
     Args:
       loss: float64 scalar.
     """
-    return self._of(loss, self._step.read(self._step.metric_state))
+    return self._of(loss, replica.read(self._step.metric_state))
 
   @tf.function(autograph=False)
   def ended_metrics(self, losses, values):
@@ -88,7 +89,7 @@ class Evaluation:
 
   def _of(self, loss, values):
     """Results with a loss and a state of the metrics, as `metric_state`."""
-    pairs = zip(self._step.metric_variables, values, strict=True)
+    pairs = zip(self._step.objective.variables, values, strict=True)
     with keras.StatelessScope(state_mapping=list(pairs)):
       return self._results(loss)
 
@@ -111,7 +112,7 @@ class Evaluation:
       alarm: that of no batch; None if it does not look.
     """
     step, run = self._step, self._strategy.run
-    training = run(step.read, args=(step.metric_state,))
+    training = run(replica.read, args=(step.metric_state,))
     run(step.objective.reset)
     totals, read = [], 0
     for batches in parts:
@@ -124,7 +125,7 @@ class Evaluation:
       name: tf.where(examples > 0, tf.cast(value, tf.float64), math.nan)
       for name, value in results.items()
     }
-    run(step.write, args=(step.metric_state, training))
+    run(replica.write, args=(step.metric_state, training))
     return Measured(results, examples), read, alarm
 
   def _part(self, batches, alarm):

@@ -20,15 +20,15 @@ class MicroStep(Step):
   do with a micro-batch.
 
   Args:
-    model, optimizer, moving, objective, lookout, known: see `Step`.
+    model, optimizer, moving, objective, lookout, reductions: see `Step`.
     count: micro-batches of a full batch, int >= 2. A partial batch is cut into
       at most as many.
   """
 
   def __init__(
-    self, model, optimizer, moving, objective, lookout, known, count
+    self, model, optimizer, moving, objective, lookout, reductions, count
   ):
-    super().__init__(model, optimizer, moving, objective, lookout, known)
+    super().__init__(model, optimizer, moving, objective, lookout, reductions)
     self._count = count
 
   def count(self, batch, count, outputs):
@@ -37,16 +37,16 @@ class MicroStep(Step):
   def _backward(self, batch, count, scale, looks, loss_of=None):
     """As `Step._backward`, summed over the micro-batches."""
     missing, over = set(), self._denominators(batch)
-    loss_of = functools.partial(self._loss_of_part, over=over)
+    loss_of = functools.partial(self.loss_of_part, over=over)
 
     def add(part, sums, total, alarms):
-      found, loss, outputs, alarm = super(MicroStep, self)._backward(
+      slopes, loss, outputs, alarm = super(MicroStep, self)._backward(
         part, count, scale, looks, loss_of
       )
       self.update_metrics(part, outputs)
-      missing.update(i for i, g in enumerate(found) if g is None)
-      found = [0.0 if g is None else g for g in found]
-      sums = [a + g for a, g in zip(sums, found, strict=True)]
+      missing.update(i for i, g in enumerate(slopes) if g is None)
+      slopes = [0.0 if g is None else g for g in slopes]
+      sums = [a + g for a, g in zip(sums, slopes, strict=True)]
       alarms = [bounds.first([one, alarm]) for one in alarms]
       return sums, total + loss, alarms
 
@@ -55,8 +55,8 @@ class MicroStep(Step):
     sums, loss, alarms = _each(
       batch, self._count, add, sums, tf.constant(0.0), alarms
     )
-    found = [None if i in missing else g for i, g in enumerate(sums)]
-    return found, loss, None, alarms[0] if looks else None
+    slopes = [None if i in missing else g for i, g in enumerate(sums)]
+    return slopes, loss, None, alarms[0] if looks else None
 
   def _denominators(self, batch):
     """What each loss averages over in the global batch; None for examples.
@@ -64,18 +64,18 @@ class MicroStep(Step):
     A forward pass of its own, of which most is left out where masks come from
     the inputs: they are all that is looked at.
     """
-    if not self._reductions.counts:
+    if not self.reductions.counts:
       return None
 
     def add(part, total):
       with self.objective.untouched():
         outputs = self.objective.outputs(part, training=False)
-      found = self._reductions.denominators(self.objective, part, outputs)
-      return [total + found]
+      own = self.reductions.denominators(self.objective, part, outputs)
+      return [total + own]
 
-    zeros = tf.zeros([self._reductions.losses])
-    (found,) = _each(batch, self._count, add, zeros)
-    return tf.distribute.get_replica_context().all_reduce("sum", found)
+    zeros = tf.zeros([self.reductions.losses])
+    (own,) = _each(batch, self._count, add, zeros)
+    return tf.distribute.get_replica_context().all_reduce("sum", own)
 
 
 def step_for(trainee, example):
@@ -94,11 +94,11 @@ def step_for(trainee, example):
   replicas = strategy.num_replicas_in_sync
   numerics.check_parts(model, replicas)
   moving = Moving(strategy, model, objective, batch)
-  known = reductions.Reductions()
+  reduced = reductions.Reductions()
   if objective.reduces and replicas * numerics.accumulate > 1:
-    known = reductions.of(strategy, objective, batch, example)
+    reduced = reductions.of(strategy, objective, batch, example)
   optimizer, lookout = trainee.binding.optimizer, trainee.intake.lookout
-  common = (model, optimizer, moving, objective, lookout, known)
+  common = (model, optimizer, moving, objective, lookout, reduced)
   if numerics.accumulate == 1:
     return Step(*common)
   return MicroStep(*common, numerics.accumulate)

@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from trainloop.compiled import gradient_norm
 from trainloop.data import structures
-from trainloop.model import bounds, layer_states, reductions
+from trainloop.model import bounds, layer_states
+from trainloop.model.reductions import Share
 
 
 class Step:
@@ -18,30 +19,27 @@ class Step:
     moving: the model's `Moving` statistics.
     objective: its loss and metrics, see `objective`.
     lookout: the `Lookout` over its batches.
-    known: the `Reductions` of its losses, for parts of a batch.
+    reductions: the `Reductions` of its losses, for parts of a batch.
 
   Attributes:
-    metric_variables: Keras variables of the metrics.
-    metric_state: their tf.Variables.
+    metric_state: tf.Variables of the metrics.
     carried: tf.Variables that `layer_states` finds.
     touched: tf.Variables that a forward pass may change.
   """
 
-  def __init__(self, model, optimizer, moving, objective, lookout, known):
+  def __init__(self, model, optimizer, moving, objective, lookout, reductions):
     self.model, self.moving = model, moving
     self.objective, self.lookout = objective, lookout
-    self._reductions = known
+    self.reductions = reductions
     self.variables = model.trainable_variables
     self._optimizer = optimizer
     # What a forward pass may change: moving statistics, seeds, and metrics
     # that `compute_loss` updates. A refused update puts these back.
-    self.metric_variables = [
-      v for metric in objective.metrics for v in metric.variables
-    ]
-    self.metric_state = [v.value for v in self.metric_variables]
+    metrics = objective.variables
+    self.metric_state = [v.value for v in metrics]
     self.carried = layer_states.of(model)
     self.touched = [
-      *distinct([*model.non_trainable_variables, *self.metric_variables]),
+      *distinct([*model.non_trainable_variables, *metrics]),
       *self.carried,
     ]
 
@@ -62,8 +60,8 @@ class Step:
       `count` counts; and see `bounds`, None unless it `looks`.
     """
     with self._once(count):
-      found, loss, outputs, alarm = self._backward(batch, count, scale, looks)
-    dense = [g for g in found if g is not None]
+      slopes, loss, outputs, alarm = self._backward(batch, count, scale, looks)
+    dense = [g for g in slopes if g is not None]
     context = tf.distribute.get_replica_context()
     *dense, loss = context.all_reduce("sum", [*dense, loss])
     if scale is not None:
@@ -72,7 +70,7 @@ class Step:
     if self._optimizer.loss_scale_factor is not None:
       norm = norm / self._optimizer.loss_scale_factor
     rest = iter(dense)
-    gradients = [None if g is None else next(rest) for g in found]
+    gradients = [None if g is None else next(rest) for g in slopes]
     alarm = bounds.of_all(alarm, context) if looks else None
     return gradients, loss, norm, outputs, alarm
 
@@ -85,9 +83,9 @@ class Step:
       scaled = self._optimizer.scale_loss(loss)
       if scale is not None:
         scaled = scaled * scale
-    found = tape.gradient(scaled, self.variables)
+    slopes = tape.gradient(scaled, self.variables)
     # Dense: an IndexedSlices' norm would count a repeated row wrongly.
-    dense = [g if g is None else tf.convert_to_tensor(g) for g in found]
+    dense = [g if g is None else tf.convert_to_tensor(g) for g in slopes]
     return dense, loss, outputs, alarm
 
   def evaluate(self, batch, count, looks=""):
@@ -130,12 +128,12 @@ class Step:
       loss = self.objective.loss(batch, outputs, training)
       return tf.cast(loss, tf.float32)
     over = None
-    if self._reductions.counts:
-      found = self._reductions.denominators(self.objective, batch, outputs)
-      over = tf.distribute.get_replica_context().all_reduce("sum", found)
-    return self._loss_of_part(batch, count, outputs, training, over)
+    if self.reductions.counts:
+      own = self.reductions.denominators(self.objective, batch, outputs)
+      over = tf.distribute.get_replica_context().all_reduce("sum", own)
+    return self.loss_of_part(batch, count, outputs, training, over)
 
-  def _loss_of_part(self, part, count, outputs, training, over):
+  def loss_of_part(self, part, count, outputs, training, over):
     """What a part of the global batch adds to its loss, float32 scalar.
 
     Args:
@@ -150,7 +148,7 @@ class Step:
     weight = count.fraction(structures.examples(part) * _replicas())
     weight = tf.cast(weight, tf.float32)
     once = tf.cast(count.fraction(count.examples), tf.float32)
-    with self._reductions.of_part(reductions.Share(weight, once, over)):
+    with self.reductions.of_part(Share(weight, once, over)):
       loss = self.objective.loss(part, outputs, training)
     return tf.math.multiply_no_nan(tf.cast(loss, tf.float32), weight)
 
@@ -161,26 +159,29 @@ class Step:
     if _replicas() == 1:
       yield
       return
-    before = self.read(self.metric_state)
+    before = read(self.metric_state)
     yield
     context = tf.distribute.get_replica_context()
     first = tf.equal(context.replica_id_in_sync_group, 0)
     counts = first | tf.equal(count.examples, count.copied)
-    self.keep(counts, self.metric_state, before)
+    keep(counts, self.metric_state, before)
 
-  def read(self, variables):
-    """This replica's values of some tf.Variables."""
-    return [v.read_value() for v in variables]
 
-  def write(self, variables, values):
-    """Puts this replica's values back."""
-    for variable, value in zip(variables, values, strict=True):
-      variable.assign(value)
+def read(variables):
+  """This replica's values of some tf.Variables."""
+  return [v.read_value() for v in variables]
 
-  def keep(self, valid, variables, before):
-    """Puts this replica's values back unless they are `valid`."""
-    for variable, old in zip(variables, before, strict=True):
-      variable.assign(tf.where(valid, variable.read_value(), old))
+
+def write(variables, values):
+  """Puts this replica's values back."""
+  for variable, value in zip(variables, values, strict=True):
+    variable.assign(value)
+
+
+def keep(valid, variables, before):
+  """Puts this replica's values back unless they are `valid`."""
+  for variable, old in zip(variables, before, strict=True):
+    variable.assign(tf.where(valid, variable.read_value(), old))
 
 
 def _replicas():

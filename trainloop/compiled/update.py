@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from trainloop.compiled import replica as step_lib
+from trainloop.compiled import replica as replica_lib
 from trainloop.devices import strategies
 from trainloop.model import bias_correction, bounds
 from trainloop.model.rows import Row
@@ -54,7 +54,7 @@ class Update:
     """The `Lookout` that knows what an alarm is of."""
     return self._step.lookout
 
-  def plan(self, n):
+  def table(self, n):
     """The next n steps' learning rates and momenta, float32 (n,), in graph.
 
     One vector call a window: a kernel gives the same bits for a vector as for
@@ -69,14 +69,14 @@ class Update:
       momenta = tf.fill([n], float("nan") if own is None else own)
     return rates * state.judge.scale * state.rate_scale, momenta
 
-  def __call__(self, batch, count, i, plan):
+  def __call__(self, batch, count, i, table):
     """One update.
 
     Args:
       batch: per-replica (x, y, sample_weight).
       count: its `strategies.Count`.
-      i: int32 scalar, which of the `plan`.
-      plan: what `plan` gave.
+      i: int32 scalar, which of the `table`.
+      table: what `table` gave.
 
     Returns:
       (row, halts, counted, alarm): float32 (`rows.WIDTH`,); whether
@@ -84,10 +84,10 @@ class Update:
       `TrainState.totals`; and see `bounds`, None unless `watched`.
     """
     step, run = self._step, self._strategy.run
-    learning_rate, momentum = plan[0][i], plan[1][i]
+    learning_rate, momentum = table[0][i], table[1][i]
     guard = self._select if self._jit else self._branch
     moved = self._moved() if self._jit else step.touched
-    before = run(step.read, args=(moved,))
+    before = run(replica_lib.read, args=(moved,))
     moving = step.moving
     statistics = run(moving.read) if moving.variables else None
     scale = None if self._scale is None else self._scale.value.read_value()
@@ -139,10 +139,10 @@ class Update:
       refused = refused & ~overflowed
     return rings if self._skips else refused | ~usable | rings
 
-  def finish(self, plan, done):
+  def finish(self, table, done):
     """Leaves the last of the `done` learning rates in the optimizer; one that
     is not finite was not used."""
-    last = plan[0][tf.maximum(done, 1) - 1]
+    last = table[0][tf.maximum(done, 1) - 1]
 
     def leave():
       self._binding.leave(last)
@@ -154,7 +154,7 @@ class Update:
     """What `Step.metric_state` holds, over all replicas; and behind it the
     loss scale, if there is one."""
     scale = [] if self._scale is None else [self._scale.value]
-    return self._step.read([*self._step.metric_state, *scale])
+    return replica_lib.read([*self._step.metric_state, *scale])
 
   def reset_metrics(self):
     """Starts the metrics again from zero."""
@@ -164,7 +164,7 @@ class Update:
     """The graph's guard: a branch costs less than a select a variable."""
 
     def put_back():
-      self._strategy.run(self._step.write, args=(moved, before))
+      self._strategy.run(replica_lib.write, args=(moved, before))
       return tf.constant(False)
 
     def go():
@@ -177,16 +177,17 @@ class Update:
     """XLA's guard: selects melt into the update's own loops, while a branch
     would copy every weight and slot around it."""
     apply()
-    self._strategy.run(self._step.keep, args=(finite, moved, before))
+    self._strategy.run(replica_lib.keep, args=(finite, moved, before))
 
   def _moved(self):
     """The tf.Variables that an update may change."""
     model, optimizer = self._step.model, self._binding.optimizer
     keras = [*model.variables, *optimizer.variables]
-    found = step_lib.distinct([*keras, *self._step.metric_variables])
+    metrics = self._step.objective.variables
+    moved = replica_lib.distinct([*keras, *metrics])
+    moved += self._step.carried
     product = self._state.momentum_product
-    found += self._step.carried
-    return found if product is None else [*found, product]
+    return moved if product is None else [*moved, product]
 
   def _apply(self, gradients, learning_rate, momentum):
     """The optimizer's update; traced, cross-replica."""

@@ -123,10 +123,10 @@ class Window:
     state, size = self._state, n
     if self._capacity is not None:
       size = tf.constant(self._capacity)
-    plan = self._update.plan(size)
+    table = self._update.table(size)
 
     def body(i, halted, totals, rows, _):
-      row, halted, counted, alarm = self._update(*batches(i), i, plan)
+      row, halted, counted, alarm = self._update(*batches(i), i, table)
       alarm = [alarm] if self._update.watched else []
       totals = totals + counted
       done = i + tf.cast(~halted, tf.int32)
@@ -147,17 +147,17 @@ class Window:
     alarm = [bounds.none()] if self._update.watched else []
     loop = (tf.constant(0), tf.constant(False), state.totals(), rows, alarm)
     if self.limits.ends:
-      loop, epochs, kept = self._epochs(until, loop, n, ends)
+      loop, epochs, closed = self._epochs(until, loop, n, ends)
     else:
-      loop, epochs, kept = until(n, *loop), tf.constant(0), None
+      loop, epochs, closed = until(n, *loop), tf.constant(0), None
     done, halted, totals, rows, alarm = loop
     rows = rows.stack()
     skipped = tf.math.count_nonzero(
       rows[:done, row_lib.SKIPPED], dtype=tf.int32
     )
-    self._update.finish(plan, done)
+    self._update.finish(table, done)
     state.count(done, skipped, epochs, totals)
-    losses, metrics = kept or (tf.zeros([0], tf.float64), [])
+    losses, metrics = closed or (tf.zeros([0], tf.float64), [])
     return rows, done, halted, losses, metrics, alarm[0] if alarm else None
 
   def _epochs(self, until, loop, n, ends):
@@ -167,31 +167,31 @@ class Window:
       (loop, epochs, (losses, metrics)): see `Result`.
     """
     first = [tf.zeros([], tf.float64), *self._update.metrics()]
-    kept = tuple(
+    closed = tuple(
       tf.TensorArray(v.dtype, self.limits.ends, element_shape=v.shape)
       for v in first
     )
 
-    def close(k, totals, kept):
+    def close(k, totals, closed):
       values = [totals[0] / totals[1], *self._update.metrics()]
-      kept = tuple(a.write(k, v) for a, v in zip(kept, values, strict=True))
+      closed = tuple(a.write(k, v) for a, v in zip(closed, values, strict=True))
       self._update.reset_metrics()
-      return k + 1, tf.zeros_like(totals), kept
+      return k + 1, tf.zeros_like(totals), closed
 
-    def body(k, kept, *loop):
+    def body(k, closed, *loop):
       i, halted, totals, *rest = until(ends[k], *loop)
-      k, totals, kept = tf.cond(
+      k, totals, closed = tf.cond(
         (i < n) & ~halted,
-        lambda: close(k, totals, kept),
-        lambda: (k, totals, kept),
+        lambda: close(k, totals, closed),
+        lambda: (k, totals, closed),
       )
-      return k, kept, i, halted, totals, *rest
+      return k, closed, i, halted, totals, *rest
 
-    k, kept, *loop = tf.while_loop(
-      lambda k, kept, i, halted, *_: (i < n) & ~halted,
+    k, closed, *loop = tf.while_loop(
+      lambda k, closed, i, halted, *_: (i < n) & ~halted,
       body,
-      (tf.constant(0), kept, *loop),
+      (tf.constant(0), closed, *loop),
       parallel_iterations=1,
     )
-    losses, *metrics = [array.stack() for array in kept]
+    losses, *metrics = [array.stack() for array in closed]
     return loop, k, (losses, metrics)

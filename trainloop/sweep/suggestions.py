@@ -20,11 +20,11 @@ def ema(losses, beta):
     losses: one a step.
     beta: in [0, 1); 0 leaves the losses as they are.
   """
-  found, mean = np.empty(len(losses)), 0.0
+  smoothed, mean = np.empty(len(losses)), 0.0
   for i, loss in enumerate(np.asarray(losses, np.float64)):
     mean = beta * mean + (1 - beta) * loss
-    found[i] = mean / (1 - beta ** (i + 1))
-  return found
+    smoothed[i] = mean / (1 - beta ** (i + 1))
+  return smoothed
 
 
 def centred(losses, size=_AVERAGE):
@@ -42,9 +42,9 @@ def changes(losses, size=_AVERAGE):
   (losses_t - losses_{t - size}) / size; 0 for the first `size` steps.
   """
   losses = np.asarray(losses, np.float64)
-  found = np.zeros(len(losses))
-  found[size:] = (losses[size:] - losses[:-size]) / size
-  return found
+  differences = np.zeros(len(losses))
+  differences[size:] = (losses[size:] - losses[:-size]) / size
+  return differences
 
 
 def suggest(rates, smoothed, steps):
@@ -61,11 +61,11 @@ def suggest(rates, smoothed, steps):
   part = slice(steps // 10, -_LEFT_OUT)
   rates = np.asarray(rates, np.float64)[part]
   losses = np.asarray(smoothed, np.float64)[part]
-  found = {}
+  rates_by_name = {}
   for name, (rule, least) in _RULES.items():
     enough = len(rates) >= least
-    found[name] = float(rule(rates, losses)) if enough else float("nan")
-  return found
+    rates_by_name[name] = float(rule(rates, losses)) if enough else float("nan")
+  return rates_by_name
 
 
 def valley(rates, losses):
