@@ -9,6 +9,12 @@ from support import small
 from trainloop.fit import engine_trial
 
 
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+  """A trial ends soon: which engine is faster is not the question here."""
+  monkeypatch.setattr(engine_trial, "_SECONDS", 0.2)
+
+
 def train(compile, data=None, **options):
   loop = small.loop(
     small.model(rich=True),

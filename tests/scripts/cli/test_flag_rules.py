@@ -1,12 +1,11 @@
 """Integer flags: a value out of range ends the program with one line."""
 
-import pathlib
 import subprocess
 import sys
 
 import pytest
 
-_SCRIPTS = pathlib.Path(__file__).resolve().parent.parent / "scripts"
+from support import commands
 
 _PROGRAM = """
 import sys
@@ -34,7 +33,7 @@ def test_the_largest_integer_is_accepted():
 def _ends(flag, code):
   done = subprocess.run(
     [sys.executable, "-c", _PROGRAM, flag],
-    cwd=_SCRIPTS,
+    cwd=commands.ROOT / "scripts",
     capture_output=True,
     text=True,
     check=False,
