@@ -221,7 +221,6 @@ ALLOWED = {
 PENDING = {
   ("members", "trainloop/model/state.py"),
   ("members", "trainloop/workdir/fit_plan.py"),
-  ("order", "trainloop/display/summary.py"),
 }
 
 

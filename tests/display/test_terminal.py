@@ -7,7 +7,6 @@ import pytest
 
 from trainloop.display.terminal import Progress, duration
 from trainloop.model.rows import Row
-from trainloop.workdir.fit_plan import FitPlan
 
 
 def test_duration_words():
@@ -30,7 +29,7 @@ def show(stream, epochs=2, size=10, tick=1.0, values=None, row=None, level=1):
   values = values or {"loss": 0.5, "accuracy": 0.25, "val_loss": 0.75}
   row = row or Row(0.1, 0.9, 123.456789, 1.0, 0.0)
   progress = Progress(level, stream, lambda: next(clock))
-  progress.start(FitPlan(0, 0, 0, epochs, size, size, size), 0)
+  progress.start(0, epochs * size, epochs)
   for epoch in range(1, epochs + 1):
     progress.window(epoch, size * epoch - size // 2, row)
     progress.window(epoch, size * epoch, row)
@@ -110,7 +109,7 @@ def test_a_fit_is_introduced_once():
 def test_a_line_takes_the_place_of_the_live_one():
   stream = Terminal()
   progress = Progress(True, stream)
-  progress.start(FitPlan(0, 0, 0, 2, 10, 10, 10), 0)
+  progress.start(0, 20, 2)
   progress.line("short")
   progress.line("next")
   room = len("compiling the first window")

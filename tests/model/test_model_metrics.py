@@ -8,6 +8,7 @@ import tensorflow as tf
 import trainloop
 from trainloop.data.source import adapt
 from trainloop.display import summary
+from trainloop.fit import introduction
 
 N, SIZE = 83, 16  # five whole batches and three examples
 
@@ -225,8 +226,11 @@ def test_a_model_that_trains_its_own_way(kind, name):
   data = trainloop.ArrayData(X, Y, batch_size=8)
   loop = trainloop.TrainLoop(kind(), "sgd", step=_step, verbose=False)
   loop.programs.build(adapt("data", data))
-  (said,) = [s for s in summary.of_loop(loop.trainee) if s.startswith("step")]
-  assert f"_step; the model's own {name} not called" in said
+  facts = introduction.of_loop(loop.trainee)
+  assert facts.step == "_step" and facts.unused_methods == [name]
+  assert f"_step; the model's own {name} not called" in "\n".join(
+    summary.of_loop(facts)
+  )
   assert np.isfinite(loop.fit(data, 1, validation=data).epochs["loss"]).all()
 
 

@@ -4,85 +4,131 @@ import dataclasses
 import math
 import os
 import shlex
+import typing
 
 import tensorflow as tf
-
-from trainloop.model import model_metrics
 
 _LABEL, _NAME, _ACROSS, _LONG = 10, 28, 24, 240  # columns
 
 
-def of_loop(trainee):
-  """What is the same for all fits of a loop: model, devices, judging.
+class LoopFacts(typing.NamedTuple):
+  """What is the same for all fits of a loop.
 
-  Args:
-    trainee: the loop's `Trainee`, prepared for the fit.
-
-  Returns:
-    Lines of text.
+  Attributes:
+    model: the keras.Model, built.
+    optimizer: the Keras optimizer, with its slots.
+    strategy: the `tf.distribute.Strategy`.
+    workers: how many, int.
+    precision: "bfloat16" or "float16"; None for the model's own.
+    step: name of the function that stands in for the model's own methods, or
+      None.
+    unused_methods: names of those that the model has of its own, a list.
+    average_decay: of averaged weights; None without.
+    early_stopping: an `EarlyStopping` or None.
+    reduce_on_plateau: a `ReduceOnPlateau` or None.
   """
-  judging, average = _judging(*trainee.options.judging), _average(trainee)
+
+  model: typing.Any
+  optimizer: typing.Any
+  strategy: typing.Any
+  workers: int
+  precision: str | None
+  step: str | None
+  unused_methods: list
+  average_decay: float | None
+  early_stopping: typing.Any
+  reduce_on_plateau: typing.Any
+
+
+class FitFacts(typing.NamedTuple):
+  """What one fit is going to do, and where it can be seen.
+
+  Attributes:
+    engine, reason: what compiles it, and why.
+    epochs, steps_per_epoch: its length.
+    batch_size: examples of an update; None where nobody knows it.
+    accumulate: micro-batches of an update, int >= 1.
+    schedule: its `kernels.Schedule`.
+    schedule_step: the schedule's own step at which the fit begins.
+    updates_before: updates that the optimizer made before the first fit.
+    basis: what the judge goes on from, in words, or "".
+    workdir: the run's folder, or None.
+    log_every: TensorBoard gets one update in so many.
+    log_bytes: the most that these take.
+    not_compared: what of it is not compared when it goes on, in words; or "".
+  """
+
+  engine: str
+  reason: str
+  epochs: int
+  steps_per_epoch: int
+  batch_size: int | None
+  accumulate: int
+  schedule: typing.Any
+  schedule_step: int
+  updates_before: int
+  basis: str
+  workdir: typing.Any
+  log_every: int
+  log_bytes: int
+  not_compared: str
+
+
+def of_loop(facts):
+  """Lines that say a loop's `LoopFacts`: model, devices, judging."""
+  judging, average = _judging(facts), _average(facts.average_decay)
   return [
-    _labelled("model", _model(trainee)),
-    *_step(trainee),
-    _labelled("devices", _devices(trainee)),
+    _labelled("model", _model(facts)),
+    *_step(facts),
+    _labelled("devices", _devices(facts)),
     *([_labelled("average", average)] if average else []),
     *([_labelled("judging", judging)] if judging else []),
   ]
 
 
-def of_fit(
-  trainee, engine, plan, schedule, source, workdir, shown, identity=""
-):
-  """What one fit is going to do, and where it can be seen.
-
-  Args:
-    trainee: the loop's `Trainee`.
-    engine: the `Engine` that compiles.
-    plan: the `FitPlan`.
-    schedule: its `kernels.Schedule`.
-    source: the data source of training.
-    workdir: the run's folder, or None.
-    shown: the fit's `Logged`.
-    identity: what of it is not compared when it goes on, in words; or "".
-
-  Returns:
-    Lines of text.
-  """
-  steps = plan.epochs * plan.steps_per_epoch
-  run = f"{plan.epochs} epochs of {plan.steps_per_epoch} steps: {steps} steps"
-  size = source.batch_size
-  run += "" if size is None else f" of {size} examples"
-  if trainee.options.numerics.accumulate > 1:
-    run += f" in {trainee.options.numerics.accumulate} micro-batches"
-  logs = "none, for there is no workdir"
-  if workdir is not None:
-    folder = shlex.quote(os.fspath(workdir))
-    part = "every update" if shown.rows == 1 else f"1 update in {shown.rows}"
-    size = _size(shown.size(plan))
-    logs = f"{folder} ({part}, at most {size} MB): "
-    logs += f"tensorboard --logdir={folder}"
-  judge = trainee.state.judge
-  basis = judge.basis.text if judge.monitors else ""
+def of_fit(facts):
+  """Lines that say a fit's `FitFacts`."""
+  schedule = _cut(brief(facts.schedule), _LONG) + _from(facts)
   return [
-    _labelled("engine", f"{engine.name}, {engine.reason}"),
-    _labelled("run", run),
-    _labelled("schedule", _cut(brief(schedule), _LONG) + _from(trainee, plan)),
-    *([_labelled("judging", basis)] if basis else []),
-    _labelled("logs", logs),
-    *([_labelled("identity", identity)] if identity else []),
+    _labelled("engine", f"{facts.engine}, {facts.reason}"),
+    _labelled("run", _run(facts)),
+    _labelled("schedule", schedule),
+    *([_labelled("judging", facts.basis)] if facts.basis else []),
+    _labelled("logs", _logs(facts)),
+    *(
+      [_labelled("identity", facts.not_compared)] if facts.not_compared else []
+    ),
   ]
 
 
-def _from(trainee, plan):
+def _run(facts):
+  """The length of a fit."""
+  epochs, size = facts.epochs, facts.steps_per_epoch
+  text = f"{epochs} epochs of {size} steps: {epochs * size} steps"
+  if facts.batch_size is not None:
+    text += f" of {facts.batch_size} examples"
+  if facts.accumulate > 1:
+    text += f" in {facts.accumulate} micro-batches"
+  return text
+
+
+def _logs(facts):
+  """Where it is written, how much, and how to see it."""
+  if facts.workdir is None:
+    return "none, for there is no workdir"
+  folder, every = shlex.quote(os.fspath(facts.workdir)), facts.log_every
+  part = "every update" if every == 1 else f"1 update in {every}"
+  size = _size(facts.log_bytes)
+  text = f"{folder} ({part}, at most {size} MB): "
+  return f"{text}tensorboard --logdir={folder}"
+
+
+def _from(facts):
   """Where a schedule begins, if an optimizer had made updates before; or ""."""
-  optimizer, state = trainee.binding.optimizer, trainee.state
-  done = int(state.global_step.numpy()) - int(state.skipped.numpy())
-  before = int(optimizer.iterations.numpy()) - done
-  if plan.start or before <= 0:
+  if facts.updates_before <= 0:
     return ""
-  step = plan.start - plan.schedule_start
-  return f", from its step {step}: the optimizer has made {before} updates"
+  made = f"the optimizer has made {facts.updates_before} updates"
+  return f", from its step {facts.schedule_step}: {made}"
 
 
 def brief(schedule):
@@ -99,18 +145,18 @@ def brief(schedule):
   return f"{type(schedule).__name__}({', '.join(shown)})"
 
 
-def result(history, best, restored):
+def result(epochs, best, weights):
   """What came of a fit.
 
   Args:
-    history: the fit's `History`.
-    best: `Judge.best`; where it is empty the loss says which epoch is best.
-    restored: what the model was given back at the end, in words, or "".
+    epochs: {"epoch", metric name: one value an epoch}, arrays.
+    best: {"monitor", "value", "step", "epoch"} of the best validation; where
+      it is empty the loss says which epoch is best.
+    weights: what the model was given back at the end, in words, or "".
 
   Returns:
     Lines of text.
   """
-  epochs = history.epochs
   if not len(epochs.get("epoch", ())):
     return []
   row, monitor = _best_row(epochs, best)
@@ -121,14 +167,14 @@ def result(history, best, restored):
   elif row is not None:
     text = f"{monitor} {epochs[monitor][row]:.4g}, at the end of epoch"
     lines.append(_labelled("best", f"{text} {epochs['epoch'][row]:g}"))
-  return [*lines, _labelled("weights", restored)] if restored else lines
+  return [*lines, _labelled("weights", weights)] if weights else lines
 
 
 def table(epochs, best):
   """The metrics of the last epoch and of the best one, side by side.
 
   Args:
-    epochs: `History.epochs`, of one epoch or more.
+    epochs: see `result`; of one epoch or more.
     best: index of the best one in it, or None.
 
   Returns:
@@ -158,8 +204,8 @@ def table(epochs, best):
 def _best_row(epochs, best):
   """(row of the best epoch or None, name of what it is best by)."""
   if best:
-    found = (epochs["epoch"] == best["epoch"]).nonzero()[0]
-    return (int(found[0]) if len(found) else None), best["monitor"]
+    rows = (epochs["epoch"] == best["epoch"]).nonzero()[0]
+    return (int(rows[0]) if len(rows) else None), best["monitor"]
   monitor = "val_loss" if "val_loss" in epochs else "loss"
   values = epochs[monitor]
   finite = [i for i, value in enumerate(values) if math.isfinite(value)]
@@ -181,36 +227,29 @@ def _labelled(label, text):
   return f"{label:<{_LABEL}}{text}"
 
 
-def _model(trainee):
+def _model(facts):
   """Name, parameters and sizes of the model."""
-  weights = trainee.model.weights
-  trained = sum(math.prod(w.shape) for w in trainee.model.trainable_weights)
+  weights = facts.model.weights
+  trained = sum(math.prod(w.shape) for w in facts.model.trainable_weights)
   every = sum(math.prod(w.shape) for w in weights)
-  text = f"{trainee.model.name}, {every:,} parameters"
+  text = f"{facts.model.name}, {every:,} parameters"
   if trained != every:
     text += f" ({trained:,} trained)"
   text += f", {_megabytes(weights)} MB"
-  slots = trainee.binding.optimizer.variables
-  text += f", {_megabytes([*weights, *slots])} MB with {_kind(trainee)}'s"
-  precision = trainee.options.numerics.mixed_precision
-  return f"{text}; {precision}" if precision else text
+  optimizer, kind = facts.optimizer, type(facts.optimizer).__name__
+  size = _megabytes([*weights, *optimizer.variables])
+  text += f", {size} MB with {kind}'s"
+  return f"{text}; {facts.precision}" if facts.precision else text
 
 
-def _step(trainee):
+def _step(facts):
   """The line that says which methods of the model a `step` stands in for."""
-  step = trainee.options.goal.step
-  own = model_metrics.overridden(
-    trainee.model, *model_metrics.TRAINING, *model_metrics.EVALUATING
-  )
-  if step is None or not own:
+  if facts.step is None or not facts.unused_methods:
     return []
-  name = getattr(step, "__qualname__", type(step).__qualname__)
-  text = f"{name}; the model's own {', '.join(own)} not called"
-  return [_labelled("step", text)]
-
-
-def _kind(trainee):
-  return type(trainee.binding.optimizer).__name__
+  names = ", ".join(facts.unused_methods)
+  return [
+    _labelled("step", f"{facts.step}; the model's own {names} not called")
+  ]
 
 
 def _megabytes(variables):
@@ -224,9 +263,9 @@ def _size(size):
   return f"{size / 1e6:.2g}" if size < 1e8 else f"{size / 1e6:,.0f}"
 
 
-def _devices(trainee):
+def _devices(facts):
   """The devices of the strategy, and its name."""
-  strategy = trainee.strategy
+  strategy, workers = facts.strategy, facts.workers
   try:
     names = strategy.extended.worker_devices
     kind = type(strategy).__name__
@@ -236,31 +275,30 @@ def _devices(trainee):
   names = ", ".join(":".join(name.split(":")[-2:]) for name in names)
   count = strategy.num_replicas_in_sync
   text = f"{_cut(names, 40)} ({kind}, {count} replica{'s' * (count > 1)})"
-  workers = trainee.workers.count
   return f"{text}, {workers} workers" if workers > 1 else text
 
 
-def _average(trainee):
+def _average(decay):
   """Which averages are looked at in the place of weights; "" without."""
-  if not trainee.state.average:
+  if decay is None:
     return ""
-  decay = trainee.binding.optimizer.ema_momentum
   return f"of weights, decay {decay:g}: validated, judged and left at the end"
 
 
-def _judging(stopping, plateau):
+def _judging(facts):
   """What early stopping and plateau wait for; "" without."""
-  said = []
+  stopping, plateau = facts.early_stopping, facts.reduce_on_plateau
+  texts = []
   if stopping is not None:
-    unit = "cycle" if stopping.unit == "cycle" else "validation"
-    said.append(_patience(f"stops on {stopping.monitor}", stopping, unit))
+    texts.append(_patience(f"stops on {stopping.monitor}", stopping))
   if plateau is not None:
-    unit = "cycle" if plateau.unit == "cycle" else "validation"
     what = f"rate x {plateau.factor:g} on {plateau.monitor}"
-    said.append(_patience(what, plateau, unit))
-  return "; ".join(said)
+    texts.append(_patience(what, plateau))
+  return "; ".join(texts)
 
 
-def _patience(what, options, unit):
+def _patience(what, options):
+  """What follows so many validations or cycles without improvement."""
+  unit = "cycle" if options.unit == "cycle" else "validation"
   count = max(1, options.patience)
   return f"{what} after {count} {unit}{'s' * (count > 1)} not better"

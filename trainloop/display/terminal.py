@@ -51,6 +51,10 @@ class Progress:
     self._live = level > SILENT and output.is_terminal(stream)
     self._drawn = 0  # length of the live line that is there
     self._introduced = False
+    self._first = self._end = self._epochs = 0  # of the present fit
+    self._lines = 0  # of its epochs
+    self._began = self._shown = self._line_at = -1.0  # times
+    self._speed = _Speed()
 
   def introduce(self, of_loop, of_fit):
     """Before a fit: what the functions give, lines; `of_loop` once."""
@@ -60,32 +64,42 @@ class Progress:
       self.line(line)
     self._introduced = True
 
-  def start(self, plan, step):
-    """Begins, or goes on with, the fit of a `FitPlan` at global step `step`."""
-    self._last, self._epochs = plan.end, plan.first_epoch + plan.epochs
-    self._first, self._began = step, self._clock()
-    self._shown, self._rate = -1.0, None
-    self._lines, self._line_at = 0, -1.0
-    self._warm = None  # (step, time) after the first window, which compiles
+  def start(self, done, end, epochs):
+    """Begins a fit, or goes on with it.
+
+    Args:
+      done: updates of the run so far.
+      end: those at the fit's end.
+      epochs: epochs of the run at the fit's end.
+    """
+    self._first, self._end, self._epochs = done, end, epochs
+    self._began, self._speed = self._clock(), _Speed()
+    self._lines, self._shown, self._line_at = 0, -1.0, -1.0
     if self._live:
       self._draw(["compiling the first window"])
 
-  def window(self, epoch, step, row):
-    """After a window: its last row, a `Row`."""
+  def window(self, epoch, done, row):
+    """After a window.
+
+    Args:
+      epoch: that its last update belongs to, from 1.
+      done: updates of the run so far.
+      row: has the last one's `loss`, `learning_rate` and `momentum`; NaN for
+        no momentum.
+    """
     now = self._clock()
-    if self._warm is None:
-      self._warm = self._mark = (step, now)
+    self._speed.window(done, now)
     if not self._live or now - self._shown < _EVERY:
       return
     self._shown = now
     has_momentum = row.momentum == row.momentum
-    speed = self._speed(step, now)
-    left = speed and duration((self._last - step) / speed)
+    speed = self._speed.lately(done, now)
+    left = speed and duration((self._end - done) / speed)
     # From the last one on they are left out where the terminal is narrow.
     self._draw(
       [
         f"epoch {epoch}/{self._epochs}",
-        f"step {step}/{self._last}",
+        f"step {done}/{self._end}",
         f"loss {row.loss:.4g}",
         *([f"{left} left"] if speed else []),
         *([f"{speed:.0f} st/s"] if speed else []),
@@ -94,7 +108,7 @@ class Progress:
       ]
     )
 
-  def epoch(self, epoch, step, values):
+  def epoch(self, epoch, done, metrics):
     """After an epoch: its metrics, {name: number}, on a line that stays."""
     if self._level == SILENT:
       return
@@ -105,26 +119,26 @@ class Progress:
     self._lines, self._line_at = self._lines + 1, now
     parts = [f"epoch {epoch}/{self._epochs}"]
     if not self._live:  # where it is seen anyway, and width is short
-      parts.append(f"step {step}")
-    for name, value in values.items():
+      parts.append(f"step {done}")
+    for name, value in metrics.items():
       base = name.removeprefix("val_")
-      if base != name and base in values:
+      if base != name and base in metrics:
         continue
-      beside = values.get(f"val_{name}")
+      beside = metrics.get(f"val_{name}")
       text = f"{name} {value:.4g}"
       parts.append(text if beside is None else f"{text} val {beside:.4g}")
-    speed = self._speed(step, now)
+    speed = self._speed.lately(done, now)
     if speed:
       parts.append(f"{speed:.0f} st/s")
     self.line(_fitted(parts, self._room()) if self._live else "  ".join(parts))
 
-  def finish(self, step, reason, lines=()):
+  def finish(self, done, reason, lines=()):
     """At the end: why, how many steps in what time, and more lines."""
     now = self._clock()
-    text = f"{reason} after {step - self._first} steps"
+    text = f"{reason} after {done - self._first} steps"
     text += f" in {duration(now - self._began)}"
-    if self._warm is not None and step > self._warm[0]:
-      speed = (step - self._warm[0]) / max(now - self._warm[1], 1e-9)
+    speed = self._speed.overall(done, now)
+    if speed is not None:
       text += f" ({speed:.0f} steps/s after the first window)"
     for line in (text, *lines):
       self.line(line)
@@ -164,17 +178,37 @@ class Progress:
   def _room(self):
     return shutil.get_terminal_size().columns - 1
 
-  def _speed(self, step, now):
-    """Steps a second lately; None before there is a second window."""
-    if self._warm is None:
-      return self._rate
+
+class _Speed:
+  """Updates a second; the first window, which compiles, does not count."""
+
+  def __init__(self):
+    self._first = self._mark = None  # (updates done, time)
+    self._lately = None
+
+  def window(self, done, now):
+    """After a window."""
+    if self._first is None:
+      self._first = self._mark = (done, now)
+
+  def lately(self, done, now):
+    """The smoothed speed; None before there is a second window."""
+    if self._first is None:
+      return None
     since, measured = self._mark
-    if step > since and now > measured:
-      lately = (step - since) / (now - measured)
-      self._mark = (step, now)
-      first = self._rate is None
-      self._rate = lately if first else 0.5 * (self._rate + lately)
-    return self._rate
+    if done > since and now > measured:
+      speed = (done - since) / (now - measured)
+      self._mark = (done, now)
+      first = self._lately is None
+      self._lately = speed if first else 0.5 * (self._lately + speed)
+    return self._lately
+
+  def overall(self, done, now):
+    """The mean one; None if there was one window."""
+    if self._first is None or done <= self._first[0]:
+      return None
+    since, measured = self._first
+    return (done - since) / max(now - measured, 1e-9)
 
 
 def _fitted(parts, room):

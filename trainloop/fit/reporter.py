@@ -68,7 +68,8 @@ class Reporter:
 
   def begin(self, done):
     """Before the first window."""
-    self._progress.start(self._plan, done)
+    plan = self._plan
+    self._progress.start(done, plan.end, plan.first_epoch + plan.epochs)
 
   def defer(self, report):
     """Holds a `WindowReport` until `catch_up`."""

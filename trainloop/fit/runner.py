@@ -4,7 +4,7 @@ import contextlib
 import functools
 
 from trainloop.display import summary
-from trainloop.fit import guards, schedules
+from trainloop.fit import guards, introduction, schedules
 from trainloop.fit.boundary import Boundary
 from trainloop.fit.consensus import Consensus
 from trainloop.fit.pipeline import Pipeline
@@ -95,16 +95,16 @@ class FitRunner:
     """Shows what is going to be done."""
     plan, profile = self._plan, self._options.extras.profile
     self._progress.introduce(
-      lambda: summary.of_loop(self._trainee),
+      lambda: summary.of_loop(introduction.of_loop(self._trainee)),
       lambda: summary.of_fit(
-        self._trainee,
-        self._programs.engine,
-        plan,
-        self._request.schedule,
-        self._request.source,
-        self._records.workdir,
-        self._logged,
-        self._request.not_compared,
+        introduction.of_fit(
+          self._trainee,
+          self._programs.engine,
+          self._request,
+          plan,
+          self._logged,
+          self._records.workdir,
+        )
       ),
     )
     if profile and profile[1] > plan.end:
@@ -222,6 +222,6 @@ class FitRunner:
     state = self._trainee.state
     weights = state.finish()
     self._records.finish(done, self.history)
-    lines = summary.result(self.history, state.judge.best, weights)
+    lines = summary.result(self.history.epochs, state.judge.best, weights)
     self._progress.finish(done, self.history.stop_reason, lines)
     self._host.callables.end()

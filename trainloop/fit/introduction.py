@@ -1,0 +1,62 @@
+"""What a fit says of itself before its first update, for `display.summary`."""
+
+from trainloop.display.summary import FitFacts, LoopFacts
+from trainloop.model import model_metrics
+
+
+def of_loop(trainee):
+  """The `LoopFacts` of a `Trainee`, prepared for the fit."""
+  options, optimizer = trainee.options, trainee.binding.optimizer
+  early_stopping, reduce_on_plateau = options.judging
+  step = options.goal.step
+  return LoopFacts(
+    model=trainee.model,
+    optimizer=optimizer,
+    strategy=trainee.strategy,
+    workers=trainee.workers.count,
+    precision=options.numerics.mixed_precision,
+    step=step and getattr(step, "__qualname__", type(step).__qualname__),
+    unused_methods=model_metrics.overridden(
+      trainee.model, *model_metrics.TRAINING, *model_metrics.EVALUATING
+    ),
+    average_decay=optimizer.ema_momentum if trainee.state.average else None,
+    early_stopping=early_stopping,
+    reduce_on_plateau=reduce_on_plateau,
+  )
+
+
+def of_fit(trainee, engine, request, plan, logged, workdir):
+  """The `FitFacts` of a fit.
+
+  Args:
+    trainee: the loop's `Trainee`.
+    engine: the `Engine` that compiles.
+    request: the `FitRequest`.
+    plan: the `FitPlan`.
+    logged: the fit's `Logged`.
+    workdir: the run's folder, or None.
+  """
+  judge = trainee.state.judge
+  return FitFacts(
+    engine=engine.name,
+    reason=engine.reason,
+    epochs=plan.epochs,
+    steps_per_epoch=plan.steps_per_epoch,
+    batch_size=request.source.batch_size,
+    accumulate=trainee.options.numerics.accumulate,
+    schedule=request.schedule,
+    schedule_step=plan.start - plan.schedule_start,
+    updates_before=0 if plan.start else _updates_before(trainee),
+    basis=judge.basis.text if judge.monitors else "",
+    workdir=workdir,
+    log_every=logged.rows,
+    log_bytes=logged.size(plan),
+    not_compared=request.not_compared,
+  )
+
+
+def _updates_before(trainee):
+  """Updates that the optimizer made before the loop had it."""
+  state, optimizer = trainee.state, trainee.binding.optimizer
+  applied = int(state.global_step.numpy()) - int(state.skipped.numpy())
+  return int(optimizer.iterations.numpy()) - applied
