@@ -209,7 +209,6 @@ def hashes(name, folder, seed):
 
 
 def main(folder, seed, *names):
-  print(f"trainloop {trainloop.__file__}", flush=True)
   for name in names:
     print(name, *hashes(name, folder, int(seed)), flush=True)
 

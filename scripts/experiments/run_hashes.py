@@ -81,12 +81,9 @@ def end(process, names, code=0):
   lines, errors = process.communicate()
   if process.returncode != code:
     flag_rules.stop(f"{', '.join(names)}: {errors.strip()[-2000:]}", code=1)
-  first, *lines = lines.splitlines()
-  place = os.path.realpath(first.partition(" ")[2])
-  if not place.startswith(os.path.realpath(FLAGS.code) + os.sep):
-    flag_rules.stop(f"--code={FLAGS.code} has no trainloop; found {place}")
+  words = [line.split(" ") for line in lines.splitlines()]
   # Warnings of the loop stand between them.
-  return [line.split() for line in lines if line.split(" ")[0] in names]
+  return [line for line in words if line[0] in names]
 
 
 def lines_of(folder, names):
@@ -113,6 +110,9 @@ def table():
 def main(argv):
   del argv
   flag_rules.check_output()
+  for package in ("kernels", "trainloop"):
+    if not os.path.isfile(os.path.join(FLAGS.code, package, "__init__.py")):
+      flag_rules.stop(f"--code={FLAGS.code} has no package {package}")
   lines = ["run,weights,rows,event points"]
   lines += [",".join(line) for line in table()]
   text = "\n".join(lines)
