@@ -469,7 +469,7 @@ def test_two_replicas_see_the_same(tmp_path, two_replicas):
 def test_an_older_checkpoint_is_refused_in_one_line(monkeypatch, tmp_path):
   with monkeypatch.context() as patch:
     patch.setattr(fit_log, "VERSION", fit_log.VERSION - 1)
-    begin(patch, tmp_path)
+    begin(tmp_path)
   with pytest.raises(ValueError, match="`checkpoint version` must be") as told:
     run(tmp_path)
   assert "\n" not in str(told.value)
