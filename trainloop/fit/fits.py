@@ -14,7 +14,7 @@ from trainloop.fit.request import FitRequest, Inspection
 from trainloop.fit.runner import FitRunner
 from trainloop.model import preflight, turns
 from trainloop.model.trainee import Trainee
-from trainloop.workdir import agreement, claims, identity, shared_records
+from trainloop.workdir import claims, identity, shared_records
 from trainloop.workdir.fit_entry import Lengths, Terms
 
 
@@ -90,16 +90,18 @@ class Fits:
     updates = epochs * source.steps_per_epoch
     schedules.check_curve(trainee, schedule, schedule_step, updates)
     self._choose_engine(source, schedule, epochs)
-    fingerprint = self._fingerprint(source, validation, epochs, schedule)
-    limits = self._limits(fingerprint, source, validation)
+    every = self.host.options.every
+    lengths = Lengths.of(epochs, source.steps_per_epoch, every)
+    whole = self._identity(source, validation, lengths, schedule)
+    limits = self._limits(lengths, source, validation)
     saves = self.host.options.saves
     return FitRequest(
       source=source,
       validation=validation,
       schedule=schedule,
       schedule_step=schedule_step,
-      terms=self._terms(fingerprint, source, epochs),
-      not_compared=fingerprint.text if saves else "",
+      terms=self._terms(lengths, whole),
+      not_compared=whole.not_compared if saves else "",
       limits=limits,
       window=self.programs.window(schedule, limits, source),
       inspection=self._inspection(source, schedule),
@@ -118,7 +120,7 @@ class Fits:
     return schedules.own_step(self.trainee.binding.optimizer)
 
   def _choose_engine(self, source, schedule, epochs):
-    """Before the fingerprint: the engine is part of what is agreed on."""
+    """Before the identity, which the engine is a part of."""
     self.programs.prepare(schedule)
     engine_trial.once(
       self.trainee,
@@ -130,16 +132,14 @@ class Fits:
       self.host.progress.line,
     )
 
-  def _fingerprint(self, source, validation, epochs, schedule):
-    options = self.host.options
+  def _identity(self, source, validation, lengths, schedule):
     return identity.of(
       self.trainee,
       self.programs.engine,
       (source, validation),
-      epochs,
+      lengths,
       schedule,
-      options.every,
-      options.compared,
+      self.host.options.compared,
       self._made(),
     )
 
@@ -151,20 +151,15 @@ class Fits:
       self.made = identity.made(self.trainee)
     return self.made
 
-  def _terms(self, fingerprint, source, epochs):
-    every, log_every = self.host.options.every, self.host.options.log_every
-    return Terms(
-      Lengths.of(epochs, source.steps_per_epoch, every),
-      log_every,
-      self.programs.engine.name,
-      agreement.plain(fingerprint.values),
-    )
+  def _terms(self, lengths, whole):
+    log_every, engine = self.host.options.log_every, self.programs.engine
+    return Terms(lengths, log_every, engine.name, whole.values)
 
-  def _limits(self, fingerprint, source, validation):
+  def _limits(self, lengths, source, validation):
     return schedules.limits(
       self.trainee,
       self.programs,
-      fingerprint.values,
+      lengths,
       source,
       validation,
       self.host.window_length.most,

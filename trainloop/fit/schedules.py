@@ -43,22 +43,22 @@ def own_step(optimizer):
   return 0 if constant else int(optimizer.iterations.numpy())
 
 
-def epochs(trainee, schedule, asked, source):
+def epochs(trainee, schedule, count, source):
   """The epochs of the fit that comes.
 
   Args:
-    trainee: the loop's `Trainee`; a recipe says how it is judged if nothing
-      is `asked`.
-    schedule: what was given: a `kernels.Schedule`, a `Recipe` or None.
-    asked: the epochs that were given, or None for a recipe's.
+    trainee: the loop's `Trainee`; without a `count` a recipe says how it is
+      judged.
+    schedule: a `kernels.Schedule`, a `Recipe` or None.
+    count: epochs that the user names; None for a recipe's.
     source: data source of training.
 
   Raises:
     ValueError: if there are none or too many, or the recipe's judge comes too
       late.
   """
-  if asked is not None or not isinstance(schedule, Recipe):
-    count = checks.integer("epochs", asked, 1)
+  if count is not None or not isinstance(schedule, Recipe):
+    count = checks.integer("epochs", count, 1)
   else:
     trainee.adopt(schedule)
     count = schedule.epochs_of()
@@ -105,10 +105,10 @@ def plan(trainee, origin, lengths, schedule, acts=(), cuts=()):
     ValueError: if the schedule is shorter than the fit and must not be.
   """
   fields = {**origin._asdict(), **lengths._asdict()}
-  found = FitPlan(**fields, acts=acts, cuts=cuts)
-  found = with_cycles(found, schedule, trainee.state.judge)
-  preflight.check_overrun(schedule, found.end - found.schedule_start)
-  return found
+  planned = FitPlan(**fields, acts=acts, cuts=cuts)
+  planned = with_cycles(planned, schedule, trainee.state.judge)
+  preflight.check_overrun(schedule, planned.end - planned.schedule_start)
+  return planned
 
 
 def begin(trainee, lengths, schedule, at, data):
@@ -137,38 +137,36 @@ def begin(trainee, lengths, schedule, at, data):
 def _checksums(trainee, data):
   """What tells data apart, for judging; as the chief sees it on all workers.
 
-  Where nothing judges nothing is asked: a checksum reads all the data.
+  -1 where nothing judges: a checksum reads all the data.
   """
-  asked = bool(trainee.state.judge.monitors)
-  read = [s is not None and asked for s in data]
-  found = [s.checksum() if r else -1 for s, r in zip(data, read, strict=True)]
-  return [int(one) for one in trainee.workers.gather(found)[0]]
+  judges = bool(trainee.state.judge.monitors)
+  sums = [s.checksum() if s is not None and judges else -1 for s in data]
+  return [int(one) for one in trainee.workers.gather(sums)[0]]
 
 
-def curve(found, schedule, momentum, first=None):
-  """The planned curve of a `FitPlan`: an `Outline` over global steps.
+def curve(plan, schedule, momentum, first=None):
+  """The curve that a fit is going to follow: an `Outline` over global steps.
 
   Args:
-    found: the `FitPlan`.
-    schedule: see `plan`.
+    plan: the `FitPlan`.
+    schedule: its `kernels.Schedule`.
     momentum: the optimizer's own coefficient, float; None if it has none.
     first: global step from which it is wanted; None for the fit's start.
   """
-  first, begun = found.start if first is None else first, found.schedule_start
-  drawn = outline.of(schedule, first - begun, found.end - begun)
-  momenta = drawn.momenta
+  first, start = plan.start if first is None else first, plan.schedule_start
+  own = outline.of(schedule, first - start, plan.end - start)
+  momenta = own.momenta
   if momenta is None and momentum is not None:
-    momenta = np.full_like(drawn.rates, momentum)
-  return drawn._replace(steps=drawn.steps + begun, momenta=momenta)
+    momenta = np.full_like(own.rates, momentum)
+  return own._replace(steps=own.steps + start, momenta=momenta)
 
 
-def limits(trainee, programs, asked, source, validation, most, saves, visits):
+def limits(trainee, programs, lengths, source, validation, most, saves, visits):
   """The `Limits` of a fit's windows; see `window_length`.
 
   Args:
-    trainee: see `plan`.
+    trainee, lengths: see `plan`.
     programs: its `Programs`.
-    asked: the fit's fingerprint.
     source, validation: data sources, the latter may be None.
     most: most updates of a window.
     saves: whether the run has a workdir, which all workers know alike.
@@ -180,16 +178,16 @@ def limits(trainee, programs, asked, source, validation, most, saves, visits):
   preflight.check_validation(
     trainee.state.judge.monitors,
     validation,
-    asked["validate_steps"],
-    asked["steps_per_epoch"] * asked["epochs"],
+    lengths.validate_steps,
+    lengths.updates,
   )
   programs.place(source)
-  found = window_length.limits(
-    asked,
+  limits = window_length.limits(
+    lengths,
     min(most, source.most_steps),
     validates=validation is not None or bool(trainee.state.judge.monitors),
     saves=saves,
     crosses=source.crosses and not visits,
   )
-  source.stage(found.updates)
-  return found
+  source.stage(limits.updates)
+  return limits

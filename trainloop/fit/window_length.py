@@ -47,27 +47,25 @@ class WindowLength:
     self.updates = max(1, min(target, _GROWTH * self.updates, _MOST))
 
 
-def limits(asked, most, validates, saves, crosses):
+def limits(lengths, most, validates, saves, crosses):
   """The `Limits` of a fit's windows.
 
   Args:
-    asked: {"epochs", "steps_per_epoch", "validate_steps",
-      "checkpoint_steps"}, and "histograms_steps" or not.
+    lengths: the fit's `Lengths`.
     most: most updates of a window, for other reasons.
     validates: whether a validation is something to do.
     saves: whether a checkpoint is.
     crosses: whether the data lets a window cross an epoch's end.
   """
-  size = asked["steps_per_epoch"]
-  histograms = asked.get("histograms_steps")
+  size, histograms = lengths.steps_per_epoch, lengths.histograms_steps
   acts = [
     *([histograms] if histograms else []),
-    *([asked["validate_steps"]] if validates else []),
-    *([asked["checkpoint_steps"]] if saves else []),
+    *([lengths.validate_steps] if validates else []),
+    *([lengths.checkpoint_steps] if saves else []),
     *([] if crosses else [size]),
   ]
   updates = min([most, *acts])
-  acts = acts or [asked["epochs"] * size]
+  acts = acts or [lengths.updates]
   apart = any(size % cycle == 0 for cycle in acts)
   ends = 0 if apart else min(_MOST_ENDS, (updates + size - 2) // size)
   return Limits(tuple(acts), updates, ends)

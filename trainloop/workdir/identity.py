@@ -7,77 +7,65 @@ import zlib
 import numpy as np
 
 import kernels
-from trainloop.base import durations, strict_json
+from trainloop.base import strict_json
 from trainloop.data import identity
-from trainloop.workdir import model_identity, optimizer_config
+from trainloop.workdir import agreement, model_identity, optimizer_config
 from trainloop.workdir.description import Description
 
 _CURVE = 1 << 14  # steps of a curve that are compared
 
 
 @dataclasses.dataclass(frozen=True)
-class Fingerprint:
+class Identity:
   """What a fit is, to be compared after a restart.
 
   Attributes:
-    values: {name: value of a JSON type}; durations as steps.
-    text: what is not compared, and how much of a dataset is; "" for nothing.
+    values: {name: JSON value}; durations as steps.
+    not_compared: what is left out, and how much of a dataset is known, in
+      words; "" for nothing.
   """
 
   values: dict
-  text: str = ""
+  not_compared: str = ""
 
 
-def of(trainee, engine, data, epochs, schedule, every, extra, made=None):
-  """The `Fingerprint` of a fit.
+def of(trainee, engine, data, lengths, schedule, extra, made=None):
+  """The `Identity` of a fit.
 
   Args:
     trainee: the loop's `Trainee`, built.
     engine: the `Engine` that compiles.
     data: (data source of training, that of validation or None).
-    epochs: epochs of the fit.
+    lengths: the fit's `Lengths`.
     schedule: its `kernels.Schedule`.
-    every: {"validate": duration, "checkpoint": duration}.
     extra: {argument name: value} of the loop, of JSON types.
     made: what `made` gave, if the fit will be compared with the run of a
       workdir or that of other workers; None if not: then nothing is asked that
       takes time.
-
-  Raises:
-    ValueError: if a duration comes to less than one step.
   """
-  source = data[0]
-  per_epoch = source.steps_per_epoch
-  steps = {
-    f"{name}_steps": durations.to_steps(
-      f"{name}_every", text, per_epoch, per_epoch * epochs, 1
-    )
-    for name, text in every.items()
-  }
+  steps = {k: n for k, n in lengths._asdict().items() if n is not None}
   describe = Description()
   values = {
     **(_data(trainee, data, describe) if made else {}),
-    "epochs": epochs,
-    "steps_per_epoch": per_epoch,
     **steps,
     "engine": engine.name,
     **extra,
     **_training(trainee, describe),
-    "schedule": _planned(schedule, per_epoch * epochs),
+    "schedule": _planned(schedule, lengths.updates),
     "bias_correction": "exact" if trainee.binding.exact else "keras",
     **(made.values if made else {}),
   }
   left_out = [*(made.left_out if made else ()), *describe.left_out]
-  return Fingerprint(values, _text(left_out, values))
+  return Identity(agreement.plain(values), _text(left_out, values))
 
 
 def _text(left_out, values):
-  found = [f"not compared: {', '.join(left_out)}"] if left_out else []
+  parts = [f"not compared: {', '.join(left_out)}"] if left_out else []
   names = [n for n in ("data", "validation") if "spec" in values.get(n, {})]
   if names:
     first = f"at most its first {identity.BATCHES} batches"
-    found.append(f"{' and '.join(names)} known by {first}, and its arrays")
-  return "; ".join(found)
+    parts.append(f"{' and '.join(names)} known by {first}, and its arrays")
+  return "; ".join(parts)
 
 
 @dataclasses.dataclass(frozen=True)

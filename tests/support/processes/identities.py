@@ -23,8 +23,8 @@ from trainloop.fit import schedules
 from trainloop.model.objective import Goal
 from trainloop.model.precision import Numerics
 from trainloop.model.trainee import Trainee, TraineeOptions
-from trainloop.workdir import agreement
-from trainloop.workdir import identity as fingerprint
+from trainloop.workdir import identity as fit_identity
+from trainloop.workdir.fit_entry import Lengths
 
 L = keras.layers
 
@@ -207,11 +207,12 @@ def identity(name):
   schedule = schedules.resolve(trainee, None, source, 1)
   programs.prepare(schedule)
   every = {"validate": "1ep", "checkpoint": "1ep"}
-  data, made = (source, source), fingerprint.made(trainee)
-  got = fingerprint.of(
-    trainee, programs.engine, data, 1, schedule, every, {}, made
+  data, made = (source, source), fit_identity.made(trainee)
+  lengths = Lengths.of(1, source.steps_per_epoch, every)
+  whole = fit_identity.of(
+    trainee, programs.engine, data, lengths, schedule, {}, made
   )
-  return agreement.plain(got.values), got.text
+  return whole.values, whole.not_compared
 
 
 def main(more):
