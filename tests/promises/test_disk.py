@@ -11,10 +11,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import interruption, resumable, small, stored, workdirs
+from support import interruption, reruns, small, stored, workdirs
 from trainloop.workdir import wall_clock
 from trainloop.workdir.checkpoints import files, saver
 from trainloop.workdir.tensorboard import event_file, event_writer
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+  """The same run in many workdirs, by a loop that is traced once."""
+  return reruns.Reruns(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def whole(runs):
+  workdir = runs.new()
+  return runs.outcome(workdir, runs.fit(workdir))
 
 
 @pytest.fixture
@@ -70,10 +82,8 @@ def test_events_wait_for_space(disk):
   assert told[1] == "events are written again, none is missing"
 
 
-def test_a_run_on_a_disk_that_fills_up(monkeypatch, disk, tmp_path, capsys):
+def test_a_run_on_a_disk_that_fills_up(monkeypatch, runs, whole, disk):
   monkeypatch.setattr(saver, "_RETRY_SECONDS", 0.0)
-  whole = resumable.make(tmp_path / "whole")
-  resumable.fit(whole)
   fillers = []
 
   def fills(edge):
@@ -84,20 +94,16 @@ def test_a_run_on_a_disk_that_fills_up(monkeypatch, disk, tmp_path, capsys):
     if edge.done == 35:
       fillers.pop().unlink()
 
-  loop = resumable.make(disk / "run")
   with interruption.windows(before=fills):
-    resumable.fit(loop)
+    history = runs.fit(disk / "run")
   assert not fillers
-  told = capsys.readouterr().out
+  told = "\n".join(runs.told)
   assert "could not be saved" in told and "No space left" in told
-  assert small.state_of(loop) == small.state_of(whole)
-  assert workdirs.series(disk / "run") == workdirs.series(tmp_path / "whole")
+  assert runs.outcome(disk / "run", history) == whole
   assert not list(disk.rglob("part*"))
 
 
-def test_a_run_killed_while_the_disk_is_full(disk, tmp_path):
-  whole = resumable.make(tmp_path / "whole")
-  resumable.fit(whole)
+def test_a_run_killed_while_the_disk_is_full(runs, whole, disk):
   fillers = []
 
   def fills(edge):
@@ -106,13 +112,11 @@ def test_a_run_killed_while_the_disk_is_full(disk, tmp_path):
       fillers.append(fill(disk))
 
   with interruption.windows(before=fills):
-    interruption.cut_at(28, lambda: resumable.fit(resumable.make(disk / "run")))
+    interruption.cut_at(28, lambda: runs.fit(disk / "run"))
   fillers.pop().unlink()
-  loop = resumable.make(disk / "run")
-  resumable.fit(loop)
-  assert loop.resumed_from == [7]
-  assert small.state_of(loop) == small.state_of(whole)
-  assert workdirs.series(disk / "run") == workdirs.series(tmp_path / "whole")
+  history = runs.fit(disk / "run")
+  assert runs.loop.resumed_from == [7]
+  assert runs.outcome(disk / "run", history) == whole
 
 
 def test_a_full_disk_at_the_start_or_at_the_end_is_an_error(monkeypatch, disk):
@@ -193,7 +197,7 @@ def test_a_save_that_failed_is_tried_again(monkeypatch, tmp_path):
   assert saves == [0, 5, 6, 7, 10, 12]
 
 
-def test_a_workdir_that_is_gone_ends_the_run(tmp_path):
+def test_a_workdir_that_is_gone_ends_the_run(runs, tmp_path):
   def removes(edge):
     if edge.done == 7:
       edge.wait_for_save()
@@ -203,7 +207,7 @@ def test_a_workdir_that_is_gone_ends_the_run(tmp_path):
     interruption.windows(before=removes),
     pytest.raises(OSError, match="was removed or replaced while") as caught,
   ):
-    resumable.fit(resumable.make(tmp_path / "run"))
+    runs.fit(tmp_path / "run")
   assert "\n" not in str(caught.value)
 
 
@@ -303,8 +307,10 @@ def test_new_event_files_are_behind_the_old_ones(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("call", ["ftruncate", "remove"])
-def test_what_cannot_be_cut_is_not_written_behind(monkeypatch, tmp_path, call):
-  resumable.cut_off(tmp_path, 9)
+def test_what_cannot_be_cut_is_not_written_behind(
+  monkeypatch, runs, tmp_path, call
+):
+  interruption.cut_after(9, lambda: runs.fit(tmp_path))
   (tmp_path / "train" / min(os.listdir(tmp_path / "train"))).open("ab").write(
     b"torn"
   )
@@ -319,9 +325,9 @@ def test_what_cannot_be_cut_is_not_written_behind(monkeypatch, tmp_path, call):
   with monkeypatch.context() as patch:
     patch.setattr(os, call, fails)
     with pytest.raises((OSError, ValueError), match="Input/output") as caught:
-      resumable.fit(resumable.make(tmp_path))
+      runs.fit(tmp_path)
   assert "\n" not in str(caught.value)
   after = workdirs.files(tmp_path)
   assert after["rows.f32"] == before["rows.f32"]
   assert after.keys() <= before.keys()
-  assert resumable.fit(resumable.make(tmp_path)).rows["step"].size == 48
+  assert runs.fit(tmp_path).rows["step"].size == 48
