@@ -167,19 +167,19 @@ class Chaos:
 
   def _compare(self, name, want):
     """Compares a run that came to its end with the reference."""
-    tally, found = self.tally, self._left(name)
+    tally, left = self.tally, self._left(name)
     workdir = os.path.join(self._folder, name)
     tally["runs"] += 1
-    tally["equal"] += found == want
+    tally["equal"] += left == want
     tally["orphan files"] += len(runs.orphans(workdir))
     for tag, series in want["series"].items():
-      steps = [step for step, _ in found["series"].get(tag, [])]
-      known = [step for step, _ in series]
-      lost = len(set(known) - set(steps))
+      steps = [step for step, _ in left["series"].get(tag, [])]
+      expected = [step for step, _ in series]
+      lost = len(set(expected) - set(steps))
       doubled = len(steps) - len(set(steps))
       tally["rows lost or doubled"] += lost + doubled
     for part in want:
-      if found[part] != want[part]:
+      if left[part] != want[part]:
         output.line(f"{name}: {part} differ; see {self._folder}")
 
   def _train(self, name):

@@ -43,10 +43,10 @@ def define_flags():
 def addresses(count):
   """That many "127.0.0.1:port" of ports that are free now."""
   with contextlib.ExitStack() as stack:
-    found = [stack.enter_context(socket.socket()) for _ in range(count)]
-    for one in found:
+    sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+    for one in sockets:
       one.bind(("127.0.0.1", 0))
-    return [f"127.0.0.1:{one.getsockname()[1]}" for one in found]
+    return [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
 
 
 def start(command, index, workers):

@@ -63,33 +63,33 @@ def panels(scalars):
     scalars: what `event_reader.scalars` gives.
   """
   train, valid = scalars["train"], scalars.get("validation", {})
-  drawn = {}
+  lines_of = {}
   for tag in _PLANNED:
     lines = {run: tags[tag] for run, tags in sorted(scalars.items())
              if run.startswith("plan") and tag in tags}  # fmt: skip
     lines |= {"used": train[tag]} if tag in train else {}
-    drawn[tag.partition("/")[2].replace("_", " ")] = lines
-  drawn["loss"] = {
+    lines_of[tag.partition("/")[2].replace("_", " ")] = lines
+  lines_of["loss"] = {
     "an update": train["loss"],
     "train": train.get("epoch_loss"),
     "validation": valid.get("loss"),
   }
   names = [t for t in {**train, **valid} if "/" not in t]
   for name in [name for name in names if name not in _LEFT_OUT]:
-    drawn[name] = {"train": train.get(name), "validation": valid.get(name)}
-  drawn = {
+    lines_of[name] = {"train": train.get(name), "validation": valid.get(name)}
+  lines_of = {
     name: {line: points for line, points in lines.items() if points}
-    for name, lines in drawn.items()
+    for name, lines in lines_of.items()
   }
-  return {name: lines for name, lines in drawn.items() if lines}
+  return {name: lines for name, lines in lines_of.items() if lines}
 
 
-def draw(drawn, path, axis):
+def draw(lines_of, path, axis):
   """Draws panels over each other into a PNG; see `panels`."""
   from trainloop.display import figures
 
-  figure, axes = figures.blank(list(drawn), "step")
-  for each, (name, lines) in zip(axes, drawn.items(), strict=True):
+  figure, axes = figures.blank(list(lines_of), "step")
+  for each, (name, lines) in zip(axes, lines_of.items(), strict=True):
     for line, (steps, values) in lines.items():
       look = {
         "color": _COLORS.get(line, "0.6"),

@@ -27,8 +27,8 @@ def define_flags():
   schedule_flags.define()
   flag_rules.integer("epochs", 20, "passes over the training data [epochs]", 1)
   flag_rules.integer("steps_per_epoch", 100, "updates of an epoch [steps]", 1)
-  known = (*schedule_flags.PRESETS, *schedule_flags.PARTS)
-  flag_rules.names("compare", "", "what to lay over each other", known)
+  choices = (*schedule_flags.PRESETS, *schedule_flags.PARTS)
+  flag_rules.names("compare", "", "what to lay over each other", choices)
   flags.DEFINE_enum(
     "axis", "linear", ("linear", "log"), "scale of the axis of learning rates"
   )

@@ -150,8 +150,11 @@ def _table(sweeps):
   head = ("", "updates", *names, "fastest", "range from", "to")
   lines = ["".join(f"{cell:>11}" for cell in head)]
   for name, sweep in sweeps.items():
-    found = sweep.suggestions
-    rates = [*(found[n] for n in names), sweep.best_lr, *sweep.lr_range]
+    rates = [
+      *(sweep.suggestions[n] for n in names),
+      sweep.best_lr,
+      *sweep.lr_range,
+    ]
     end = "!" if sweep.diverged else " "
     count = f"{len(sweep.losses)}{end}"
     cells = "".join(f"{rate:>11.3g}" for rate in rates)

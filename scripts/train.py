@@ -158,9 +158,9 @@ def check_data_and_model():
     flag_rules.stop(
       f"--max_length has no effect with --dataset={FLAGS.dataset}"
     )
-  known = ", ".join(_MODEL_USES)
+  names = ", ".join(_MODEL_USES)
   if FLAGS.model not in _MODEL_USES and ":" not in FLAGS.model:
-    rule = f"one of {known}, or package.module:function"
+    rule = f"one of {names}, or package.module:function"
     flag_rules.stop(f"--model must be {rule}; got {FLAGS.model!r}")
   flag_rules.refuse_unused("model", _MODEL_USES)
   if FLAGS.bias_correction == "exact" and FLAGS.optimizer not in _EXACT:

@@ -2,7 +2,7 @@
 
   python scripts/benchmarks/child.py '{"what": "startup", "runner": "fit", ...}'
 
-The last line of standard output is what it found, as JSON.
+The last line of standard output is what it measured, as JSON.
 """
 
 import gc
@@ -18,18 +18,18 @@ from cli.light import output, strict_json
 _STATUS = "/proc/self/status"
 
 
-def startup(given):
+def startup(case):
   """Seconds from the start of the process to its first update.
 
   Args:
-    given: {"began": wall time, "runner": "fit", or a `compile` of this loop,
+    case: {"began": wall time, "runner": "fit", or a `compile` of this loop,
       "model": name}.
 
   Returns:
     {"engine", "total", "imports"}: to the first update, and of imports alone.
   """
   with verbosity.startup():
-    if given["runner"] == "fit":
+    if case["runner"] == "fit":
       import keras  # noqa: F401
       import tensorflow  # noqa: F401
     else:
@@ -37,13 +37,13 @@ def startup(given):
   imported = time.time()
   from benchmarks import models
 
-  task = models.task(given["model"], steps=1)
-  runner = _runner(given["runner"], task)
+  task = models.task(case["model"], steps=1)
+  runner = _runner(case["runner"], task)
   runner.run(1)
   return {
     "engine": runner.engine,
-    "total": time.time() - given["began"],
-    "imports": imported - given["began"],
+    "total": time.time() - case["began"],
+    "imports": imported - case["began"],
   }
 
 
@@ -55,11 +55,11 @@ def _runner(name, task):
   return runners.Loop(task, name)
 
 
-def length(given):
+def length(case):
   """Time of an update and growth of the memory in one fit of some length.
 
   Args:
-    given: {"model": name, "steps": updates of an epoch, "updates": of the
+    case: {"model": name, "steps": updates of an epoch, "updates": of the
       timed fit, "warm": of those before it, "seconds": a shorter fit is done
       again until so much time is measured, "compile": see `TrainLoop`}.
 
@@ -70,18 +70,18 @@ def length(given):
   with verbosity.startup():
     from benchmarks import models, runners
 
-  task = models.task(given["model"], given["steps"])
-  runner = runners.Loop(task, given["compile"])
+  task = models.task(case["model"], case["steps"])
+  runner = runners.Loop(task, case["compile"])
   for _ in range(3):  # compiles, and finds the windows' length
-    runner.run(given["warm"])
+    runner.run(case["warm"])
   gc.collect()
-  before, took, fits = resident(), _fit(runner, given["updates"]), 1
+  before, took, fits = resident(), _fit(runner, case["updates"]), 1
   growth = resident() - before
-  while took < given["seconds"]:
-    took, fits = took + _fit(runner, given["updates"]), fits + 1
+  while took < case["seconds"]:
+    took, fits = took + _fit(runner, case["updates"]), fits + 1
   return {
     "engine": runner.engine,
-    "us": 1e6 * took / (fits * given["updates"]),
+    "us": 1e6 * took / (fits * case["updates"]),
     "growth": growth,
     "rows": runner.row_bytes,
   }
@@ -102,6 +102,6 @@ def resident():
 
 
 if __name__ == "__main__":
-  asked = json.loads(sys.argv[1])
-  measure = {"startup": startup, "length": length}[asked["what"]]
-  output.line(strict_json.dumps(measure(asked)))
+  case = json.loads(sys.argv[1])
+  measure = {"startup": startup, "length": length}[case["what"]]
+  output.line(strict_json.dumps(measure(case)))

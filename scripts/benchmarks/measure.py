@@ -60,7 +60,7 @@ class _Entry:
     self._choose_length(options)
 
   def _choose_length(self, options):
-    """Finds a length that takes about as long as asked, and runs it once."""
+    """Finds a length that takes about `options.seconds`, and runs it once."""
     self.updates, self.repeats = self.runner.unit, options.repeats
     for _ in range(3):  # short runs say little about long ones
       took = self.seconds()
@@ -68,11 +68,11 @@ class _Entry:
         self.times, self.repeats = [1e6 * took / self.updates], 0
         self.note = "; ".join(filter(None, [self.note, "slow: timed once"]))
         return
-      wanted = options.seconds * self.updates / took / self.runner.unit
-      wanted = max(1, round(wanted)) * self.runner.unit
-      if wanted <= 2 * self.updates:
+      updates = options.seconds * self.updates / took / self.runner.unit
+      updates = max(1, round(updates)) * self.runner.unit
+      if updates <= 2 * self.updates:
         return
-      self.updates = wanted
+      self.updates = updates
     self.seconds()  # a length may need a compilation of its own
 
   def seconds(self):
@@ -82,12 +82,12 @@ class _Entry:
     return time.perf_counter() - began
 
   def row(self):
-    """What is known, as JSON types."""
-    found = {"runner": self.name, "engine": self.engine}
+    """Name, engine and times, as JSON types."""
+    cells = {"runner": self.name, "engine": self.engine}
     if self.times:
-      found |= summary(self.times)
-      found |= {"updates": self.updates, "first_s": round(self.first, 2)}
-    return {**found, "note": self.note}
+      cells |= summary(self.times)
+      cells |= {"updates": self.updates, "first_s": round(self.first, 2)}
+    return {**cells, "note": self.note}
 
 
 def measure(makers, options):
@@ -152,7 +152,7 @@ def ratio(times, base):
     {"ratio", "low", "high"}: the median of `times` over that of `base`, and
     its 95 % interval; None where the turns are not the same.
   """
-  found = statistics.median(times) / statistics.median(base)
+  middle = statistics.median(times) / statistics.median(base)
   low = high = None
   if len(times) == len(base) > 1:
     rng = np.random.default_rng(0)
@@ -161,7 +161,7 @@ def ratio(times, base):
     edge = (1 - _CONFIDENCE) / 2
     low, high = np.quantile(above / below, [edge, 1 - edge])
     low, high = round(float(low), 4), round(float(high), 4)
-  return {"ratio": round(found, 4), "low": low, "high": high}
+  return {"ratio": round(middle, 4), "low": low, "high": high}
 
 
 def case(rows, above, below, sign, limit):
@@ -178,14 +178,14 @@ def case(rows, above, below, sign, limit):
     "no", or "within noise" if the limit is inside the interval; or None if
     one of them did not run.
   """
-  known = {row["runner"]: row.get("times") for row in rows}
-  if not (known.get(above) and known.get(below)):
+  times = {row["runner"]: row.get("times") for row in rows}
+  if not (times.get(above) and times.get(below)):
     return None
-  found = ratio(known[above], known[below])
-  value, low, high = found.values()
+  interval = ratio(times[above], times[below])
+  value, low, high = interval.values()
   reached = value <= limit if sign == "<=" else value >= limit
   answer = "yes" if reached else "no"
   if not reached and low is not None and low <= limit <= high:
     answer = "within noise"
   name, floor = f"{above} / {below}", f"{sign} {limit:g}"
-  return {"case": name, **found, "floor": floor, "reached": answer}
+  return {"case": name, **interval, "floor": floor, "reached": answer}

@@ -26,12 +26,12 @@ def _images(*layers):
 
 
 def _attention(shape, embed=None):
-  given = L.Input(shape, dtype="int32" if embed else None)
-  x = embed(given) if embed else given
+  inputs = L.Input(shape, dtype="int32" if embed else None)
+  x = embed(inputs) if embed else inputs
   x = L.LayerNormalization()(x + L.MultiHeadAttention(4, 16)(x, x))
   wide = L.Dense(128, activation="relu")(x)
   x = L.LayerNormalization()(x + L.Dense(64)(wide))
-  return keras.Model(given, _classes()(L.GlobalAveragePooling1D()(x)))
+  return keras.Model(inputs, _classes()(L.GlobalAveragePooling1D()(x)))
 
 
 def _embedding_bag():
@@ -194,8 +194,8 @@ class Task:
     """int32 (steps, batch): shuffled epochs of the examples' numbers."""
     rng = np.random.default_rng(0)
     epochs = -(-steps // self.steps)
-    found = [rng.permutation(len(self.y)) for _ in range(epochs)]
-    order = np.concatenate(found).astype(np.int32)
+    epoch_orders = [rng.permutation(len(self.y)) for _ in range(epochs)]
+    order = np.concatenate(epoch_orders).astype(np.int32)
     return order.reshape(-1, self.batch_size)[:steps]
 
 

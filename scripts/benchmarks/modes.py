@@ -1,4 +1,4 @@
-"""The comparisons: which runners take turns, and what is asked of them."""
+"""The comparisons: which runners take turns, and what they do."""
 
 import functools
 import os
@@ -157,7 +157,7 @@ def short_epochs(task, options):
 
 def dispatch(task, options):
   """What a window costs the host, from windows of several lengths."""
-  found = []
+  tables = []
   for engine in ("graph", "xla"):
     used = task.few if engine == "xla" else task
     makers = {
@@ -167,19 +167,19 @@ def dispatch(task, options):
       for n in reversed(_WINDOWS)
     }
     rows = measure(makers, options)
-    found.append(_table("dispatch", task, _UPDATE, rows))
-    found[-1]["cases"] = _overheads(rows)
-  return found
+    tables.append(_table("dispatch", task, _UPDATE, rows))
+    tables[-1]["cases"] = _overheads(rows)
+  return tables
 
 
 def _overheads(rows):
   """What a window costs besides its updates, from the longest windows'."""
   longest, *others = [row for row in rows if row.get("times")]
-  found = []
+  cases = []
   for row, n in zip(others, reversed(_WINDOWS[:-1]), strict=True):
     cost = n * (row["median"] - longest["median"])
     reached = "yes" if cost <= _MOST_DISPATCH else "no"
-    found.append(
+    cases.append(
       {
         "case": f"{row['runner']}: host time a window",
         "us": round(cost, 1),
@@ -187,7 +187,7 @@ def _overheads(rows):
         "reached": reached,
       }
     )
-  return found
+  return cases
 
 
 def streamed(task, options):

@@ -12,12 +12,12 @@ from benchmarks.measure import NotWritten
 from benchmarks.runners import MOMENTUM, RATE, optimizer, pipeline
 
 
-def layers_of(task, known):
+def layers_of(task, kinds):
   """The layers of a task's model.
 
   Args:
     task: a `Task`.
-    known: names of the layer classes that the caller can translate.
+    kinds: names of the layer classes that the caller can translate.
 
   Raises:
     NotWritten: if there is another.
@@ -26,7 +26,7 @@ def layers_of(task, known):
   if not isinstance(model, keras.Sequential):
     raise NotWritten("a model that is no row of layers")
   for layer in model.layers:
-    if type(layer).__name__ not in known:
+    if type(layer).__name__ not in kinds:
       raise NotWritten(type(layer).__name__)
   return model.layers
 
@@ -49,8 +49,8 @@ class JaxScan:
     import jax
     import jax.numpy as jnp
 
-    known = ("Dense", "Embedding", "GlobalAveragePooling1D", "Flatten")
-    layers = layers_of(task, known)
+    kinds = ("Dense", "Embedding", "GlobalAveragePooling1D", "Flatten")
+    layers = layers_of(task, kinds)
     self._data = jnp.asarray(task.x), jnp.asarray(task.y)
     self._order = jnp.asarray(task.order(task.many))
     self.unit = len(self._order)
@@ -80,9 +80,9 @@ class JaxScan:
     def updates(carry, x, y, order):
       def update(carry, batch):
         weights, velocity = carry
-        value, found = jax.value_and_grad(loss)(weights, x[batch], y[batch])
+        value, slope = jax.value_and_grad(loss)(weights, x[batch], y[batch])
         velocity = jax.tree_util.tree_map(
-          lambda v, g: MOMENTUM * v - RATE * g, velocity, found
+          lambda v, g: MOMENTUM * v - RATE * g, velocity, slope
         )
         weights = jax.tree_util.tree_map(jnp.add, weights, velocity)
         return (weights, velocity), value
@@ -154,12 +154,12 @@ def _torch_layers(torch, task):
       *layer.kernel.shape[2:], tuple(layer.kernel.shape[:2])
     ),
   }
-  found = []
+  layers = []
   for layer in layers_of(task, makers):
-    found.append(makers[type(layer).__name__](layer))
+    layers.append(makers[type(layer).__name__](layer))
     if _is_relu(layer):
-      found.append(nn.ReLU())
-  return found
+      layers.append(nn.ReLU())
+  return layers
 
 
 class Orbit:
@@ -185,8 +185,8 @@ class Orbit:
         x, y = next(iterator)
         with tf.GradientTape() as tape:
           value = loss(y, model(x, training=True))
-        found = tape.gradient(value, model.trainable_variables)
-        opt.apply(found, model.trainable_variables)
+        slope = tape.gradient(value, model.trainable_variables)
+        opt.apply(slope, model.trainable_variables)
 
     self._trainer = Trainer(pipeline(task).repeat())
     self.unit = task.many // 10

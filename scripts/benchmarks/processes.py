@@ -19,17 +19,17 @@ _MOST_ROW_BYTES = 40
 _MB = 1 << 20
 
 
-def _ask(what, **given):
-  """What a child process finds, a dict."""
-  given = {"what": what, "began": time.time(), **given}
+def _ask(what, **task):
+  """What a child process measures, a dict."""
+  task = {"what": what, "began": time.time(), **task}
   done = subprocess.run(
-    [sys.executable, str(_CHILD), strict_json.dumps(given)],
+    [sys.executable, str(_CHILD), strict_json.dumps(task)],
     capture_output=True,
     text=True,
     check=False,
   )
   if done.returncode:
-    raise RuntimeError(f"{_CHILD.name} {given} failed:\n{done.stderr[-2000:]}")
+    raise RuntimeError(f"{_CHILD.name} {task} failed:\n{done.stderr[-2000:]}")
   return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -49,12 +49,12 @@ def startup(name, repeats):
     "this loop, xla": "xla",
     "fit": "fit",
   }
-  found = {runner: [] for runner in runners}
+  answers_of = {runner: [] for runner in runners}
   for _ in range(repeats):
     for runner, kind in runners.items():
-      found[runner].append(_ask("startup", runner=kind, model=name))
+      answers_of[runner].append(_ask("startup", runner=kind, model=name))
   rows = []
-  for runner, answers in found.items():
+  for runner, answers in answers_of.items():
     row = {"runner": runner, "engine": answers[0]["engine"]}
     row |= summary([answer["total"] for answer in answers])
     imports = statistics.median(answer["imports"] for answer in answers)
@@ -77,17 +77,18 @@ def steps(name, counts, repeats, seconds, epoch_steps=0):
     A list of tables.
   """
   size = epoch_steps or _STEPS
-  found = {-(-count // size) * size: [] for count in counts}
-  given = {"model": name, "steps": size, "compile": "auto", "seconds": seconds}
+  answers_of = {-(-count // size) * size: [] for count in counts}
+  task = {"model": name, "steps": size, "compile": "auto", "seconds": seconds}
   for _ in range(repeats):
-    for count, answers in found.items():
-      answers.append(_ask("length", updates=count, warm=5 * size, **given))
-  rows = [_of_length(*item) for item in found.items()]
+    for count, answers in answers_of.items():
+      answers.append(_ask("length", updates=count, warm=5 * size, **task))
+  rows = [_of_length(*item) for item in answers_of.items()]
   table = _table("steps", name, "us an update", rows)
-  last, base = max(found), 10_000 if 10_000 in found else min(found)
+  last = max(answers_of)
+  base = 10_000 if 10_000 in answers_of else min(answers_of)
   if last > base:
     keeps = case(rows, _name(last), _name(base), "<=", 1.05)
-    table["cases"] = [keeps, _memory(found, last, base)]
+    table["cases"] = [keeps, _memory(answers_of, last, base)]
   return [table]
 
 
@@ -101,10 +102,10 @@ def _of_length(count, answers):
   return row
 
 
-def _memory(found, last, base):
+def _memory(answers_of, last, base):
   """Whether a longer fit's process grows by no more than the rows."""
   middle = {
-    count: statistics.median(answer["growth"] for answer in found[count])
+    count: statistics.median(answer["growth"] for answer in answers_of[count])
     for count in (last, base)
   }
   each = (middle[last] - middle[base]) / (last - base)

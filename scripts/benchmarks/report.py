@@ -28,13 +28,13 @@ def machine():
 
 def versions():
   """{library: version}, the peers only where they are installed."""
-  found = {}
+  installed = {}
   for name in (*_LIBRARIES, *_PEERS):
     try:
-      found[name] = importlib.metadata.version(name)
+      installed[name] = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
       continue
-  return found
+  return installed
 
 
 def _cpus():
@@ -69,7 +69,7 @@ class Report:
       run_files.check(path)
     self._path = path
     now = datetime.datetime.now(datetime.timezone.utc)
-    self._found = {
+    self._results = {
       "date": now.isoformat(timespec="seconds"),
       "n": repeats,
       "machine": machine(),
@@ -77,13 +77,13 @@ class Report:
       "command": _command(),
       "tables": [],
     }
-    where = self._found["machine"]
+    where = self._results["machine"]
     output.line(
       f"{where['cpus']} x {where['cpu']}, load {where['load'][0]}, "
       f"n = {repeats}"
     )
-    known = self._found["versions"].items()
-    output.line(", ".join(f"{k} {v}" for k, v in known))
+    installed = self._results["versions"].items()
+    output.line(", ".join(f"{k} {v}" for k, v in installed))
 
   def add(self, table):
     """Shows a table and writes all so far.
@@ -91,7 +91,7 @@ class Report:
     Args:
       table: {"mode", "model", "unit", "reference", "rows"}, maybe "cases".
     """
-    self._found["tables"].append(table)
+    self._results["tables"].append(table)
     ratio = f"ratio: time over that of {table['reference']}"
     parts = (table["mode"], table["model"], table["unit"], ratio)
     output.line("\n" + " | ".join(parts))
@@ -105,18 +105,18 @@ class Report:
         run_files.made(self._path) as part,  # a kill leaves no half a file
         open(part, "w", encoding="utf-8") as file,
       ):
-        file.write(strict_json.report(self._found, indent=1))
+        file.write(strict_json.report(self._results, indent=1))
 
 
 def _command():
   """{flag: value} of the flags that were given."""
-  given = flags.FLAGS.flag_values_dict()
-  return {k: v for k, v in given.items() if flags.FLAGS[k].present}
+  values = flags.FLAGS.flag_values_dict()
+  return {k: v for k, v in values.items() if flags.FLAGS[k].present}
 
 
 def show(rows):
   """Prints dicts as one table, a column for each key that some row has."""
-  lines = [_shown(row) for row in rows]
+  lines = [_cells(row) for row in rows]
   names = list(dict.fromkeys(name for line in lines for name in line))
   names.sort(key=lambda name: name == "note")  # wide ones last
   cells = [names] + [[line.get(name, "") for name in names] for line in lines]
@@ -126,12 +126,12 @@ def show(rows):
     output.line(text.rstrip())
 
 
-def _shown(row):
+def _cells(row):
   """{column: text} of one row; an interval stands beside its ratio."""
-  found = {k: _text(v) for k, v in row.items() if k not in _HIDDEN}
+  cells = {k: _text(v) for k, v in row.items() if k not in _HIDDEN}
   if row.get("low") is not None:
-    found["ratio"] += f" [{row['low']:.2f}, {row['high']:.2f}]"
-  return {k: v for k, v in found.items() if v}
+    cells["ratio"] += f" [{row['low']:.2f}, {row['high']:.2f}]"
+  return {k: v for k, v in cells.items() if v}
 
 
 def _text(value):

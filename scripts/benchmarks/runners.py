@@ -156,8 +156,8 @@ class Bare:
       with tf.GradientTape() as tape:
         y_pred = model(tf.gather(x, order[i]), training=True)
         value = loss(tf.gather(y, order[i]), y_pred)
-      found = tape.gradient(value, variables)
-      opt.apply([tf.convert_to_tensor(g) for g in found], variables)
+      slope = tape.gradient(value, variables)
+      opt.apply([tf.convert_to_tensor(g) for g in slope], variables)
       return i + 1, x, y, order, value
 
     def updates(n, *data):

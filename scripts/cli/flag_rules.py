@@ -131,10 +131,10 @@ def durations(name, default, text):
   _listed(name, default, text, _DURATION.fullmatch, rule)
 
 
-def names(name, default, text, known):
-  """Defines a flag of known names separated by commas; `split` reads it."""
-  rule = f"names separated by commas, out of {', '.join(known)}"
-  _listed(name, default, text, known.__contains__, rule)
+def names(name, default, text, choices):
+  """Defines a flag of some names, separated by commas; `split` reads it."""
+  rule = f"names separated by commas, out of {', '.join(choices)}"
+  _listed(name, default, text, choices.__contains__, rule)
 
 
 def _listed(name, default, text, accept, rule):
@@ -161,15 +161,15 @@ def numbers(name, default, text, count=None, kind=float, accept=None, rule=""):
     if not value:
       return True
     try:
-      found = [kind(part) for part in value.split(",")]
+      parsed = [kind(part) for part in value.split(",")]
       if kind is int:
-        good = all(abs(one) <= _INT32 for one in found)
+        good = all(abs(one) <= _INT32 for one in parsed)
       else:
-        good = all(map(math.isfinite, found))
-      good = good and all(map(accept, found))
+        good = all(map(math.isfinite, parsed))
+      good = good and all(map(accept, parsed))
     except (ValueError, OverflowError):
-      good, found = False, []
-    if good and count in (None, len(found)):
+      good, parsed = False, []
+    if good and count in (None, len(parsed)):
       return True
     raise flags.ValidationError(f"must be {rule}; got {value!r}")
 
@@ -183,23 +183,23 @@ def read_numbers(value, kind=float):
 
 def show_in_help():
   """Makes --help list every flag, whichever module defined it."""
-  for module, found in flags.FLAGS.flags_by_module_dict().items():
+  for module, group in flags.FLAGS.flags_by_module_dict().items():
     if not module.startswith("absl"):
-      for flag in found:
+      for flag in group:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
 
 def values(left_out=()):
   """{"flags/name": value} of the script's flags that have one, without some;
   they must be those of `show_in_help`."""
-  found = {
+  present = {
     f"flags/{flag.name}": flag.value
     for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])
     if flag.name not in left_out and flag.value not in (None, "")
   }
   return {
     name: ",".join(value) if isinstance(value, list) else value
-    for name, value in found.items()
+    for name, value in present.items()
   }
 
 

@@ -31,18 +31,18 @@ def make(peak_lr, steps_per_epoch, total_steps):
   Raises:
     ValueError: if the flags do not fit each other or the run.
   """
-  asked = _Asked(peak_lr, steps_per_epoch, total_steps, total_steps)
+  needs = _Needs(peak_lr, steps_per_epoch, total_steps, total_steps)
   name = FLAGS.schedule
   wrapped = FLAGS["warmup"].present and not schedule_flags.has_own_warmup()
   if "length" in schedule_flags.durations_used():
-    asked = asked.of(asked.steps("length", 1))
+    needs = needs.of(needs.steps("length", 1))
   has_warmup = FLAGS["warmup"].present or schedule_flags.has_own_warmup()
-  warmup = asked.steps("warmup") if has_warmup else 0
-  if warmup > asked.length:
-    rule = f"no longer than the schedule's {asked.length} steps"
+  warmup = needs.steps("warmup") if has_warmup else 0
+  if warmup > needs.length:
+    rule = f"no longer than the schedule's {needs.length} steps"
     checks.fail("warmup", FLAGS.warmup, rule)
   before = warmup if wrapped and FLAGS.warmup_shift else 0
-  schedule = _MAKERS[name](asked.of(max(1, asked.length - before)))
+  schedule = _MAKERS[name](needs.of(max(1, needs.length - before)))
   if wrapped:
     schedule = kernels.Warmup(
       schedule, warmup, FLAGS.initial_lr, FLAGS.warmup_shift
@@ -53,7 +53,7 @@ def make(peak_lr, steps_per_epoch, total_steps):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Asked:
+class _Needs:
   """What a maker needs: the peak, and the steps its schedule is for."""
 
   peak: float
@@ -80,8 +80,8 @@ class _Asked:
     return -(-self.steps(name, 1) // self.steps_per_epoch)
 
   def floor(self, default=0.0):
-    given = FLAGS.floor_lr is not None and not self.is_factor
-    return FLAGS.floor_lr if given else default
+    own = FLAGS.floor_lr is not None and not self.is_factor
+    return FLAGS.floor_lr if own else default
 
   @property
   def momentum(self):
@@ -91,192 +91,194 @@ class _Asked:
 
   @property
   def boundaries(self):
-    found = schedule_flags.boundaries()
-    return [self.steps("boundaries", 1, text) for text in found]
+    texts = schedule_flags.boundaries()
+    return [self.steps("boundaries", 1, text) for text in texts]
 
 
-def _constant(asked):
-  return kernels.Constant(asked.peak)
+def _constant(needs):
+  return kernels.Constant(needs.peak)
 
 
-def _linear(asked):
-  return kernels.Linear(asked.peak, asked.floor(), asked.length)
+def _linear(needs):
+  return kernels.Linear(needs.peak, needs.floor(), needs.length)
 
 
-def _cosine(asked):
-  return kernels.Cosine(asked.peak, asked.length, asked.floor())
+def _cosine(needs):
+  return kernels.Cosine(needs.peak, needs.length, needs.floor())
 
 
-def _polynomial(asked):
+def _polynomial(needs):
   return kernels.Polynomial(
-    asked.peak, asked.floor(), asked.length, FLAGS.power, FLAGS.cycle
+    needs.peak, needs.floor(), needs.length, FLAGS.power, FLAGS.cycle
   )
 
 
-def _exponential(asked):
-  every, floor = asked.steps("decay_every", 1), asked.floor(None)
+def _exponential(needs):
+  every, floor = needs.steps("decay_every", 1), needs.floor(None)
   return kernels.Exponential(
-    asked.peak, every, FLAGS.decay_rate, FLAGS.staircase, floor
+    needs.peak, every, FLAGS.decay_rate, FLAGS.staircase, floor
   )
 
 
-def _inverse_time(asked):
-  every = asked.steps("decay_every", 1)
+def _inverse_time(needs):
+  every = needs.steps("decay_every", 1)
   return kernels.InverseTime(
-    asked.peak, every, FLAGS.decay_rate, FLAGS.staircase
+    needs.peak, every, FLAGS.decay_rate, FLAGS.staircase
   )
 
 
-def _step_decay(asked):
-  every = asked.steps("drop_every", 1)
-  return kernels.StepDecay(asked.peak, FLAGS.drop, every)
+def _step_decay(needs):
+  every = needs.steps("drop_every", 1)
+  return kernels.StepDecay(needs.peak, FLAGS.drop, every)
 
 
-def _piecewise(asked):
+def _piecewise(needs):
   factors = flag_rules.read_numbers(FLAGS.values)
-  rates = [asked.peak * factor for factor in factors]
-  return kernels.PiecewiseConstant(asked.boundaries, rates)
+  rates = [needs.peak * factor for factor in factors]
+  return kernels.PiecewiseConstant(needs.boundaries, rates)
 
 
-def _restarts(asked):
+def _restarts(needs):
   whole_epochs = FLAGS.cycle_len.endswith("ep")
   return kernels.CosineRestarts(
-    asked.peak,
-    asked.steps("cycle_len", 1),
+    needs.peak,
+    needs.steps("cycle_len", 1),
     cycle_mult=FLAGS.cycle_mult,
     peak_decay=FLAGS.peak_decay,
-    floor_lr=asked.floor(),
+    floor_lr=needs.floor(),
     cycles=FLAGS.cycles,
-    round_to=asked.steps_per_epoch if whole_epochs else 1,
-    momentum=asked.momentum,
+    round_to=needs.steps_per_epoch if whole_epochs else 1,
+    momentum=needs.momentum,
   )
 
 
-def _triangular(asked):
-  cycle = asked.steps("cycle_len", 2)
+def _triangular(needs):
+  cycle = needs.steps("cycle_len", 2)
   down = cycle // 2
   if FLAGS.down_len is not None:
-    down = asked.steps("down_len", 1)
+    down = needs.steps("down_len", 1)
     if down >= cycle:
       flag_rules.stop(f"--down_len must be below {cycle} steps; got {down}")
   return kernels.Triangular(
-    asked.floor(asked.peak / 10),
-    asked.peak,
+    needs.floor(needs.peak / 10),
+    needs.peak,
     cycle - down,
     down,
     FLAGS.mode,
     FLAGS.gamma,
     FLAGS.final_lr,
-    asked.momentum,
+    needs.momentum,
   )
 
 
-def _one_cycle(asked):
+def _one_cycle(needs):
   names = ("warmup_fraction", "initial_div", "final_div", "anneal")
-  given = {name: FLAGS[name].value for name in (*names, "three_phase")}
-  given["momentum"] = asked.momentum
-  changes = {name: value for name, value in given.items() if value is not None}
-  if asked.is_factor:
+  settings = {name: FLAGS[name].value for name in (*names, "three_phase")}
+  settings["momentum"] = needs.momentum
+  changes = {
+    name: value for name, value in settings.items() if value is not None
+  }
+  if needs.is_factor:
     changes["momentum"] = None
-  preset = kernels.OneCycle.preset(FLAGS.preset, asked.peak, asked.length)
+  preset = kernels.OneCycle.preset(FLAGS.preset, needs.peak, needs.length)
   return dataclasses.replace(preset, **changes)
 
 
-def _warmup_cosine(asked):
+def _warmup_cosine(needs):
   return kernels.WarmupCosine(
-    asked.peak,
-    asked.steps("warmup"),
-    asked.length,
-    hold_steps=asked.steps("hold"),
+    needs.peak,
+    needs.steps("warmup"),
+    needs.length,
+    hold_steps=needs.steps("hold"),
     initial_lr=FLAGS.initial_lr,
-    final_lr=asked.floor(),
-    momentum=asked.momentum,
+    final_lr=needs.floor(),
+    momentum=needs.momentum,
   )
 
 
-def _stable(asked):
-  warmup, decay = asked.steps("warmup"), asked.steps("decay_len", 1)
+def _stable(needs):
+  warmup, decay = needs.steps("warmup"), needs.steps("decay_len", 1)
   return kernels.WarmupStableDecay(
-    asked.peak,
+    needs.peak,
     warmup,
-    asked.length - warmup - decay,
+    needs.length - warmup - decay,
     decay,
     FLAGS.initial_lr,
-    asked.floor(),
+    needs.floor(),
     FLAGS.decay,
   )
 
 
-def _sweep(asked):
-  low = asked.floor(asked.peak / 1e8)
-  return kernels.RangeSweep(low, asked.peak, asked.length, FLAGS.spacing)
+def _sweep(needs):
+  low = needs.floor(needs.peak / 1e8)
+  return kernels.RangeSweep(low, needs.peak, needs.length, FLAGS.spacing)
 
 
 def _recipe(make):
   """A maker that asks a recipe for its kernel."""
 
-  def found(asked):
-    epochs = -(-asked.length // asked.steps_per_epoch)
-    return make(asked).schedule_for(asked.steps_per_epoch, epochs)
+  def make_kernel(needs):
+    epochs = -(-needs.length // needs.steps_per_epoch)
+    return make(needs).schedule_for(needs.steps_per_epoch, epochs)
 
-  return found
+  return make_kernel
 
 
-def _sgdr(asked):
+def _sgdr(needs):
   return recipes.sgdr(
-    asked.peak,
-    asked.epochs("cycle_len"),
+    needs.peak,
+    needs.epochs("cycle_len"),
     FLAGS.cycle_mult,
     FLAGS.peak_decay,
-    asked.floor(),
+    needs.floor(),
     FLAGS.cycles,
-    asked.momentum,
+    needs.momentum,
   )
 
 
-def _autofit(asked):
-  given = {"momentum": asked.momentum}
-  if asked.momentum is None and not asked.is_factor:
-    given = {}  # its own
-  return recipes.autofit(asked.peak, **given)
+def _autofit(needs):
+  options = {"momentum": needs.momentum}
+  if needs.momentum is None and not needs.is_factor:
+    options = {}  # its own
+  return recipes.autofit(needs.peak, **options)
 
 
-def _time_based(asked):
-  return recipes.time_based(asked.peak, FLAGS.decay_rate, FLAGS.per)
+def _time_based(needs):
+  return recipes.time_based(needs.peak, FLAGS.decay_rate, FLAGS.per)
 
 
-def _step_drop(asked):
-  return recipes.step_drop(asked.peak, FLAGS.drop, asked.epochs("drop_every"))
+def _step_drop(needs):
+  return recipes.step_drop(needs.peak, FLAGS.drop, needs.epochs("drop_every"))
 
 
-def _function(asked):
+def _function(needs):
   module, _, name = FLAGS.function.partition(":")
   sys.path.insert(0, os.getcwd())
   try:
-    found = getattr(importlib.import_module(module), name)
+    rate = getattr(importlib.import_module(module), name)
   except Exception as error:  # whatever a user's module may raise
     reason = f"{type(error).__name__}: {error}".splitlines()[0]
     rule = f"a function that can be imported ({reason})"
     checks.fail("function", FLAGS.function, rule)
-  return recipes.function(found, asked.peak)
+  return recipes.function(rate, needs.peak)
 
 
-def _join(asked):
-  ends = [*asked.boundaries, asked.length]
-  starts = [0, *asked.boundaries]
+def _join(needs):
+  ends = [*needs.boundaries, needs.length]
+  starts = [0, *needs.boundaries]
   parts = [
-    _MAKERS[name](asked.of(max(1, end - start)))
+    _MAKERS[name](needs.of(max(1, end - start)))
     for name, start, end in zip(
       flag_rules.split(FLAGS.parts), starts, ends, strict=True
     )
   ]
-  return kernels.Join(parts, asked.boundaries)
+  return kernels.Join(parts, needs.boundaries)
 
 
-def _product(asked):
+def _product(needs):
   first, *rest = flag_rules.split(FLAGS.parts)
-  factors = [_MAKERS[name](asked.factor()) for name in rest]
-  return kernels.Product([_MAKERS[first](asked), *factors])
+  factors = [_MAKERS[name](needs.factor()) for name in rest]
+  return kernels.Product([_MAKERS[first](needs), *factors])
 
 
 _MAKERS = {

@@ -79,8 +79,8 @@ def run(recipe, epochs, measure, seed, folder, quick):
   loop = _loop(seed, recipe)
   history = loop.fit(train, epochs, validation=valid)
   values = history.epochs["val_accuracy"]
-  found = float(values[-1] if measure == "last" else values.max())
-  return experiment.outcome(loop, history, {f"val acc, {measure}": found})
+  accuracy = float(values[-1] if measure == "last" else values.max())
+  return experiment.outcome(loop, history, {f"val acc, {measure}": accuracy})
 
 
 def _of(title, published, recipe, epochs, measure="last"):

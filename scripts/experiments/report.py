@@ -31,12 +31,12 @@ def read(path, name, experiment, quick):
     "quick": quick,
     "runs": {},
   }
-  known = os.path.lexists(path)
-  if known:
+  exists = os.path.lexists(path)
+  if exists:
     report["runs"] = _runs(path, name)
   for kind in (".md", ".png"):
     beside = path.removesuffix(".json") + kind
-    if os.path.lexists(beside) and not known:
+    if os.path.lexists(beside) and not exists:
       _refuse(beside)
   return report
 
@@ -83,13 +83,13 @@ def markdown(report):
   names = dict.fromkeys(name for one in runs for name in one["measures"])
   for name in names:
     values = [one["measures"][name] for one in runs]
-    known_values = [value for value in values if value is not None]
-    known = report["published"].get(name)
-    several = len(known_values) > 1
-    spread = statistics.stdev(known_values) if several else None
-    mean = statistics.mean(known_values) if known_values else None
+    finite = [value for value in values if value is not None]
+    published = report["published"].get(name)
+    several = len(finite) > 1
+    spread = statistics.stdev(finite) if several else None
+    mean = statistics.mean(finite) if finite else None
     each = ", ".join(map(_figure, values))
-    cells = (name, _figure(known), _figure(mean),
+    cells = (name, _figure(published), _figure(mean),
              _figure(spread), each, len(values))  # fmt: skip
     lines.append("| " + " | ".join(map(str, cells)) + " |")
   seconds = sum(one["seconds"] for one in runs)

@@ -107,30 +107,30 @@ def events(path):
   without TensorFlow."""
   from tensorboard.compat.proto import event_pb2
 
-  content, found, at = path.read_bytes(), [], 0
+  content, points, at = path.read_bytes(), [], 0
   while at + 12 <= len(content):
     (size,) = struct.unpack_from("<Q", content, at)
     if at + 16 + size > len(content):
       raise ValueError(f"{path} ends inside a record")
     event = event_pb2.Event.FromString(content[at + 12 : at + 12 + size])
-    found += [
+    points += [
       (event.step, value.tag, struct.pack("<f", value.simple_value))
       for value in event.summary.value
       # Texts say when a run went on; the speed is the machine's.
       if value.HasField("simple_value") and not value.tag.startswith("speed/")
     ]
     at += 16 + size
-  return found
+  return points
 
 
 def series(workdir):
   """{"run/tag": [[step, hex of the value], ...]} in the order of the files."""
-  found = {}
+  points = {}
   for run in ("train", "validation", "plan", "fit_1"):
     for path in sorted(pathlib.Path(workdir, run).glob("events.*")):
       for step, tag, value in events(path):
-        found.setdefault(f"{run}/{tag}", []).append([step, value.hex()])
-  return found
+        points.setdefault(f"{run}/{tag}", []).append([step, value.hex()])
+  return points
 
 
 def tensors(workdir):

@@ -143,8 +143,8 @@ def _lines(path):
   least, room = os.path.getsize(path) * _SMALLEST_CELL, memory.available()
   if least > room:
     raise DataError(
-      f"--data_path={path}: its cells take {memory.told(least)} or more; "
-      f"{memory.told(room)} of memory are left"
+      f"--data_path={path}: its cells take {memory.text(least)} or more; "
+      f"{memory.text(room)} of memory are left"
     )
   rows = None
   try:

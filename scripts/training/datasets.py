@@ -117,8 +117,8 @@ def load(name, path, validation_fraction, num_words, max_length, task):
   own, offset = name in ("csv", "npz"), ()
   if own:
     *parts[:2], offset = _offset(*parts[:2])
-  found = _as_task(*parts, task)
-  return dataclasses.replace(found, own=own, offset=offset)
+  data = _as_task(*parts, task)
+  return dataclasses.replace(data, own=own, offset=offset)
 
 
 def _offset(x_train, x_val):

@@ -19,20 +19,20 @@ def run(flags, schedule, steps_per_epoch, optimizer):
   """
   total = steps_per_epoch * flags.epochs
   for name in (*schedule_flags.durations_used(), *_OWN):
-    given = flags[name].value
-    if given:
-      found = [
-        trainloop.base.durations.to_steps(name, text, steps_per_epoch, total)
-        for text in flag_rules.split(given)
+    text = flags[name].value
+    if text:
+      steps = [
+        trainloop.base.durations.to_steps(name, part, steps_per_epoch, total)
+        for part in flag_rules.split(text)
       ]
-      output.line(f"{name}: {given} = {','.join(map(str, found))} steps")
+      output.line(f"{name}: {text} = {','.join(map(str, steps))} steps")
   if flags.workdir is None:
     return
   momentum = trainloop.model.scheduled_optimizer.Binding(optimizer).momentum
-  drawn = dry_run.write(flags.workdir, schedule, total, momentum)
-  if drawn is None:
+  plan = dry_run.write(flags.workdir, schedule, total, momentum)
+  if plan is None:
     output.line(f"plan: not written, {flags.workdir} holds a run already")
     return
   output.line(f"plan: see it with tensorboard --logdir={flags.workdir}")
-  if drawn.left_out:
-    output.line(drawn.note(total))
+  if plan.left_out:
+    output.line(plan.note(total))

@@ -18,18 +18,18 @@ def write(folder, model, kind):
   Returns:
     Names of what was written.
   """
-  found = []
+  names = []
   if kind in ("keras", "both"):
-    found += _first_of(
+    names += _first_of(
       folder,
       {"model.keras": model.save, "model.weights.h5": model.save_weights},
     )
   if kind in ("saved_model", "both"):
-    found += _first_of(
+    names += _first_of(
       folder,
       {"saved_model": lambda path: model.export(path, verbose=False)},
     )
-  return found
+  return names
 
 
 def check(folder, kind):

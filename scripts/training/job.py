@@ -57,9 +57,9 @@ def run(flags, peaks, strategy):
     if chief:
       output.line(f"nothing to do; see {_result_path(flags.workdir)}")
     return _check_trained(history)
-  found = loop.evaluate(valid)
+  scores = loop.evaluate(valid)
   if chief:
-    result = _result(loop, history, found)
+    result = _result(loop, history, scores)
     verbosity.show(strict_json.report(result["metrics"]))
     if flags.workdir:
       _write(flags, data.in_units(loop.model), result)

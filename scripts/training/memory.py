@@ -15,7 +15,7 @@ def available():
   return min(room)
 
 
-def told(size):
+def text(size):
   """A number of bytes as a person reads it."""
   return f"{size / 2**30:.3g} GiB"
 

@@ -156,8 +156,8 @@ class NpzFile:
     room = memory.available()
     if size > room:
       raise DataError(
-        f"--data_path={self._path}: its arrays take {memory.told(size)}; "
-        f"{memory.told(room)} of memory are left"
+        f"--data_path={self._path}: its arrays take {memory.text(size)}; "
+        f"{memory.text(room)} of memory are left"
       )
 
   def _values(self, file, name, head):
@@ -208,10 +208,10 @@ def _read_head(file):
   size = int.from_bytes(length, "little")
   if len(length) < _LENGTHS[version] or size > _LONGEST_HEAD:
     return "has no head"
-  told = _literal(file.read(size).decode("latin-1"))
-  if not isinstance(told, dict) or set(told) != _KEYS:
+  fields = _literal(file.read(size).decode("latin-1"))
+  if not isinstance(fields, dict) or set(fields) != _KEYS:
     return "has no head"
-  shape, kind = told["shape"], told["descr"]
+  shape, kind = fields["shape"], fields["descr"]
   if not isinstance(kind, str) or not _DTYPE.fullmatch(kind):
     if "O" in str(kind):
       return "holds Python objects, which are not unpickled"
@@ -219,7 +219,7 @@ def _read_head(file):
   sizes = isinstance(shape, tuple) and all(type(n) is int for n in shape)
   if not sizes or min(shape, default=0) < 0 or len(shape) > 32:
     return f"has no shape: {str(shape)[:40]}"
-  dtype, order = _dtype(kind), told["fortran_order"]
+  dtype, order = _dtype(kind), fields["fortran_order"]
   if dtype is None or not isinstance(order, bool):
     return f"must hold numbers, bools or text; it is {kind!r}"
   before = len(start) + len(length) + size
