@@ -30,6 +30,22 @@ def test_durations_become_steps():
     Lengths.of(2, 12, {**EVERY, "validate": "1%"})
 
 
+@pytest.mark.parametrize(
+  ("every", "names"),
+  [
+    ({"validate": "24st", "checkpoint": "2ep", "histograms": "100%"}, []),
+    ({"validate": "25st", "checkpoint": "1ep"}, ["validate_every"]),
+    ({"validate": "1ep", "checkpoint": "2.1ep"}, ["checkpoint_every"]),
+    ({**EVERY, "histograms": "101%"}, []),  # 24.24 steps, rounded
+    ({**EVERY, "histograms": "120%"}, ["histograms_every"]),
+  ],
+)
+def test_durations_longer_than_a_fit_are_named(every, names):
+  lengths = Lengths.of(2, 12, every)
+  assert list(lengths.never_due()) == names
+  assert all(steps > 24 for steps in lengths.never_due().values())
+
+
 FIELDS = {
   "new": {},
   "finished": {"finished": True},

@@ -112,6 +112,12 @@ class FitRunner:
       self._progress.warn(
         f"warning: profile {steps} is not all in this fit, which {end}"
       )
+    lengths = self._request.terms.lengths
+    for name, steps in lengths.never_due().items():
+      self._progress.warn(
+        f"warning: `{name}` is {steps} steps, and this fit has "
+        f"{lengths.updates}: none comes before its end"
+      )
     if self._records.goes_on:
       self._progress.line(f"goes on at step {self._done} of {plan.end}")
 

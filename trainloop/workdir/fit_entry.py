@@ -66,6 +66,16 @@ class Lengths(typing.NamedTuple):
     """Updates of the whole fit."""
     return self.epochs * self.steps_per_epoch
 
+  def never_due(self):
+    """{name of a duration: its updates} of those that are longer than the fit,
+    so that what they are for does not come in it."""
+    steps = {
+      "validate_every": self.validate_steps,
+      "checkpoint_every": self.checkpoint_steps,
+      "histograms_every": self.histograms_steps or 0,
+    }
+    return {name: n for name, n in steps.items() if n > self.updates}
+
 
 @dataclasses.dataclass(frozen=True)
 class Terms:

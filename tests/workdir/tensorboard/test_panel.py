@@ -232,6 +232,18 @@ def test_a_profile_beyond_the_fit_is_told(tmp_path, capsys):
   assert "profile 100:110 is not all in this fit, which ends at step" in told
 
 
+def test_a_duration_beyond_the_fit_is_one_line_of_caution(tmp_path, capsys):
+  loop = make(tmp_path, checkpoint_every="2ep", histograms_every="1000st")
+  loop.fit(small.data(), 1)
+  lines = capsys.readouterr().out.splitlines()
+  assert [line for line in lines if "warning" in line] == [
+    "warning: `checkpoint_every` is 24 steps, and this fit has 12: none comes "
+    "before its end",
+    "warning: `histograms_every` is 1000 steps, and this fit has 12: none "
+    "comes before its end",
+  ]
+
+
 def test_a_profile_ends_with_its_fit(monkeypatch, tmp_path):
   seen = []
   monkeypatch.setattr(tf.profiler.experimental, "start", seen.append)
