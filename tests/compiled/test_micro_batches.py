@@ -147,10 +147,10 @@ def test_memory_holds_the_activations_of_one_micro_batch():
     )
     loop = small.loop(net, compile="xla", accumulate=accumulate)
     loop.evaluate(data)
-    step = loop.programs.step
+    replica = loop.programs.replica
     count = strategies.counted(tf.constant(32), 1)
     run = tf.function(
-      lambda x, y: step.gradients((x, y, None), count)[:3],
+      lambda x, y: replica.gradients((x, y, None), count)[:3],
       autograph=False,
       jit_compile=True,
     )

@@ -57,7 +57,7 @@ class Engine:
   forced: bool = False
 
 
-def choose(compile, strategy, source, step):
+def choose(compile, strategy, source, replica):
   """The engine for a model on some data.
 
   Args:
@@ -65,7 +65,7 @@ def choose(compile, strategy, source, step):
       something is measured.
     strategy: the `tf.distribute.Strategy`.
     source: the data source of training.
-    step: the model's `Step`.
+    replica: the model's `Replica`.
 
   Returns:
     An `Engine`.
@@ -78,7 +78,7 @@ def choose(compile, strategy, source, step):
   why = obstacle(strategy, source)
   if why:
     return _without_xla(compile, why)
-  traced = probe.of_update(strategy, step, source)
+  traced = probe.of_update(strategy, replica, source)
   slow = ""
   if not strategies.on_gpu(strategy):
     for op in sorted(traced.ops.intersection(_SLOW_ON_CPU)):

@@ -14,7 +14,7 @@ class Engines:
   Args:
     compile: see `engine.choose`.
     strategy: the model's `tf.distribute.Strategy`.
-    step: the model's `Step`.
+    replica: the model's `Replica`.
 
   Attributes:
     present: the `Engine` of the training data that came last.
@@ -22,8 +22,8 @@ class Engines:
     measures: whether which is faster is still to be measured.
   """
 
-  def __init__(self, compile, strategy, step):
-    self._compile, self._strategy, self._step = compile, strategy, step
+  def __init__(self, compile, strategy, replica):
+    self._compile, self._strategy, self._replica = compile, strategy, replica
     self._chosen, self._evaluations, self._kind = {}, {}, None
     self.present = self.evaluation = None
     self.measures = compile == "measure"
@@ -39,7 +39,7 @@ class Engines:
       # TensorFlow draws a number only to learn a device's name.
       with seeds.kept():
         choice = engine.choose(
-          self._compile, self._strategy, source, self._step
+          self._compile, self._strategy, source, self._replica
         )
       self._chosen[self._kind] = choice
     self.replace(self._chosen[self._kind])
@@ -49,7 +49,7 @@ class Engines:
     self.present = self._chosen[self._kind] = other
     if other.name not in self._evaluations:
       jit = other.name == "xla"
-      evaluation = Evaluation(self._strategy, self._step, jit)
+      evaluation = Evaluation(self._strategy, self._replica, jit)
       self._evaluations[other.name] = evaluation
     self.evaluation = self._evaluations[other.name]
 
@@ -66,7 +66,7 @@ class Engines:
         self.present,
         self._strategy,
         binding,
-        self._step.variables,
+        self._replica.variables,
       )
     if choice is not self.present:
       self.replace(choice)

@@ -6,7 +6,7 @@ import typing
 import keras
 import tensorflow as tf
 
-from trainloop.compiled import replica
+from trainloop.compiled import replica as replica_lib
 from trainloop.compiled.batches import Feed
 from trainloop.devices import strategies
 from trainloop.model import bounds, model_metrics
@@ -30,13 +30,13 @@ class Evaluation:
 
   Args:
     strategy: the `tf.distribute.Strategy` of the model.
-    step: a `Step`.
+    replica: a `Replica`.
     jit: whether XLA compiles the pass.
   """
 
-  def __init__(self, strategy, step, jit=False):
+  def __init__(self, strategy, replica, jit=False):
     self._strategy = strategy
-    self._step = step
+    self._replica = replica
     self._feed = Feed(strategy, jit)
 
   def __call__(self, parts, watched=False):
@@ -55,7 +55,7 @@ class Evaluation:
     if not watched:
       return self._feed.call(self._pass, parts)
     measured, count, alarm = self._feed.call(self._watched, parts)
-    broken = self._step.lookout.broken(alarm.numpy())
+    broken = self._replica.lookout.broken(alarm.numpy())
     if broken:
       raise bounds.ValueRangeError(*broken, batch=int(count) - 1)
     return measured
@@ -67,7 +67,7 @@ class Evaluation:
     Args:
       loss: float64 scalar.
     """
-    return self._of(loss, replica.read(self._step.metric_state))
+    return self._of(loss, replica_lib.read(self._replica.metric_state))
 
   @tf.function(autograph=False)
   def ended_metrics(self, losses, values):
@@ -75,7 +75,7 @@ class Evaluation:
 
     Args:
       losses: float64 (n,), n >= 1: the epochs' mean losses.
-      values: what `Step.metric_state` held at each end, stacked.
+      values: what `Replica.metric_state` held at each end, stacked.
 
     Returns:
       {metric name: float64 (n,)}.
@@ -89,14 +89,14 @@ class Evaluation:
 
   def _of(self, loss, values):
     """Results with a loss and a state of the metrics, as `metric_state`."""
-    pairs = zip(self._step.objective.variables, values, strict=True)
+    pairs = zip(self._replica.objective.variables, values, strict=True)
     with keras.StatelessScope(state_mapping=list(pairs)):
       return self._results(loss)
 
   @tf.function(autograph=False)
   def reset(self):
     """Starts the training metrics again from zero."""
-    self._strategy.run(self._step.objective.reset)
+    self._strategy.run(self._replica.objective.reset)
 
   def _pass(self, *parts):
     return self._whole(parts, None)[0]
@@ -111,9 +111,9 @@ class Evaluation:
       parts: the `Batches` of each.
       alarm: that of no batch; None if it does not look.
     """
-    step, run = self._step, self._strategy.run
-    training = run(replica.read, args=(step.metric_state,))
-    run(step.objective.reset)
+    replica, run = self._replica, self._strategy.run
+    training = run(replica_lib.read, args=(replica.metric_state,))
+    run(replica.objective.reset)
     totals, read = [], 0
     for batches in parts:
       *total, done, alarm = self._part(batches, alarm)
@@ -125,7 +125,7 @@ class Evaluation:
       name: tf.where(examples > 0, tf.cast(value, tf.float64), math.nan)
       for name, value in results.items()
     }
-    run(replica.write, args=(step.metric_state, training))
+    run(replica_lib.write, args=(replica.metric_state, training))
     return Measured(results, examples), read, alarm
 
   def _part(self, batches, alarm):
@@ -139,7 +139,7 @@ class Evaluation:
 
     def evaluated(batch, count, loss_sum, examples, alarms):
       args = (batch, count, bounds.looks(watched, jit=False))
-      loss, alarm = self._strategy.run(self._step.evaluate, args=args)
+      loss, alarm = self._strategy.run(self._replica.evaluate, args=args)
       loss, count = strategies.first(self._strategy, loss), count.examples
       alarms = [strategies.first(self._strategy, alarm) for _ in alarms]
       # The mean of an empty batch is NaN and counts nothing.
@@ -171,5 +171,5 @@ class Evaluation:
 
   def _results(self, loss):
     """The model's metrics now, with our mean loss for Keras' tracker."""
-    results = model_metrics.expand(self._step.objective.results())
+    results = model_metrics.expand(self._replica.objective.results())
     return {"loss": loss, **{k: results[k] for k in results if k != "loss"}}

@@ -4,14 +4,14 @@ import functools
 
 import tensorflow as tf
 
-from trainloop.compiled.replica import Step
+from trainloop.compiled.replica import Replica
 from trainloop.data import structures
 from trainloop.model import bounds, reductions
 from trainloop.model.moving_statistics import Moving
 
 
-class MicroStep(Step):
-  """A `Step` that goes through its share in micro-batches, one after another.
+class InMicroBatches(Replica):
+  """A `Replica` that computes its share in micro-batches, one after another.
 
   gradient = sum over the micro-batches of their share of the examples times
   the gradient of their mean loss (`reductions` has what is no such mean); so it
@@ -20,7 +20,7 @@ class MicroStep(Step):
   do with a micro-batch.
 
   Args:
-    model, optimizer, moving, objective, lookout, reductions: see `Step`.
+    model, optimizer, moving, objective, lookout, reductions: see `Replica`.
     count: micro-batches of a full batch, int >= 2. A partial batch is cut into
       at most as many.
   """
@@ -35,12 +35,12 @@ class MicroStep(Step):
     """Nothing: each micro-batch was counted; a refused update is put back."""
 
   def _backward(self, batch, count, scale, looks, loss_of=None):
-    """As `Step._backward`, summed over the micro-batches."""
+    """As `Replica._backward`, summed over the micro-batches."""
     missing, over = set(), self._denominators(batch)
     loss_of = functools.partial(self.loss_of_part, over=over)
 
     def add(part, sums, total, alarms):
-      slopes, loss, outputs, alarm = super(MicroStep, self)._backward(
+      slopes, loss, outputs, alarm = super(InMicroBatches, self)._backward(
         part, count, scale, looks, loss_of
       )
       self.update_metrics(part, outputs)
@@ -78,8 +78,8 @@ class MicroStep(Step):
     return tf.distribute.get_replica_context().all_reduce("sum", own)
 
 
-def step_for(trainee, example):
-  """The `Step` of a trainee, in micro-batches if its `Numerics` say so.
+def replica_for(trainee, example):
+  """The `Replica` of a trainee, in micro-batches if its `Numerics` say so.
 
   Args:
     trainee: a `Trainee` with its objective and intake.
@@ -100,8 +100,8 @@ def step_for(trainee, example):
   optimizer, lookout = trainee.binding.optimizer, trainee.intake.lookout
   common = (model, optimizer, moving, objective, lookout, reduced)
   if numerics.accumulate == 1:
-    return Step(*common)
-  return MicroStep(*common, numerics.accumulate)
+    return Replica(*common)
+  return InMicroBatches(*common, numerics.accumulate)
 
 
 def _each(batch, count, add, *state):

@@ -39,13 +39,13 @@ class Probe:
     return ""
 
 
-def of_update(strategy, step, source):
+def of_update(strategy, replica, source):
   """The `Probe` of a batch's forward and backward pass and of its evaluation,
-  with all that `step` does in them: loss, metrics, their results.
+  with all that `replica` does in them: loss, metrics, their results.
 
   Args:
     strategy: the `tf.distribute.Strategy`.
-    step: the model's `Step`.
+    replica: the model's `Replica`.
     source: a data source whose batches have one size.
   """
   example, size = source.example, source.batch_size
@@ -54,12 +54,12 @@ def of_update(strategy, step, source):
     batch = structures.pack(example, flat)
     count = strategies.counted(tf.constant(size), replicas=1)
     gradients, loss, norm, outputs, _ = strategy.run(
-      step.gradients, args=(batch, count)
+      replica.gradients, args=(batch, count)
     )
-    strategy.run(step.count, args=(batch, count, outputs))
-    evaluated, _ = strategy.run(step.evaluate, args=(batch, count))
-    results = step.objective.results()
-    strategy.run(step.objective.reset)
+    strategy.run(replica.count, args=(batch, count, outputs))
+    evaluated, _ = strategy.run(replica.evaluate, args=(batch, count))
+    results = replica.objective.results()
+    strategy.run(replica.objective.reset)
     return gradients, loss, norm, evaluated, results
 
   specs = [

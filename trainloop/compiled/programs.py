@@ -19,7 +19,7 @@ class Programs:
     memory: a `staging.Memory`; None for the default.
 
   Attributes:
-    step: the model's `Step`; None before the first data, as `engines`.
+    replica: the model's `Replica`; None before the first data, as `engines`.
     engines: the `Engines`.
     memory: as it was given, or the default.
   """
@@ -28,10 +28,10 @@ class Programs:
     self._trainee, self._compile, self._skips = trainee, compile, skips
     self.memory = memory or staging.Memory()
     self._windows, self._histograms = {}, None
-    self.step = self.engines = None
+    self.replica = self.engines = None
 
   def build(self, source):
-    """Builds the trainee on the first data that comes, and its `Step`.
+    """Builds the trainee on the first data that comes, and its `Replica`.
 
     Args:
       source: a data source.
@@ -43,10 +43,10 @@ class Programs:
     if trainee.state is not None:
       return
     with trainee.building(source):
-      step = micro_batches.step_for(trainee, source.example)
-      engines = Engines(self._compile, trainee.strategy, step)
+      replica = micro_batches.replica_for(trainee, source.example)
+      engines = Engines(self._compile, trainee.strategy, replica)
       engines.choose(source)
-    self.step, self.engines = step, engines
+    self.replica, self.engines = replica, engines
 
   def admit(self, source, validation=None):
     """Takes the data of a fit or sweep: builds for them, or refuses them.
@@ -135,7 +135,7 @@ class Programs:
     trainee, jit = self._trainee, self.engine.name == "xla"
     update = Update(
       trainee.strategy,
-      self.step,
+      self.replica,
       trainee.binding,
       trainee.state,
       schedule,

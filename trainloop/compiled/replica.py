@@ -10,7 +10,7 @@ from trainloop.model import bounds, layer_states
 from trainloop.model.reductions import Share
 
 
-class Step:
+class Replica:
   """The replica's part of an update: forward, loss, gradients, metrics.
 
   Args:

@@ -13,7 +13,7 @@ class Update:
 
   Args:
     strategy: the `tf.distribute.Strategy` of model and optimizer.
-    step: a `Step`.
+    replica: a `Replica`.
     binding: the optimizer's `Binding`.
     state: the run's `TrainState`.
     schedule: a `kernels.Schedule`.
@@ -29,7 +29,7 @@ class Update:
   def __init__(
     self,
     strategy,
-    step,
+    replica,
     binding,
     state,
     schedule,
@@ -39,7 +39,7 @@ class Update:
     see=None,
   ):
     self._strategy = strategy
-    self._step = step
+    self._replica = replica
     self._binding = binding
     self._state = state
     self._schedule = schedule
@@ -52,7 +52,7 @@ class Update:
   @property
   def lookout(self):
     """The `Lookout` that knows what an alarm is of."""
-    return self._step.lookout
+    return self._replica.lookout
 
   def table(self, n):
     """The next n steps' learning rates and momenta, float32 (n,), in graph.
@@ -83,17 +83,17 @@ class Update:
       the update was refused and ends the window, bool scalar; what it adds to
       `TrainState.totals`; and see `bounds`, None unless `watched`.
     """
-    step, run = self._step, self._strategy.run
+    replica, run = self._replica, self._strategy.run
     learning_rate, momentum = table[0][i], table[1][i]
     guard = self._select if self._jit else self._branch
-    moved = self._moved() if self._jit else step.touched
+    moved = self._moved() if self._jit else replica.touched
     before = run(replica_lib.read, args=(moved,))
-    moving = step.moving
+    moving = replica.moving
     statistics = run(moving.read) if moving.variables else None
     scale = None if self._scale is None else self._scale.value.read_value()
     looks = bounds.looks(self.watched, self._jit)
     gradients, loss, norm, outputs, alarm = run(
-      step.gradients, args=(batch, count, scale, looks, self._folds)
+      replica.gradients, args=(batch, count, scale, looks, self._folds)
     )
     if self._see is not None:
       self._see(gradients)
@@ -109,7 +109,7 @@ class Update:
 
     def apply():
       self._apply(gradients, learning_rate, momentum)
-      run(step.count, args=(batch, count, outputs))
+      run(replica.count, args=(batch, count, outputs))
 
     guard(good, apply, moved, before)
     halts = self._halts(finite, usable, loss, alarm)
@@ -151,14 +151,14 @@ class Update:
     tf.cond((done > 0) & tf.math.is_finite(last), leave, lambda: done)
 
   def metrics(self):
-    """What `Step.metric_state` holds, over all replicas; and behind it the
+    """What `Replica.metric_state` holds, over all replicas; and behind it the
     loss scale, if there is one."""
     scale = [] if self._scale is None else [self._scale.value]
-    return replica_lib.read([*self._step.metric_state, *scale])
+    return replica_lib.read([*self._replica.metric_state, *scale])
 
   def reset_metrics(self):
     """Starts the metrics again from zero."""
-    self._strategy.run(self._step.objective.reset)
+    self._strategy.run(self._replica.objective.reset)
 
   def _branch(self, finite, apply, moved, before):
     """The graph's guard: a branch costs less than a select a variable."""
@@ -181,11 +181,11 @@ class Update:
 
   def _moved(self):
     """The tf.Variables that an update may change."""
-    model, optimizer = self._step.model, self._binding.optimizer
+    model, optimizer = self._replica.model, self._binding.optimizer
     keras = [*model.variables, *optimizer.variables]
-    metrics = self._step.objective.variables
+    metrics = self._replica.objective.variables
     moved = replica_lib.distinct([*keras, *metrics])
-    moved += self._step.carried
+    moved += self._replica.carried
     product = self._state.momentum_product
     return moved if product is None else [*moved, product]
 
@@ -194,7 +194,7 @@ class Update:
     self._binding.apply(
       self._strategy,
       gradients,
-      self._step.variables,
+      self._replica.variables,
       learning_rate,
       momentum if self._schedule.moves_momentum else None,
       self._correction(momentum),

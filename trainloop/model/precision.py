@@ -20,7 +20,7 @@ class Numerics:
       loss is scaled; an update that the scale is too large for is skipped
       whatever `on_nonfinite` says, and its row says so. Micikevicius et al.
       2018, "Mixed Precision Training".
-    accumulate: micro-batches of an update, int >= 1; see `MicroStep`.
+    accumulate: micro-batches of an update, int >= 1; see `InMicroBatches`.
 
   Raises:
     ValueError: if a field breaks its rule.

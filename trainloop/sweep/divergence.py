@@ -35,14 +35,14 @@ class Watch(tf.Module):
 
   Args:
     strategy: the `tf.distribute.Strategy`; made under its scope.
-    step: the model's `Step`.
+    replica: the model's `Replica`.
     criterion: the `Criterion`.
     updates: most updates of a window, int >= 1.
   """
 
-  def __init__(self, strategy, step, criterion, updates=1):
+  def __init__(self, strategy, replica, criterion, updates=1):
     super().__init__(name="watch")
-    self._strategy, self._step = strategy, step
+    self._strategy, self._replica = strategy, replica
     self._beta, self._divergence, validation = criterion
     self._mean = tf.Variable(0.0, dtype=tf.float64, trainable=False)
     self._weight = tf.Variable(0.0, dtype=tf.float64, trainable=False)
@@ -94,5 +94,5 @@ class Watch(tf.Module):
     staged = Staged(data, tf.range(self._updates))
     batch, count = self._feed.batches(staged)(self._turn.read_value())
     self._turn.assign_add(1)
-    loss, _ = self._strategy.run(self._step.evaluate, args=(batch, count))
+    loss, _ = self._strategy.run(self._replica.evaluate, args=(batch, count))
     return strategies.first(self._strategy, loss)

@@ -185,7 +185,7 @@ def _sweep(loop, source, schedule, criterion):
   strategy = trainee.strategy
   rehearsal = Rehearsal(strategy, programs, source, most)
   with strategy.scope():
-    watch = Watch(strategy, programs.step, criterion, rehearsal.most)
+    watch = Watch(strategy, programs.replica, criterion, rehearsal.most)
   snapshot = Snapshot(trainee.moved())
   before = snapshot.take()
   try:
