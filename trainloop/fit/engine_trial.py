@@ -2,7 +2,7 @@
 
 Everything is put back as it was, bit for bit, so that the run is the one that
 `compile` set to the winner would give. The winner is part of the run's
-fingerprint: a run that goes on takes it from there and measures nothing.
+identity: a run that goes on takes it from there and measures nothing.
 """
 
 import time

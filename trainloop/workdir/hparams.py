@@ -38,18 +38,18 @@ def check(given):
   return found
 
 
-def of(asked, added):
+def of(identity, added):
   """What is shown of a fit.
 
   Args:
-    asked: its fingerprint, of JSON types; see `fingerprint`.
+    identity: {name: JSON value}; see `identity.of`.
     added: what a user adds, checked; it goes before what the loop knows.
 
   Returns:
     {name: number, str or bool}; fields of dicts as "schedule/peak_lr".
   """
   found = {}
-  for name, value in asked.items():
+  for name, value in identity.items():
     if name not in _LEFT_OUT:
       found.update(_flat(name, value))
   return {**found, **added}

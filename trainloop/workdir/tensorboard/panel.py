@@ -38,14 +38,14 @@ class Panel:
   graph: bytes | None = None
 
 
-def of(trainee, engine, plan, asked, schedule, source, extras):
+def of(trainee, engine, plan, identity, schedule, source, extras):
   """The `Panel` of a fit.
 
   Args:
     trainee: the loop's `Trainee`, built.
     engine: the `Engine` that compiles.
     plan: its `FitPlan`.
-    asked: its fingerprint.
+    identity: see `hparams.of`.
     schedule: its `kernels.Schedule`.
     source: its data source.
     extras: the loop's `Extras`.
@@ -55,7 +55,7 @@ def of(trainee, engine, plan, asked, schedule, source, extras):
   starts = starts.within(plan.start, plan.end)
   moves = schedule.moves_momentum or trainee.binding.momentum is not None
   return Panel(
-    hparams=hparams.of(asked, extras.hparams),
+    hparams=hparams.of(identity, extras.hparams),
     directions=trainee.objective.directions,
     layout=layout(trainee.objective.names, moves),
     schedule=schedule_text(engine, plan, schedule, starts),
