@@ -109,7 +109,7 @@ def is_users(error):
   return hasattr(error, _ALONE) or (bool(entries) and _is_users(entries[-1]))
 
 
-def told(error):
+def message(error):
   """A user's error in one line: its kind, its message, and where it is."""
   text = f"{type(error).__name__}: {reason(error)}"
   entries = _entries(error.__traceback__)

@@ -130,8 +130,8 @@ def boundaries(name, value):
   return steps
 
 
-def choice(name, value, known):
-  """One of the `known` strings, or raises with the list of them."""
-  if not isinstance(value, str) or value not in known:
-    fail(name, value, "one of " + ", ".join(known))
+def choice(name, value, choices):
+  """One of the strings `choices`, or raises with the list of them."""
+  if not isinstance(value, str) or value not in choices:
+    fail(name, value, "one of " + ", ".join(choices))
   return value

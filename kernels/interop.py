@@ -234,12 +234,14 @@ def _takes_rate(fn, initial_lr):
   return True
 
 
-def _check_rates(given):
+def _check_rates(schedule):
   """Refuses a Keras schedule that gives no rates, or can't be compiled."""
   name = "keras_schedule"
-  callables.check(name, given, 0, rule="a Keras schedule, called with a step")
+  callables.check(
+    name, schedule, 0, rule="a Keras schedule, called with a step"
+  )
   with callables.compiled(name):
-    first = given(0)
+    first = schedule(0)
     try:
       first = float(first)
     except (TypeError, ValueError):
@@ -247,7 +249,7 @@ def _check_rates(given):
     checks.rate(f"{name}(0)", first)
     # Some of what only a compiled call may not do.
     spec = tf.TensorSpec([], tf.int64)
-    tf.function(given, autograph=False).get_concrete_function(spec)
+    tf.function(schedule, autograph=False).get_concrete_function(spec)
 
 
 def _translate(keras_schedule):

@@ -78,7 +78,7 @@ def _ending(error, in_flags):
   if isinstance(error, (trainloop.PeerError, trainloop.ValueRangeError)):
     return error, 1
   if verbosity.level() < 2 and _is_users(error):
-    return callables.told(error), 1
+    return callables.message(error), 1
   return None, 1
 
 

@@ -32,12 +32,12 @@ def is_library(thing):
 
 def checksum(functions):
   """A text that tells the code of some functions from other code."""
-  found = 0
+  crc = 0
   for function in functions:
-    found = _of_code(function.__code__, found, function.__doc__)
+    crc = _of_code(function.__code__, crc, function.__doc__)
   tag = sys.implementation.cache_tag
   tag += f".opt{sys.flags.optimize}" if sys.flags.optimize else ""
-  return f"{_MARK}{found:08x} of {tag}"
+  return f"{_MARK}{crc:08x} of {tag}"
 
 
 def comparable(old, new):
@@ -103,15 +103,16 @@ def _steps(code):
       yield from _steps(constant)
 
 
-def _of_code(code, found, doc=None):
-  found = zlib.crc32(code.co_code, found)
-  found = zlib.crc32(repr(code.co_names).encode(), found)
+def _of_code(code, crc, doc=None):
+  """The CRC-32 of code behind other code, its docstring left out."""
+  crc = zlib.crc32(code.co_code, crc)
+  crc = zlib.crc32(repr(code.co_names).encode(), crc)
   for i, constant in enumerate(code.co_consts):
     if isinstance(constant, types.CodeType):
-      found = _of_code(constant, found)
+      crc = _of_code(constant, crc)
     elif i or constant not in (None, doc):  # where a docstring stands
-      found = zlib.crc32(_text(constant).encode(), found)
-  return found
+      crc = zlib.crc32(_text(constant).encode(), crc)
+  return crc
 
 
 def _text(constant):

@@ -36,7 +36,7 @@ class Seeds:
   def scope(self):
     """A context with the generators as `keras.utils.set_random_seed` leaves
     them, the next time as this one left them; then the process's own."""
-    with kept():
+    with preserved():
       if self._inside is None:
         self._begin()
       else:
@@ -59,13 +59,13 @@ class Seeds:
       context.clear_kernel_cache()
 
 
-def given():
+def of_process():
   """What `keras.utils.set_random_seed` was given, int; None if nothing."""
   return _keras.get_global_attribute(_IN_KERAS[0])
 
 
 @contextlib.contextmanager
-def kept():
+def preserved():
   """A context after which the process's generators are as they were; one
   thread at a time."""
   with _lock:

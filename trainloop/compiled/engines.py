@@ -37,7 +37,7 @@ class Engines:
     self._kind = engine.obstacle(self._strategy, source)
     if self._kind not in self._chosen:
       # TensorFlow draws a number only to learn a device's name.
-      with seeds.kept():
+      with seeds.preserved():
         choice = engine.choose(
           self._compile, self._strategy, source, self._replica
         )
@@ -60,7 +60,7 @@ class Engines:
 
   def with_optimizer(self, binding):
     """Asks again once the optimizer has its slots; see there."""
-    with seeds.kept():
+    with seeds.preserved():
       choice = engine.with_optimizer(
         self._compile,
         self.present,

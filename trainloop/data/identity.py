@@ -36,7 +36,7 @@ def of(source, describe, path):
     shuffle, and a checksum of its first batches before any shuffle; of one
     that Python makes, of its first batch. None where its `identity` says all.
   """
-  with seeds.kept():
+  with seeds.preserved():
     described = source.described()
     if described is None:
       return None

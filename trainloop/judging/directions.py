@@ -95,13 +95,13 @@ def _said(name, said):
   return 0
 
 
-def direction(monitor, mode, known=None):
+def direction(monitor, mode, signs=None):
   """-1 where less is better, 1 where more is.
 
   Args:
     monitor: name of a metric, with or without "val_".
     mode: "min", "max" or "auto".
-    known: what `of_metrics` gave, or None.
+    signs: what `of_metrics` gave, or None.
 
   Returns:
     -1 or 1.
@@ -112,16 +112,16 @@ def direction(monitor, mode, known=None):
   if mode != "auto":
     return {"min": -1, "max": 1}[mode]
   name = monitor.removeprefix("val_")
-  if known and name in known:
-    return known[name]
+  if signs and name in signs:
+    return signs[name]
   words = name.replace("-", "_").split("_")
   if words[-1] == "loss":
     return -1
-  signs = {-1 for word in words if word in _MIN}
-  signs |= {1 for word in words if word in _MAX}
+  guesses = {-1 for word in words if word in _MIN}
+  guesses |= {1 for word in words if word in _MAX}
   if any(word in name for word in ("error", "crossentropy")):
-    signs.add(-1)
-  if len(signs) != 1:
-    rule = f"'min' or 'max', because it is not known which {monitor} wants"
+    guesses.add(-1)
+  if len(guesses) != 1:
+    rule = f"'min' or 'max', because nothing says which {monitor} wants"
     checks.fail("mode", mode, rule)
-  return signs.pop()
+  return guesses.pop()

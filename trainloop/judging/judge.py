@@ -21,10 +21,10 @@ _GO, _EARLY, _TARGET, _DIVERGED = range(4)
 class _Watch(tf.Module):
   """The best value of one monitor and the validations since."""
 
-  def __init__(self, options, name, known):
+  def __init__(self, options, name, signs):
     super().__init__(name=name)
     self.monitor, self._unit = options.monitor, options.unit
-    self.sign = direction(options.monitor, options.mode, known)
+    self.sign = direction(options.monitor, options.mode, signs)
     self._min_delta = float(options.min_delta)
     self._relative = options.min_delta_mode == "relative"
     self._worst = -self.sign * math.inf
@@ -74,7 +74,7 @@ class Judge(tf.Module):
     weights: the model's weights (keras.Variable), copied when one is best.
     early_stopping: an `EarlyStopping` or None.
     reduce_on_plateau: a `ReduceOnPlateau` or None.
-    known: {metric: -1 or 1}, see `directions.of_metrics`; or None.
+    signs: {metric: -1 or 1}, see `directions.of_metrics`; or None.
 
   Attributes:
     basis: what it judges on, a `Basis`.
@@ -82,7 +82,7 @@ class Judge(tf.Module):
     best_step: index of the update before the best validation, -1 before one.
   """
 
-  def __init__(self, weights, early_stopping, reduce_on_plateau, known=None):
+  def __init__(self, weights, early_stopping, reduce_on_plateau, signs=None):
     super().__init__(name="judge")
     self._early_stopping = early_stopping
     self.reduce_on_plateau = reduce_on_plateau
@@ -96,10 +96,10 @@ class Judge(tf.Module):
     self._stop_watch = self._plateau_watch = self._plateau_best = None
     self._kept = None
     if early_stopping is not None:
-      self._stop_watch = _Watch(early_stopping, "early_stopping", known)
+      self._stop_watch = _Watch(early_stopping, "early_stopping", signs)
     if reduce_on_plateau is not None:
       name = "reduce_on_plateau"
-      self._plateau_watch = _Watch(reduce_on_plateau, name, known)
+      self._plateau_watch = _Watch(reduce_on_plateau, name, signs)
       self._cooldown = tf.Variable(0, dtype=tf.int64, trainable=False)
 
   def prepare(self, slots=lambda: [], raw=lambda: []):

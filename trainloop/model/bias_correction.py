@@ -1,4 +1,4 @@
-"""Adam's divisor under a moving beta_1: 1 - prod beta_1(i), if asked for.
+"""Adam's divisor under a moving beta_1: 1 - prod beta_1(i), with "exact".
 
 Adam's first moment starts at zero and is divided by the weight its gradients
 have so far. That is 1 - prod beta_1(i); Keras (like torch) divides by
@@ -18,8 +18,8 @@ _NAMES = ("keras", "exact")
 _ABLE = ("Adam", "AdamW", "Adamax", "Lamb")
 
 
-def asked(name, optimizer):
-  """Whether the exact divisor is asked for.
+def is_exact(name, optimizer):
+  """Whether the divisor is the exact one.
 
   Args:
     name: "keras" or "exact".
@@ -71,7 +71,7 @@ def corrected(optimizer, correction):
   before, and the rate that is kept and logged is the scheduled one.
 
   Args:
-    optimizer: a Keras optimizer for which "exact" was `asked`.
+    optimizer: a Keras optimizer for which `is_exact` holds.
     correction: float32 scalar, see `factor`.
 
   Returns:

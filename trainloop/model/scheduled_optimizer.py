@@ -78,7 +78,7 @@ class Binding:
     if self.momentum is not None and not math.isfinite(self.momentum):
       name = f"optimizer.{self._attribute}"
       checks.fail(name, self.momentum, "a finite number")
-    self.exact = exact.asked(bias_correction, optimizer)
+    self.exact = exact.is_exact(bias_correction, optimizer)
 
   @property
   def momentum(self):

@@ -35,7 +35,7 @@ class TraineeOptions:
     goal: a `Goal`;  judging: a `Judging`;  numerics: a `Numerics`.
     seed, bias_correction: see `TrainLoop`.
     random_seed: what the process was seeded with when the model was made; see
-      `seeds.given`. The `Trainee` fills it in.
+      `seeds.of_process`. The `Trainee` fills it in.
 
   Raises:
     ValueError: if a field breaks its rule.
@@ -86,7 +86,7 @@ class Trainee:
     with strategy.scope():
       with self._making_layers(numerics):
         self.model = arguments.model(model)
-        seed = seeds.given()
+        seed = seeds.of_process()
       self.options = dataclasses.replace(options, random_seed=seed)
       arguments.check_training(self.model, goal.step)
       numerics.check_model(self.model)

@@ -179,7 +179,7 @@ def sizes(workdir):
   return {path: os.path.getsize(os.path.join(workdir, path)) for path in paths}
 
 
-def cut(workdir, kept):
+def cut(workdir, lengths):
   """Takes event files back to the sizes they had; others are removed.
 
   What was written later goes, and with it a record torn by a kill. The cost
@@ -187,16 +187,16 @@ def cut(workdir, kept):
 
   Args:
     workdir: the run's folder.
-    kept: {path below workdir: bytes}, from `sizes`.
+    lengths: {path below workdir: bytes}, from `sizes`.
 
   Returns:
     The paths of files that are shorter than they were, or gone.
   """
-  found = sizes(workdir)
-  for path, size in found.items():
+  present = sizes(workdir)
+  for path, size in present.items():
     full = os.path.join(workdir, path)
-    if path not in kept:
+    if path not in lengths:
       run_files.remove(full)
-    elif size > kept[path]:
-      run_files.cut(full, kept[path])
-  return sorted(p for p, size in kept.items() if found.get(p, 0) < size)
+    elif size > lengths[path]:
+      run_files.cut(full, lengths[path])
+  return sorted(p for p, size in lengths.items() if present.get(p, 0) < size)

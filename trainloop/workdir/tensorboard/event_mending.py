@@ -75,8 +75,8 @@ def _made(pool, sure, bounds, rows, logged):
     if step not in there and not np.isnan(rows[step, row_lib.LEARNING_RATE])
   ]
   if steps:
-    known = {p.step: p.wall_time for p in [*sure, *there.values()] if _dated(p)}
-    times = _times(steps, known, [p.wall_time for p in [*kept, *sure]])
+    dated = {p.step: p.wall_time for p in [*sure, *there.values()] if _dated(p)}
+    times = _times(steps, dated, [p.wall_time for p in [*kept, *sure]])
     made = row_events.encode(times, np.array(steps), rows[steps])
     kept += row_events.read_all(made)
   return [p.record for p in sorted(kept, key=_order)]
@@ -86,12 +86,12 @@ def _dated(point):
   return point.row is not None
 
 
-def _times(steps, known, others):
-  """Wall times of rows, between those that are known."""
-  if not known:
+def _times(steps, dated, others):
+  """Wall times of rows, between those of `dated`, {step: wall time}."""
+  if not dated:
     return np.full(len(steps), max(others, default=0.0))
-  at = sorted(known)
-  return np.interp(steps, at, [known[step] for step in at])
+  at = sorted(dated)
+  return np.interp(steps, at, [dated[step] for step in at])
 
 
 def _agree(point, rows):

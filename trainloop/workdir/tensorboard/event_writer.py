@@ -53,11 +53,11 @@ class EventWriter:
     self._thread = threading.Thread(target=self._work, daemon=True)
     self._thread.start()
 
-  def plan(self, drawn, run="plan"):
+  def plan(self, outline, run="plan"):
     """The planned curve: an `Outline` over global steps."""
-    table = event_file.plan_table(drawn.rates, drawn.momenta)
+    table = event_file.plan_table(outline.rates, outline.momenta)
     times = np.full(len(table), self._clock.now())
-    self._put(run, "table", times, drawn.steps, CURVE, table)
+    self._put(run, "table", times, outline.steps, CURVE, table)
 
   def rows(self, began, first_step, rows, ends=()):
     """A window's rows, float32 (n, `rows.WIDTH`).
@@ -102,9 +102,9 @@ class EventWriter:
 
     Its exception is the disk's, if that does not take it.
     """
-    found = futures.Future()
-    self._put(None, "extents", found)
-    return found
+    answer = futures.Future()
+    self._put(None, "extents", answer)
+    return answer
 
   def flush(self):
     """Returns once everything is handed to the operating system."""
@@ -181,12 +181,12 @@ class EventWriter:
         text = f"no space for the events of {self._waiting} updates"
         raise OSError(f"{text} in {self._workdir} ({self._trouble})")
 
-  def _answer(self, found):
+  def _answer(self, answer):
     try:
       self._flush()
-      found.set_result({**self._past, **self._open_extents()})
+      answer.set_result({**self._past, **self._open_extents()})
     except Exception as error:
-      found.set_exception(error)
+      answer.set_exception(error)
 
   def _open_extents(self):
     return {self._below(run): run.settled for run in self._runs.values()}

@@ -13,24 +13,24 @@ class Notes:
 
   Args:
     writer: the run's `EventWriter`.
-    shown: the fit's `Panel`.
+    page: the fit's `Panel`.
     entry: the fit's `FitEntry`, which knows its session.
   """
 
-  def __init__(self, writer, shown, entry):
-    self._writer, self._shown, self._entry = writer, shown, entry
+  def __init__(self, writer, page, entry):
+    self._writer, self._page, self._entry = writer, page, entry
 
   def start(self, step, session):
     """Layout and texts, and the session that is the fit's from now on."""
     self._entry.begin_session(session)
-    shown, writer = self._shown, self._writer
-    started = plugin_summaries.session_start(shown.hparams, time.time())
+    page, writer = self._page, self._writer
+    started = plugin_summaries.session_start(page.hparams, time.time())
     writer.summary(session, step, started)
-    writer.summary("train", step, plugin_summaries.layout(shown.layout))
+    writer.summary("train", step, plugin_summaries.layout(page.layout))
     writer.text(step, "run/command", panel.command())
-    writer.text(step, "run/schedule", shown.schedule)
-    if shown.graph is not None:
-      writer.graph(step, shown.graph)
+    writer.text(step, "run/schedule", page.schedule)
+    if page.graph is not None:
+      writer.graph(step, page.graph)
 
   def event(self, step, kind, text):
     """Something that happened at a step."""
@@ -42,7 +42,7 @@ class Notes:
 
   def rows(self, first_step, rows):
     """Tells of the cycles that start among some rows; see `EventWriter`."""
-    restarts = self._shown.restarts
+    restarts = self._page.restarts
     i = bisect.bisect_left(restarts, first_step)
     j = bisect.bisect_left(restarts, first_step + len(rows))
     for step in restarts[i:j]:
@@ -53,8 +53,8 @@ class Notes:
   def finish(self, step, history):
     """The fit's results, and the end of its session."""
     self.event(step, "stop", f"{history.stop_reason} after {step} steps")
-    found = hparams.results(history.epochs, self._shown.directions)
-    self._writer.scalars(self._entry.session, step - 1, found)
+    results = hparams.results(history.epochs, self._page.directions)
+    self._writer.scalars(self._entry.session, step - 1, results)
     self.end_session(step, "success")
 
   def end_session(self, step, status):
