@@ -13,7 +13,7 @@ from trainloop.model import bounds, model_metrics
 
 
 class Measured(typing.NamedTuple):
-  """What an evaluation pass found.
+  """The result of an evaluation pass.
 
   Attributes:
     values: {metric name: float64 scalar tensor}, "loss" among them; NaN if the

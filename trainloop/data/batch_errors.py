@@ -57,26 +57,26 @@ def named(intake, **sources):
     raise
 
 
-def _refuse_length(name, source, length, found):
+def _refuse_length(name, source, length, count):
   """Raises if it is this dataset whose length was said to be so."""
   if isinstance(source, DatasetData) and source.length == length:
     rule = f"a dataset of {length} batches in each pass, as its cardinality is"
-    checks.fail(name, found, rule)
+    checks.fail(name, count, rule)
 
 
 def _look(intake, name, source, error):
   """Raises for the first batch of a dataset that the model refuses."""
-  known = set()
+  seen = set()
   try:
     for number, batch in enumerate(source.batches(_MOST)):
       shapes = repr([leaf.shape for leaf in tf.nest.flatten(batch[:2])])
-      why = "" if shapes in known else intake.refusal(batch)
-      known.add(shapes)
+      why = "" if shapes in seen else intake.refusal(batch)
+      seen.add(shapes)
       if why:
-        found = [tuple(leaf.shape) for leaf in tf.nest.flatten(batch[:2])]
+        sizes = [tuple(leaf.shape) for leaf in tf.nest.flatten(batch[:2])]
         rule = f"of shapes that the model takes, each batch; batch {number} is"
         raise checks.ArgumentError(
-          f"`{name}` must be {rule} not ({why}); got {found}"
+          f"`{name}` must be {rule} not ({why}); got {sizes}"
         ) from error
   except tf.errors.OpError:  # of another pass, which may be another one
     return

@@ -47,15 +47,15 @@ def resting(model, strategy):
       *layer_states.of(model),
     ]
 
-  known = states()
-  before = strategy.run(lambda: [v.read_value() for v in known])
+  variables = states()
+  before = strategy.run(lambda: [v.read_value() for v in variables])
   yield
 
   def put_back(before):
-    for variable, old in zip(known, before, strict=True):
+    for variable, old in zip(variables, before, strict=True):
       variable.assign(old)
 
-  if len(states()) > len(known):
+  if len(states()) > len(variables):
     layer_states.reset(model)
   strategy.run(put_back, args=(before,))
 
@@ -219,18 +219,18 @@ class FirstCall:
       if _is_told(error):
         raise
       leaves = structures.leaves(self.batch[0])
-      found = [(None, *one.shape[1:]) for one in leaves]
+      shapes = [(None, *one.shape[1:]) for one in leaves]
       rule = f"of shapes that the model takes ({callables.reason(error)})"
-      raise checks.ArgumentError(f"`x` must be {rule}; got {found}") from error
+      raise checks.ArgumentError(f"`x` must be {rule}; got {shapes}") from error
 
   def _trace(self, name, example):
     """The output for a batch of other shapes; traced, not run."""
-    batch, found = share(example, self._parts()), []
+    batch, traces = share(example, self._parts()), []
     specs = [tf.type_spec_from_value(one) for one in structures.leaves(batch)]
 
     def replica(*flat):
-      given = structures.pack(batch, flat)
-      found.append(self._objective.outputs(given, training=False))
+      part = structures.pack(batch, flat)
+      traces.append(self._objective.outputs(part, training=False))
 
     run = self._strategy.run
     traced = tf.function(lambda *flat: run(replica, args=flat), autograph=False)
@@ -248,9 +248,9 @@ class FirstCall:
     first = next(iter(self._outputs.values()))
     if not self._compares:
       return None
-    if _shapes(found[0]) == _shapes(first) and _shapes(y) != _shapes(first_y):
+    if _shapes(traces[0]) == _shapes(first) and _shapes(y) != _shapes(first_y):
       _refuse(name, "y", y, first_y)
-    return found[0]
+    return traces[0]
 
 
 def _check_sizes(example):
@@ -276,9 +276,9 @@ def _refuse_loss(model):
   )
 
 
-def _refuse(name, part, found, first, more=""):
+def _refuse(name, part, own, first, more=""):
   rule = f"of shapes {_shapes(first)} in `{part}`, as the first data{more}"
-  checks.fail(name, _shapes(found), rule)
+  checks.fail(name, _shapes(own), rule)
 
 
 def _shapes(part):

@@ -64,8 +64,8 @@ class Compiled(Objective):
 
   def untouched(self):
     """A context in which neither weights nor metrics move."""
-    known = [(v, v.value) for v in self._model.trainable_variables]
-    return keras.StatelessScope(state_mapping=known)
+    pairs = [(v, v.value) for v in self._model.trainable_variables]
+    return keras.StatelessScope(state_mapping=pairs)
 
   @property
   def metrics(self):
@@ -177,10 +177,10 @@ class PerExample(Objective):
     """{name: a value an example}; see `Compiled.outputs`."""
     x, y, _ = batch
     with callables.compiled("step"):
-      found = self._step(self._model, x, y, training)
-    found = found if isinstance(found, dict) else {"loss": found}
-    _check(found, structures.leaves(x)[0])
-    return {name: tf.cast(v, tf.float32) for name, v in found.items()}
+      values = self._step(self._model, x, y, training)
+    values = values if isinstance(values, dict) else {"loss": values}
+    _check(values, structures.leaves(x)[0])
+    return {name: tf.cast(v, tf.float32) for name, v in values.items()}
 
   def loss(self, batch, outputs, training):
     """See `Compiled.loss`; in the order of operations that Keras has."""
@@ -264,12 +264,12 @@ _TAKEN = ("epoch", "step", "learning_rate", "momentum", "grad_norm", "skipped")
 _TAKEN += ("epoch_loss", "plateau_scale")
 
 
-def _check(found, x):
+def _check(values, x):
   """Refuses what a step must not give."""
-  if "loss" not in found:
+  if "loss" not in values:
     rule = "a tensor, or a dict with the key 'loss'"
-    checks.fail("step", sorted(map(str, found)), rule)
-  for name, value in found.items():
+    checks.fail("step", sorted(map(str, values)), rule)
+  for name, value in values.items():
     if not isinstance(name, str) or not tf.is_tensor(value):
       kind = {name: type(value).__name__}
       checks.fail("step", kind, "one that gives {name: tensor}")
@@ -278,12 +278,12 @@ def _check(found, x):
       checks.fail("step() name", name, rule)
     if not value.dtype.is_floating:
       checks.fail(f"step()[{name!r}]", value.dtype.name, "of a float dtype")
-    known, examples = x.shape[0], tf.shape(x)[0]
-    short = value.shape[:1].as_list() not in ([known], [None])
-    if value.shape.rank != 1 or (known is not None and short):
-      size = "examples" if known is None else known
+    fixed, examples = x.shape[0], tf.shape(x)[0]
+    short = value.shape[:1].as_list() not in ([fixed], [None])
+    if value.shape.rank != 1 or (fixed is not None and short):
+      size = "examples" if fixed is None else fixed
       rule = f"of shape ({size},), a value an example"
       checks.fail(f"step()[{name!r}]", tuple(value.shape), rule)
-    if known is None:  # seen when it runs; XLA knows every shape before
+    if fixed is None:  # seen when it runs; XLA knows every shape before
       text = f"`step()[{name!r}]` must have a value an example"
       tf.debugging.assert_equal(tf.shape(value)[0], examples, message=text)
