@@ -8,8 +8,10 @@ from trainloop.workdir import fit_plan
 class Boundary:
   """Does what is due after some updates, in this order.
 
-  The weights are looked at where a cycle of the schedule ends, validated and
-  judged; an epoch ends; a checkpoint holds all of that.
+  1. Where a cycle of the schedule ends the judge keeps the weights.
+  2. The weights are validated and judged.
+  3. An epoch ends.
+  4. A checkpoint is saved, which holds all of that.
 
   Args:
     request: the `FitRequest`.
@@ -54,7 +56,7 @@ class Boundary:
     plan, stop = self._plan, None
     if plan.ends_cycle(done) or plan.validates(done):
       with self._state.average.shown(done):
-        stop = self._look(done)
+        stop = self._judge(done)
     if plan.ends_epoch(done) or stop:
       self._end_epoch(done, self._goes_on(done, stop))
     self._history.handle(done)
@@ -71,8 +73,8 @@ class Boundary:
   def _goes_on(self, done, stop):
     return done < self._plan.end and not stop
 
-  def _look(self, done):
-    """What is kept and judged of the weights; returns why to stop, or None."""
+  def _judge(self, done):
+    """The end of a cycle, and a validation; returns why to stop, or None."""
     if self._plan.ends_cycle(done):
       self._state.judge.end_cycle(tf.constant(done - 1, tf.int64))
     judges = self._validation is not None or self._state.judge.monitors

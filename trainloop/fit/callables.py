@@ -45,8 +45,9 @@ class Callables:
   @property
   def stop_asked(self):
     """Whether one of them raised, or asked to end the fit."""
-    asked = self._callbacks is not None and self._callbacks.stop_asked
-    return asked or self._error is not None
+    if self._error is not None:
+      return True
+    return self._callbacks is not None and self._callbacks.stop_asked
 
   def begin(self, model, turns, plan, epoch):
     """Before the first update of a process in a fit.

@@ -1,11 +1,12 @@
-"""What the host decides between two windows, the same on every worker."""
+"""What several workers decide alike between two windows."""
 
 
 class Consensus:
-  """Settles after each window what only one worker may know.
+  """Whether to stop or to save again, the same on all workers.
 
   A signal reaches one worker, a disk fills on the chief, and clocks differ:
-  with several workers the loop acts on what was last settled by all.
+  after each window all workers settle what one of them may know, and until
+  the next one they act on that. One worker alone asks itself.
 
   Args:
     workers: the run's `Workers`.

@@ -41,11 +41,11 @@ def resolve(on_nonfinite, workdir):
   Raises:
     ValueError: if it is neither, or there are no checkpoints to go back to.
   """
-  found = on_nonfinite
-  if not isinstance(found, Rewind):
-    checks.choice("on_nonfinite", found, CHOICES)
-    found = Rewind() if found == "rewind" else found
-  if isinstance(found, Rewind) and workdir is None:
+  guard = on_nonfinite
+  if not isinstance(guard, Rewind):
+    checks.choice("on_nonfinite", guard, CHOICES)
+    guard = Rewind() if guard == "rewind" else guard
+  if isinstance(guard, Rewind) and workdir is None:
     rule = "given, because `on_nonfinite` goes back to its checkpoints"
     checks.fail("workdir", None, rule)
-  return found
+  return guard

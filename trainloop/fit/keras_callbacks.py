@@ -40,23 +40,23 @@ _NEVER_CALLED = (
 )
 
 
-def adopt(given):
+def adopt(callbacks):
   """The `Callbacks` of some Keras callbacks, or None if there are none.
 
   Args:
-    given: keras.callbacks.Callback objects, a list or tuple; or None.
+    callbacks: keras.callbacks.Callback objects, a list or tuple; or None.
 
   Raises:
     ValueError: naming one that can't be served, and what to use instead.
   """
-  if given is None:
+  if callbacks is None:
     return None
-  if not isinstance(given, (list, tuple)):
-    kind = type(given).__name__
+  if not isinstance(callbacks, (list, tuple)):
+    kind = type(callbacks).__name__
     checks.fail("callbacks", kind, "a list of keras.callbacks.Callback")
-  for callback in given:
+  for callback in callbacks:
     _check(callback)
-  return Callbacks(given) if given else None
+  return Callbacks(callbacks) if callbacks else None
 
 
 def _check(callback):

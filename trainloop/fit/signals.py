@@ -42,42 +42,47 @@ class StopOnSignals:
     self._grace = checks.positive("grace", grace)
     self._numbers = _usual() if numbers is None else tuple(numbers)
     self.exit_code = 0
+    # What stands here while it listens, and what stood there before.
+    self._thread = self._read = self._write = None
+    self._old_handlers, self._old_wakeup = {}, -1
 
   def __enter__(self):
     here = threading.current_thread()
     if here is not threading.main_thread():
       rule = "in the main thread, which alone has signals"
       checks.fail("with StopOnSignals(...)", here.name, rule)
-    self._read, write = os.pipe()
-    os.set_blocking(write, False)
-    self._write = write
-    self._kept_fd = signal.set_wakeup_fd(write)
-    self._kept = {n: signal.signal(n, _nothing) for n in self._numbers}
+    self._read, self._write = os.pipe()
+    os.set_blocking(self._write, False)
+    self._old_wakeup = signal.set_wakeup_fd(self._write)
+    self._old_handlers = {
+      number: signal.signal(number, _nothing) for number in self._numbers
+    }
     self._thread = threading.Thread(target=self._listen, daemon=True)
     self._thread.start()
     return self
 
   def __exit__(self, *error):
-    for number, handler in self._kept.items():
+    for number, handler in self._old_handlers.items():
       # None: it was set by C code, which Python can't set again.
       signal.signal(number, signal.SIG_DFL if handler is None else handler)
-    signal.set_wakeup_fd(self._kept_fd)
+    signal.set_wakeup_fd(self._old_wakeup)
     os.write(self._write, b"\0")  # ends the thread
     self._thread.join()
     os.close(self._read)
     os.close(self._write)
 
   def _listen(self):
+    """Reads the signals' numbers until a 0; on the thread."""
     left = None
     while True:
       ready, _, _ = select.select([self._read], [], [], left)
-      found = os.read(self._read, 1)[0] if ready else None
-      if found == 0:
+      number = os.read(self._read, 1)[0] if ready else None
+      if number == 0:
         return
-      if found in self._numbers and not self.exit_code:
-        self.exit_code, left = 128 + found, self._grace
+      if number in self._numbers and not self.exit_code:
+        self.exit_code, left = 128 + number, self._grace
         self._stop()
-      elif found is None or found in self._numbers:
+      elif number is None or number in self._numbers:
         why = "again" if ready else f"{self._grace:g} s ago"
         output.line(f"signal {why}: exit without saving", error=True)
         os._exit(self.exit_code)
