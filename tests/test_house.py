@@ -181,10 +181,6 @@ ALLOWED = {
       "vars(optimizer).pop()",
     },
   ),
-  ("members", "trainloop/model/state.py"): (
-    "what a checkpoint holds: each variable has its name there",
-    {"TrainState"},
-  ),
   ("members", "trainloop/workdir/fit_plan.py"): (
     "the numbers of a plan, and what is asked of a step by them",
     {"FitPlan"},

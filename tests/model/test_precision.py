@@ -69,7 +69,7 @@ def test_an_overflow_is_passed_over_and_halves_the_scale(run):
   assert loop.global_step == STEPS
   assert 3 <= gone.sum() < STEPS / 2
   assert int(loop.optimizer.iterations.numpy()) == STEPS - gone.sum()
-  assert int(state.skipped.numpy()) == gone.sum()
+  assert int(state.clock.skipped.numpy()) == gone.sum()
   assert np.isfinite(rows["loss"]).all()
   assert np.isfinite(rows["grad_norm"][~gone]).all()
   assert not np.isfinite(rows["grad_norm"][gone]).any()

@@ -120,9 +120,11 @@ def test_names_say_what_a_variable_is():
     "mean/total", "mean/count", "mean/total:1", "mean/count:1"
   ]  # fmt: skip
   state = found["state"]
-  assert {"global_step", "judge/best_step", "loss_scale/good"} < set(state)
-  assert state.index("judge/kept/copies/2") < state.index(
-    "judge/kept/copies/10"
+  assert {"clock/global_step", "judge/best_step", "loss_scale/good"} < set(
+    state
+  )
+  assert state.index("judge/_kept/copies/2") < state.index(
+    "judge/_kept/copies/10"
   )
 
 

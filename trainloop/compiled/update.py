@@ -81,7 +81,7 @@ class Update:
     Returns:
       (row, halts, counted, alarm): float32 (`rows.WIDTH`,); whether
       the update was refused and ends the window, bool scalar; what it adds to
-      `TrainState.totals`; and see `bounds`, None unless `watched`.
+      `Clock.totals`; and see `bounds`, None unless `watched`.
     """
     replica, run = self._replica, self._strategy.run
     learning_rate, momentum = table[0][i], table[1][i]

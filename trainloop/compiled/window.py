@@ -120,7 +120,7 @@ class Window:
 
   def _train(self, batches, counts):
     n, ends = counts[0], counts[1:]
-    state, size = self._state, n
+    clock, size = self._state.clock, n
     if self._capacity is not None:
       size = tf.constant(self._capacity)
     table = self._update.table(size)
@@ -145,7 +145,7 @@ class Window:
 
     rows = tf.TensorArray(tf.float32, size, element_shape=[row_lib.WIDTH])
     alarm = [bounds.none()] if self._update.watched else []
-    loop = (tf.constant(0), tf.constant(False), state.totals(), rows, alarm)
+    loop = (tf.constant(0), tf.constant(False), clock.totals(), rows, alarm)
     if self.limits.ends:
       loop, epochs, closed = self._epochs(until, loop, n, ends)
     else:
@@ -156,7 +156,7 @@ class Window:
       rows[:done, row_lib.SKIPPED], dtype=tf.int32
     )
     self._update.finish(table, done)
-    state.count(done, skipped, epochs, totals)
+    clock.count(done, skipped, epochs, totals)
     losses, metrics = closed or (tf.zeros([0], tf.float64), [])
     return rows, done, halted, losses, metrics, alarm[0] if alarm else None
 

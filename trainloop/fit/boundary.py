@@ -109,7 +109,7 @@ class Boundary:
 
   def _training(self):
     """{name: float}: training metrics of the epoch so far."""
-    metrics = self._metrics.training_metrics(self._state.mean_loss())
+    metrics = self._metrics.training_metrics(self._state.clock.mean_loss())
     return {name: float(value) for name, value in metrics.items()}
 
   def _end_epoch(self, done, goes_on):
@@ -121,7 +121,7 @@ class Boundary:
       with self._state.average.shown(done):
         self._reporter.call_at_epoch(done, values, goes_on)
     self._metrics.reset()
-    self._state.end_epoch()
+    self._state.clock.end_epoch()
 
   def _save(self, done):
     self._reporter.catch_up()

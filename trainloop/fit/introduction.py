@@ -58,5 +58,5 @@ def of_fit(trainee, engine, request, plan, logged, workdir):
 def _updates_before(trainee):
   """Updates that the optimizer made before the loop had it."""
   state, optimizer = trainee.state, trainee.binding.optimizer
-  applied = int(state.global_step.numpy()) - int(state.skipped.numpy())
+  applied = int(state.global_step.numpy()) - int(state.clock.skipped.numpy())
   return int(optimizer.iterations.numpy()) - applied

@@ -60,7 +60,7 @@ class Reporter:
     self._request, self._plan, self._logged = request, plan, logged
     self._metrics = evaluation
     self._has_scale = state.loss_scale is not None
-    self._skipped = int(state.skipped.numpy())
+    self._skipped = int(state.clock.skipped.numpy())
     self._history, self._records = history, records
     self._progress, self._callables = host.progress, host.callables
     self._speed = Speed(examples_of(request.source))

@@ -128,7 +128,7 @@ def begin(trainee, lengths, schedule, at, data):
   state = trainee.state
   start = int(state.global_step.numpy())
   begins = int(state.schedule_start.numpy()) if at is None else start - at
-  origin = Origin(start, state.next_epoch, begins)
+  origin = Origin(start, state.clock.next_epoch, begins)
   plan(trainee, origin, lengths, schedule)  # refused before anything changes
   state.begin_fit(begins, _checksums(trainee, data))
   return origin
