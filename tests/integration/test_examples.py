@@ -168,7 +168,7 @@ def test_a_copy_with_cli_alone_runs(beside, tmp_path):
     cwd=tmp_path,
     capture_output=True,
     text=True,
-    timeout=100,
+    timeout=240,
     check=False,
   )
   assert ended.returncode == 0, ended.stderr[-2000:]
