@@ -5,7 +5,7 @@ it the layers that the process has made. Here the layers of one name are
 counted anew from the model's first variable on, the model's and optimizer's
 own names are left out, and what is the run's own is named by the attributes
 that lead to it: `dense/kernel`, `dense_1/kernel_momentum`,
-`judge/kept/copies/0`.
+`judge/best_step`.
 """
 
 import collections
