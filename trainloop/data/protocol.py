@@ -1,7 +1,8 @@
 """What a data source has for the loop, and the three ways it gives batches.
 
-`ArrayData`, `DatasetData` and `ShardedData` have all of it; no other module
-asks which of them a source is, or whether it has a member.
+`ArrayData`, `DatasetData` and `ShardedData` have all of it, so nobody asks
+whether a source has a member. Two ask which of them it is: `batch_errors`,
+which reads datasets again, and a sweep, whose validation takes turns.
 """
 
 import dataclasses
