@@ -185,7 +185,7 @@ ALLOWED = {
     "the numbers of a plan, and what is asked of a step by them",
     {"FitPlan"},
   ),
-  ("private", "trainloop/model/turns.py"): (
+  ("private", "trainloop/model/exclusive_calls.py"): (
     "`Model.layers` leaves out layers inside a layer",
     {"self._model._flatten_layers"},
   ),

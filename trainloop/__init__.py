@@ -21,7 +21,7 @@ from trainloop.data.source import ArrayData
 from trainloop.devices.cluster import Cluster
 from trainloop.devices.links import MissingPeerError, PeerError
 from trainloop.devices.strategies import strategy_for
-from trainloop.fit.guards import Rewind
+from trainloop.fit.nonfinite_policy import Rewind
 from trainloop.fit.signals import StopOnSignals
 from trainloop.judging.options import EarlyStopping, ReduceOnPlateau
 from trainloop.loop import TrainLoop

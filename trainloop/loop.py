@@ -4,7 +4,7 @@ import functools
 import threading
 
 from kernels import checks
-from trainloop.compiled import engine
+from trainloop.compiled import engine_choice
 from trainloop.compiled.programs import Programs
 from trainloop.data import batch_errors, counting, staging
 from trainloop.data import source as data_lib
@@ -16,7 +16,7 @@ from trainloop.fit.fits import Fits
 from trainloop.fit.host import Host
 from trainloop.fit.window_length import WindowLength
 from trainloop.judging.options import judging
-from trainloop.model import turns
+from trainloop.model import exclusive_calls
 from trainloop.model.objective import Goal
 from trainloop.model.precision import Numerics
 from trainloop.model.trainee import Trainee, TraineeOptions
@@ -129,7 +129,7 @@ class TrainLoop:
     staging_mb=256.0,
     verbose=True,
   ):
-    checks.choice("compile", compile, engine.CHOICES)
+    checks.choice("compile", compile, engine_choice.CHOICES)
     verbose = terminal.level_of(verbose)
     chosen = options.check(
       workdir,
@@ -262,7 +262,7 @@ class TrainLoop:
     self._stop.set()
 
   @entry.guarded
-  @turns.one("restore_epoch")
+  @exclusive_calls.one("restore_epoch")
   def restore_epoch(self, epoch):
     """Goes back to the weights and slots at the end of an epoch.
 
@@ -283,7 +283,7 @@ class TrainLoop:
     self._trainee.state.show()
 
   @entry.guarded
-  @turns.one("evaluate", reads=True)
+  @exclusive_calls.one("evaluate", reads=True)
   def evaluate(self, data):
     """The loss and metrics over all examples of some data.
 

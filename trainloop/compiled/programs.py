@@ -1,7 +1,7 @@
 """What is compiled for a trainee: windows, evaluation, histograms."""
 
 from trainloop.compiled import micro_batches
-from trainloop.compiled.engines import Engines
+from trainloop.compiled.engine_cache import Engines
 from trainloop.compiled.histograms import Histograms
 from trainloop.compiled.update import Update
 from trainloop.compiled.window import Window
@@ -14,7 +14,7 @@ class Programs:
 
   Args:
     trainee: the `Trainee`.
-    compile: see `engine.choose`.
+    compile: see `engine_choice.choose`.
     skips: see `Update`.
     memory: a `staging.Memory`; None for the default.
 

@@ -7,8 +7,8 @@ identity: a run that goes on takes it from there and measures nothing.
 
 import time
 
-from trainloop.compiled import engine
-from trainloop.compiled.engine import Engine
+from trainloop.compiled import engine_choice
+from trainloop.compiled.engine_choice import Engine
 from trainloop.compiled.rehearsal import Rehearsal
 from trainloop.model.snapshot import Snapshot
 from trainloop.workdir import claims
@@ -54,7 +54,7 @@ def measure(trainee, programs, source, schedule, updates):
   Returns:
     An `Engine`.
   """
-  why = engine.obstacle(trainee.strategy, source)
+  why = engine_choice.obstacle(trainee.strategy, source)
   if why:
     return Engine("graph", why, forced=True)
   programs.prepare(schedule)

@@ -12,7 +12,7 @@ from trainloop.fit import engine_trial, schedules
 from trainloop.fit.host import Host
 from trainloop.fit.request import FitRequest, Inspection
 from trainloop.fit.runner import FitRunner
-from trainloop.model import preflight, turns
+from trainloop.model import exclusive_calls, preflight
 from trainloop.model.trainee import Trainee
 from trainloop.workdir import claims, identity, shared_records
 from trainloop.workdir.fit_entry import Lengths, Terms
@@ -42,7 +42,7 @@ class Fits:
   history: typing.Any = None
   made: typing.Any = None
 
-  @turns.one("fit")
+  @exclusive_calls.one("fit")
   def run(self, data, epochs, validation, schedule, steps_per_epoch):
     """One fit; see `TrainLoop.fit`, but `schedule` was checked."""
     request = self._resolve(data, epochs, validation, schedule, steps_per_epoch)

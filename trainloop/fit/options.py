@@ -5,7 +5,7 @@ import typing
 
 from kernels import checks
 from trainloop.base import durations
-from trainloop.fit import guards
+from trainloop.fit import nonfinite_policy
 from trainloop.workdir import agreement, claims
 from trainloop.workdir.tensorboard import logged
 from trainloop.workdir.tensorboard.extras import Extras
@@ -75,7 +75,7 @@ def check(
     existing=checks.choice("existing", existing, agreement.EXISTING),
     every=every,
     keep=checks.integer("keep", keep, 1),
-    guard=guards.resolve(on_nonfinite, workdir),
+    guard=nonfinite_policy.resolve(on_nonfinite, workdir),
     log_every=logged.check(log_every),
     extras=extras,
   )

@@ -4,7 +4,7 @@ import contextlib
 import functools
 
 from trainloop.display import summary
-from trainloop.fit import guards, introduction, schedules
+from trainloop.fit import introduction, nonfinite_policy, schedules
 from trainloop.fit.boundary import Boundary
 from trainloop.fit.consensus import Consensus
 from trainloop.fit.pipeline import Pipeline
@@ -198,7 +198,7 @@ class FitRunner:
 
   def _may_rewind(self):
     guard, state = self._options.guard, self._trainee.state
-    if not isinstance(guard, guards.Rewind):
+    if not isinstance(guard, nonfinite_policy.Rewind):
       return False
     return int(state.rewinds.numpy()) < guard.limit
 

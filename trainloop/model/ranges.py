@@ -6,7 +6,7 @@ import tensorflow as tf
 from kernels import checks
 from trainloop.data import structures
 from trainloop.model import bounds, cautions, lookups, targets
-from trainloop.model.lookout import Lookout
+from trainloop.model.range_checks import Lookout
 
 _BLOCK = 2**22  # most ids that are looked at in one go
 # What an id that depends on it may be in one update, and not in another.

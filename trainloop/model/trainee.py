@@ -19,12 +19,12 @@ from trainloop.model import (
   preflight,
   variable_names,
 )
+from trainloop.model.exclusive_calls import Turns
 from trainloop.model.intake import Intake
 from trainloop.model.loss_scale import LossScale
 from trainloop.model.precision import Numerics
 from trainloop.model.scheduled_optimizer import Binding
 from trainloop.model.state import TrainState
-from trainloop.model.turns import Turns
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from trainloop.base import durations
 from trainloop.compiled.rehearsal import Rehearsal
 from trainloop.data import source as data_lib
 from trainloop.devices import entry
-from trainloop.model import turns
+from trainloop.model import exclusive_calls
 from trainloop.model.rows import LEARNING_RATE, LOSS
 from trainloop.model.snapshot import Snapshot
 from trainloop.model.trainee import Trainee
@@ -165,7 +165,7 @@ def sweep_learning_rate(
   return Sweep(name, rates, losses, steps, ended, smoothing)
 
 
-@turns.one("sweep_learning_rate")
+@exclusive_calls.one("sweep_learning_rate")
 def _sweep(loop, source, schedule, criterion):
   """What `_run` gives, with all put back.
 

@@ -18,7 +18,7 @@ from trainloop.model import rows as row_lib
 from trainloop.workdir import row_journal, run_files, run_names
 from trainloop.workdir.checkpoints.files import DISK_TROUBLE, reason
 from trainloop.workdir.extents import Extent, extend
-from trainloop.workdir.tensorboard import event_mending, row_events, tfrecords
+from trainloop.workdir.tensorboard import event_mending, row_recovery, tfrecords
 
 
 class Written(typing.NamedTuple):
@@ -90,14 +90,14 @@ class Mending:
     rows = self._table()
     if blocks:
       points = [
-        p for path in train for p in row_events.read_all(records_of[path])
+        p for path in train for p in row_recovery.read_all(records_of[path])
       ]
       sure = not any(path in train for path in hurt)
       rows = self._mended_rows(rows, blocks, points, sure)
     whole = {
       r for path in records_of if path not in hurt for r in records_of[path]
     }
-    logged = row_events.logged_steps(self._fits, self._step)
+    logged = row_recovery.logged_steps(self._fits, self._step)
     made = event_mending.train(
       {path: records_of[path] for path in train}, hurt, whole, rows, logged
     )
@@ -143,7 +143,7 @@ class Mending:
       points: those of the events.
       sure: whether no event of run `train` is missing.
     """
-    logged = row_events.table(points, self._step)
+    logged = row_recovery.table(points, self._step)
     has = ~np.isnan(logged[:, row_lib.SKIPPED])
     best = np.where(has[:, None], logged, own)
     # A skipped update's own event may be missing where its row's is there.

@@ -18,7 +18,7 @@ from tensorboard.compat.proto import event_pb2, summary_pb2
 from trainloop.model import rows
 from trainloop.workdir import run_files, run_names
 from trainloop.workdir.extents import Extent, extend, is_same, vanished
-from trainloop.workdir.tensorboard import event_bytes
+from trainloop.workdir.tensorboard import row_encoding
 
 LEARNING_RATE = "hyperparameters/learning_rate"
 MOMENTUM = "hyperparameters/momentum"
@@ -74,7 +74,7 @@ class EventFile:
     ]
     names = [tags[i] for i in kept]
     table = table[:, kept]
-    for event in event_bytes.encode(times, steps, names, table):
+    for event in row_encoding.encode(times, steps, names, table):
       self._file.write(event)
 
   def _write(self, event):

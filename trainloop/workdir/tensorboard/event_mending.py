@@ -6,7 +6,7 @@ import numpy as np
 from tensorboard.compat.proto import event_pb2
 
 from trainloop.model import rows as row_lib
-from trainloop.workdir.tensorboard import row_events
+from trainloop.workdir.tensorboard import row_recovery
 from trainloop.workdir.tensorboard.event_file import TAGGED
 
 
@@ -17,7 +17,7 @@ def other(records, strange):
     records: those of it that are whole.
     strange: those of whole files, which were not in this one.
   """
-  points = row_events.read_all(dict.fromkeys(records))
+  points = row_recovery.read_all(dict.fromkeys(records))
   kept = [p for p in points if not p.version and p.record not in strange]
   return [p.record for p in sorted(kept, key=_order)]
 
@@ -35,7 +35,7 @@ def train(files, hurt, strange, rows, logged):
     rows: float32 (steps, columns), NaN where nothing is known.
     logged: steps whose rows are events, ascending.
   """
-  points = {path: row_events.read_all(files[path]) for path in files}
+  points = {path: row_recovery.read_all(files[path]) for path in files}
   sure = [p for path in files if path not in hurt for p in points[path]]
   found = {}
   for damaged, group in itertools.groupby(files, lambda path: path in hurt):
@@ -71,14 +71,14 @@ def _made(pool, sure, bounds, rows, logged):
   kept = [p for p in pool if p.plain] + list(there.values())
   steps = [
     step
-    for step in row_events.between(logged, low, high)
+    for step in row_recovery.between(logged, low, high)
     if step not in there and not np.isnan(rows[step, row_lib.LEARNING_RATE])
   ]
   if steps:
     dated = {p.step: p.wall_time for p in [*sure, *there.values()] if _dated(p)}
     times = _times(steps, dated, [p.wall_time for p in [*kept, *sure]])
-    made = row_events.encode(times, np.array(steps), rows[steps])
-    kept += row_events.read_all(made)
+    made = row_recovery.encode(times, np.array(steps), rows[steps])
+    kept += row_recovery.read_all(made)
   return [p.record for p in sorted(kept, key=_order)]
 
 

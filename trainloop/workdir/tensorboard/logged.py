@@ -5,7 +5,7 @@ import typing
 import numpy as np
 
 from kernels import checks
-from trainloop.workdir.tensorboard import event_bytes, event_file
+from trainloop.workdir.tensorboard import event_file, row_encoding
 
 # "auto": rows of a fit, and epochs and validations of one that has more.
 MOST = 1_000_000
@@ -38,7 +38,7 @@ class Logged(typing.NamedTuple):
     """The most bytes that the rows of a fit take in its event files."""
     times, steps = np.zeros(1), np.array([plan.end])
     row = np.zeros((1, len(event_file.TAGS)), np.float32)
-    (event,) = event_bytes.encode(times, steps, event_file.TAGS, row)
+    (event,) = row_encoding.encode(times, steps, event_file.TAGS, row)
     count = (plan.end - plan.start) // self.rows + plan.epochs // self.epochs
     return (count + 2) * (len(event) + _FRAME)
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 import kernels
 import trainloop
 from support import small
-from trainloop.model import turns
+from trainloop.model import exclusive_calls
 
 OWN = "must be called after the `fit` that is running has ended"
 OTHERS = f"{OWN}, another loop's with the same layers, optimizer or metrics"
@@ -33,7 +33,7 @@ def alone():
 @pytest.fixture(autouse=True)
 def nothing_is_held():
   yield
-  assert turns._holders == {}
+  assert exclusive_calls._holders == {}
 
 
 def told(call):

@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError
 from tensorboard.compat.proto import event_pb2
 
 from trainloop.model import rows as row_lib
-from trainloop.workdir.tensorboard import event_bytes, logged
+from trainloop.workdir.tensorboard import logged, row_encoding
 from trainloop.workdir.tensorboard.event_file import MOMENTUM, TAGGED, TAGS
 
 _ALWAYS = set(TAGS) - {MOMENTUM}
@@ -93,7 +93,7 @@ def encode(times, steps, rows):
     if tag != MOMENTUM or not np.isnan(rows[:, i]).all()
   ]
   tags = [TAGS[TAGGED.index(i)] for i in kept]
-  return event_bytes.encode(times, steps, tags, rows[:, kept])
+  return row_encoding.encode(times, steps, tags, rows[:, kept])
 
 
 def logged_steps(fits, step):

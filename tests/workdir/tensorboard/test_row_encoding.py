@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tensorboard.compat.proto import event_pb2
 
-from trainloop.workdir.tensorboard import event_bytes
+from trainloop.workdir.tensorboard import row_encoding
 
 TAGS = ("loss", "hyperparameters/learning_rate", "x" * 200)
 
@@ -19,7 +19,7 @@ def test_equal_to_the_protos(first, every):
   table[3, 1] = np.nan
   times = 1.7e9 + rng.random(12)
   found = list(
-    event_bytes.encode(times, first + every * np.arange(12), TAGS, table)
+    row_encoding.encode(times, first + every * np.arange(12), TAGS, table)
   )
   assert len(found) == 12
   for i, text in enumerate(found):
@@ -33,6 +33,6 @@ def test_equal_to_the_protos(first, every):
 
 def test_no_rows():
   assert (
-    list(event_bytes.encode(np.zeros(0), np.arange(0), TAGS, np.zeros((0, 3))))
+    list(row_encoding.encode(np.zeros(0), np.arange(0), TAGS, np.zeros((0, 3))))
     == []
   )

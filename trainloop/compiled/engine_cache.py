@@ -1,7 +1,7 @@
 """The engines of a loop: chosen once for each kind of data that comes."""
 
 from trainloop.base import seeds
-from trainloop.compiled import engine
+from trainloop.compiled import engine_choice
 from trainloop.compiled.evaluation import Evaluation
 
 
@@ -12,7 +12,7 @@ class Engines:
   datasets whose batches have one shape, against all others.
 
   Args:
-    compile: see `engine.choose`.
+    compile: see `engine_choice.choose`.
     strategy: the model's `tf.distribute.Strategy`.
     replica: the model's `Replica`.
 
@@ -34,11 +34,11 @@ class Engines:
     Raises:
       ValueError: if "xla" is asked for where it can't run.
     """
-    self._kind = engine.obstacle(self._strategy, source)
+    self._kind = engine_choice.obstacle(self._strategy, source)
     if self._kind not in self._chosen:
       # TensorFlow draws a number only to learn a device's name.
       with seeds.preserved():
-        choice = engine.choose(
+        choice = engine_choice.choose(
           self._compile, self._strategy, source, self._replica
         )
       self._chosen[self._kind] = choice
@@ -61,7 +61,7 @@ class Engines:
   def with_optimizer(self, binding):
     """Asks again once the optimizer has its slots; see there."""
     with seeds.preserved():
-      choice = engine.with_optimizer(
+      choice = engine_choice.with_optimizer(
         self._compile,
         self.present,
         self._strategy,
