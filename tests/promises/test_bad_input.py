@@ -398,7 +398,7 @@ def test_what_a_users_own_code_raises_is_theirs(tmp_path):
       small.loop(**options).fit(small.data(), 1)
     names = [frame.f_globals["__name__"] for frame, _ in
              traceback.walk_tb(caught.value.__traceback__)]  # fmt: skip
-    assert set(names) <= {__name__, "small"}, options
+    assert set(names) <= {__name__, small.__name__}, options
     last = traceback.extract_tb(caught.value.__traceback__)[-1]
     assert last.line == 'raise ValueError("mine")'
 

@@ -55,7 +55,7 @@ class Evaluation:
     if not watched:
       return self._feed.call(self._pass, parts)
     measured, count, alarm = self._feed.call(self._watched, parts)
-    broken = self._replica.lookout.broken(alarm.numpy())
+    broken = self._replica.range_checks.broken(alarm.numpy())
     if broken:
       raise bounds.ValueRangeError(*broken, batch=int(count) - 1)
     return measured
@@ -138,7 +138,7 @@ class Evaluation:
     watched = alarm is not None
 
     def evaluated(batch, count, loss_sum, examples, alarms):
-      args = (batch, count, bounds.looks(watched, jit=False))
+      args = (batch, count, bounds.check_mode(watched, jit=False))
       loss, alarm = self._strategy.run(self._replica.evaluate, args=args)
       loss, count = strategies.first(self._strategy, loss), count.examples
       alarms = [strategies.first(self._strategy, alarm) for _ in alarms]

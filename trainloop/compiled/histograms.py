@@ -41,7 +41,8 @@ def table(values, buckets=BUCKETS):
 class Histograms:
   """Histograms of a model's weights, and of one update's gradients.
 
-  The window that does that update calls `see`; all others know nothing of it.
+  The window that does that update calls `observe`; all others know nothing
+  of it.
 
   Args:
     strategy: the `tf.distribute.Strategy` of the model.
@@ -57,7 +58,7 @@ class Histograms:
     with strategy.scope():
       self._seen = tf.Variable(tf.zeros(shape, tf.float64), trainable=False)
 
-  def see(self, gradients):
+  def observe(self, gradients):
     """Takes in an update's gradients, per replica, or Nones; traced."""
     gradients = strategies.first(self._strategy, gradients)
     tables = [

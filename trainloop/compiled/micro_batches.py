@@ -20,28 +20,31 @@ class InMicroBatches(Replica):
   do with a micro-batch.
 
   Args:
-    model, optimizer, moving, objective, lookout, reductions: see `Replica`.
+    model, optimizer, moving, objective, range_checks, reductions: see
+      `Replica`.
     count: micro-batches of a full batch, int >= 2. A partial batch is cut into
       at most as many.
   """
 
   def __init__(
-    self, model, optimizer, moving, objective, lookout, reductions, count
+    self, model, optimizer, moving, objective, range_checks, reductions, count
   ):
-    super().__init__(model, optimizer, moving, objective, lookout, reductions)
+    super().__init__(
+      model, optimizer, moving, objective, range_checks, reductions
+    )
     self._count = count
 
   def count(self, batch, count, outputs):
     """Nothing: each micro-batch was counted; a refused update is put back."""
 
-  def _backward(self, batch, count, scale, looks, loss_of=None):
+  def _backward(self, batch, count, scale, check_mode, loss_of=None):
     """As `Replica._backward`, summed over the micro-batches."""
     missing, over = set(), self._denominators(batch)
     loss_of = functools.partial(self.loss_of_part, over=over)
 
     def add(part, sums, total, alarms):
       slopes, loss, outputs, alarm = super(InMicroBatches, self)._backward(
-        part, count, scale, looks, loss_of
+        part, count, scale, check_mode, loss_of
       )
       self.update_metrics(part, outputs)
       missing.update(i for i, g in enumerate(slopes) if g is None)
@@ -51,12 +54,12 @@ class InMicroBatches(Replica):
       return sums, total + loss, alarms
 
     sums = [tf.zeros_like(v.value) for v in self.variables]
-    alarms = [bounds.none()] if looks else []
+    alarms = [bounds.none()] if check_mode else []
     sums, loss, alarms = _each(
       batch, self._count, add, sums, tf.constant(0.0), alarms
     )
     slopes = [None if i in missing else g for i, g in enumerate(sums)]
-    return slopes, loss, None, alarms[0] if looks else None
+    return slopes, loss, None, alarms[0] if check_mode else None
 
   def _denominators(self, batch):
     """What each loss averages over in the global batch; None for examples.
@@ -97,8 +100,11 @@ def replica_for(trainee, example):
   reduced = reductions.Reductions()
   if objective.reduces and replicas * numerics.accumulate > 1:
     reduced = reductions.of(strategy, objective, batch, example)
-  optimizer, lookout = trainee.binding.optimizer, trainee.intake.lookout
-  common = (model, optimizer, moving, objective, lookout, reduced)
+  optimizer, range_checks = (
+    trainee.binding.optimizer,
+    trainee.intake.range_checks,
+  )
+  common = (model, optimizer, moving, objective, range_checks, reduced)
   if numerics.accumulate == 1:
     return Replica(*common)
   return InMicroBatches(*common, numerics.accumulate)

@@ -110,27 +110,31 @@ class Programs:
     self._trainee.prepare(schedule)
     self.engines.with_optimizer(self._trainee.binding)
 
-  def window(self, schedule, limits, source, see=None):
+  def window(self, schedule, limits, source, observe=None):
     """The compiled `Window` of a schedule; a known one traces nothing.
 
     Args:
       schedule: a `kernels.Schedule`.
       limits: the `Limits` of its calls.
       source: the data source that it will read.
-      see: see `Update`.
+      observe: see `Update`.
 
     Raises:
       ValueError: if the optimizer can't follow the schedule.
     """
     self.prepare(schedule)
     name, watched = self.engine.name, self._trainee.intake.watched(source)
-    key = (name, schedule, limits.updates, limits.ends, watched, see)
+    key = (name, schedule, limits.updates, limits.ends, watched, observe)
     if key not in self._windows:
-      window = self.new_window(schedule, limits, source, self._skips, see=see)
+      window = self.new_window(
+        schedule, limits, source, self._skips, observe=observe
+      )
       self._windows[key] = window
     return self._windows[key]
 
-  def new_window(self, schedule, limits, source, skips, watch=None, see=None):
+  def new_window(
+    self, schedule, limits, source, skips, watch=None, observe=None
+  ):
     """A `Window` of its own; see there, and `window`."""
     trainee, jit = self._trainee, self.engine.name == "xla"
     update = Update(
@@ -142,7 +146,7 @@ class Programs:
       jit=jit,
       skips=skips,
       watched=trainee.intake.watched(source),
-      see=see,
+      observe=observe,
     )
     return Window(trainee.strategy, update, trainee.state, limits, jit, watch)
 

@@ -18,7 +18,7 @@ class Replica:
     optimizer: its Keras optimizer, for the loss scale that it undoes.
     moving: the model's `Moving` statistics.
     objective: its loss and metrics, see `objective`.
-    lookout: the `Lookout` over its batches.
+    range_checks: the `RangeChecks` over its batches.
     reductions: the `Reductions` of its losses, for parts of a batch.
 
   Attributes:
@@ -27,9 +27,11 @@ class Replica:
     touched: tf.Variables that a forward pass may change.
   """
 
-  def __init__(self, model, optimizer, moving, objective, lookout, reductions):
+  def __init__(
+    self, model, optimizer, moving, objective, range_checks, reductions
+  ):
     self.model, self.moving = model, moving
-    self.objective, self.lookout = objective, lookout
+    self.objective, self.range_checks = objective, range_checks
     self.reductions = reductions
     self.variables = model.trainable_variables
     self._optimizer = optimizer
@@ -43,7 +45,7 @@ class Replica:
       *self.carried,
     ]
 
-  def gradients(self, batch, count, scale=None, looks="", folds=False):
+  def gradients(self, batch, count, scale=None, check_mode="", folds=False):
     """Forward and backward over this replica's share of the batch.
 
     Args:
@@ -51,16 +53,18 @@ class Replica:
       count: the `strategies.Count` of the global batch.
       scale: what the loss is multiplied by on the way back, float32 scalar;
         None for 1.
-      looks: how to look whether ids and labels are in range; see `bounds`.
+      check_mode: how to look whether ids and labels are in range; see `bounds`.
       folds: whether the norm is summed for XLA on a CPU; see `gradient_norm`.
 
     Returns:
       (gradients, loss, norm, outputs, alarm): gradients and loss summed over
       all replicas, the norm of the unscaled gradients, float32 scalars; what
-      `count` counts; and see `bounds`, None unless it `looks`.
+      `count` counts; and see `bounds`, None unless it `check_mode`.
     """
     with self._once(count):
-      slopes, loss, outputs, alarm = self._backward(batch, count, scale, looks)
+      slopes, loss, outputs, alarm = self._backward(
+        batch, count, scale, check_mode
+      )
     dense = [g for g in slopes if g is not None]
     context = tf.distribute.get_replica_context()
     *dense, loss = context.all_reduce("sum", [*dense, loss])
@@ -71,14 +75,14 @@ class Replica:
       norm = norm / self._optimizer.loss_scale_factor
     rest = iter(dense)
     gradients = [None if g is None else next(rest) for g in slopes]
-    alarm = bounds.of_all(alarm, context) if looks else None
+    alarm = bounds.of_all(alarm, context) if check_mode else None
     return gradients, loss, norm, outputs, alarm
 
-  def _backward(self, batch, count, scale, looks, loss_of=None):
+  def _backward(self, batch, count, scale, check_mode, loss_of=None):
     """(scaled gradients or Nones, loss, outputs, alarm) of this replica."""
     loss_of = loss_of or self._loss
     with tf.GradientTape() as tape:
-      batch, outputs, alarm = self._forward(batch, True, looks)
+      batch, outputs, alarm = self._forward(batch, True, check_mode)
       loss = loss_of(batch, count, outputs, training=True)
       scaled = self._optimizer.scale_loss(loss)
       if scale is not None:
@@ -88,21 +92,21 @@ class Replica:
     dense = [g if g is None else tf.convert_to_tensor(g) for g in slopes]
     return dense, loss, outputs, alarm
 
-  def evaluate(self, batch, count, looks=""):
+  def evaluate(self, batch, count, check_mode=""):
     """One evaluation batch: updates the metrics.
 
     Args, as in `gradients`.
 
     Returns:
       (loss, alarm): the loss of the global batch, float32 scalar; and see
-      `bounds`, None unless it `looks`.
+      `bounds`, None unless it `check_mode`.
     """
-    batch, outputs, alarm = self._forward(batch, False, looks)
+    batch, outputs, alarm = self._forward(batch, False, check_mode)
     with self._once(count):
       loss = self._loss(batch, count, outputs, training=False)
       self.update_metrics(batch, outputs)
     context = tf.distribute.get_replica_context()
-    alarm = bounds.of_all(alarm, context) if looks else None
+    alarm = bounds.of_all(alarm, context) if check_mode else None
     return context.all_reduce("sum", loss), alarm
 
   def count(self, batch, count, outputs):
@@ -114,13 +118,13 @@ class Replica:
     """Counts this replica's outputs in the model's metrics."""
     self.objective.count(batch, outputs)
 
-  def _forward(self, batch, training, looks):
+  def _forward(self, batch, training, check_mode):
     """(batch with its labels in range, outputs, alarm)."""
-    with self.lookout.over(looks) as watch:
+    with self.range_checks.over(check_mode) as range_check:
       outputs = self.objective.outputs(batch, training)
-    if looks:
-      batch = self.lookout.labels(watch, batch, outputs)
-    return batch, outputs, watch.alarm if looks else None
+    if check_mode:
+      batch = self.range_checks.labels(range_check, batch, outputs)
+    return batch, outputs, range_check.alarm if check_mode else None
 
   def _loss(self, batch, count, outputs, training):
     """What this replica's share adds to the loss of the global batch."""

@@ -23,7 +23,7 @@ class Update:
       loss scale that was too large.
     watched: whether ids and labels out of their range refuse an update, too;
       that always ends the window.
-    see: called with each update's gradients while it is traced, or None.
+    observe: called with each update's gradients while it is traced, or None.
   """
 
   def __init__(
@@ -36,7 +36,7 @@ class Update:
     jit=False,
     skips=False,
     watched=False,
-    see=None,
+    observe=None,
   ):
     self._strategy = strategy
     self._replica = replica
@@ -46,13 +46,13 @@ class Update:
     self._jit = jit
     self._folds = jit and not strategies.on_gpu(strategy)
     self._skips, self.watched = skips, watched
-    self._see = see
+    self._observe = observe
     self._scale = state.loss_scale
 
   @property
-  def lookout(self):
-    """The `Lookout` that knows what an alarm is of."""
-    return self._replica.lookout
+  def range_checks(self):
+    """The `RangeChecks` that knows what an alarm is of."""
+    return self._replica.range_checks
 
   def table(self, n):
     """The next n steps' learning rates and momenta, float32 (n,), in graph.
@@ -91,34 +91,34 @@ class Update:
     moving = replica.moving
     statistics = run(moving.read) if moving.variables else None
     scale = None if self._scale is None else self._scale.value.read_value()
-    looks = bounds.looks(self.watched, self._jit)
+    check_mode = bounds.check_mode(self.watched, self._jit)
     gradients, loss, norm, outputs, alarm = run(
-      replica.gradients, args=(batch, count, scale, looks, self._folds)
+      replica.gradients, args=(batch, count, scale, check_mode, self._folds)
     )
-    if self._see is not None:
-      self._see(gradients)
+    if self._observe is not None:
+      self._observe(gradients)
     if moving.variables:
       run(moving.average, args=(statistics, batch, count))
     loss, norm = strategies.first(self._strategy, (loss, norm))
     finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
     usable = self._usable(learning_rate, momentum)
-    good = finite & usable
+    accepted = finite & usable
     if self.watched:
       alarm = strategies.first(self._strategy, alarm)
-      good = good & (alarm[0] == 0)
+      accepted = accepted & (alarm[0] == 0)
 
     def apply():
       self._apply(gradients, learning_rate, momentum)
       run(replica.count, args=(batch, count, outputs))
 
-    guard(good, apply, moved, before)
+    guard(accepted, apply, moved, before)
     halts = self._halts(finite, usable, loss, alarm)
-    skipped = tf.cast(~good, tf.float32)
+    skipped = tf.cast(~accepted, tf.float32)
     row = tf.stack(Row(learning_rate, momentum, loss, norm, skipped))
     weight = tf.cast(count.examples, tf.float64)
     counted = tf.stack([tf.cast(loss, tf.float64) * weight, weight])
     # An update that was refused puts NaN into neither sum.
-    counted = tf.where(good, counted, tf.zeros_like(counted))
+    counted = tf.where(accepted, counted, tf.zeros_like(counted))
     return row, halts, counted, alarm
 
   def _usable(self, learning_rate, momentum):
@@ -160,7 +160,7 @@ class Update:
     """Starts the metrics again from zero."""
     self._strategy.run(self._replica.objective.reset)
 
-  def _branch(self, finite, apply, moved, before):
+  def _branch(self, accepted, apply, moved, before):
     """The graph's guard: a branch costs less than a select a variable."""
 
     def put_back():
@@ -171,13 +171,13 @@ class Update:
       apply()
       return tf.constant(True)
 
-    tf.cond(finite, go, put_back)
+    tf.cond(accepted, go, put_back)
 
-  def _select(self, finite, apply, moved, before):
+  def _select(self, accepted, apply, moved, before):
     """XLA's guard: selects melt into the update's own loops, while a branch
     would copy every weight and slot around it."""
     apply()
-    self._strategy.run(replica_lib.keep, args=(finite, moved, before))
+    self._strategy.run(replica_lib.keep, args=(accepted, moved, before))
 
   def _moved(self):
     """The tf.Variables that an update may change."""

@@ -109,7 +109,7 @@ class Window:
     """
     if result.alarm is None:
       return
-    broken = self._update.lookout.broken(np.asarray(result.alarm))
+    broken = self._update.range_checks.broken(np.asarray(result.alarm))
     if broken:
       raise bounds.ValueRangeError(*broken, step=step + int(result.done))
 

@@ -219,7 +219,7 @@ class ArrayData:
       index = shuffle.shuffle(index, (self.seed, epoch), self.num_examples)
     return index.astype(np.int32).reshape(count, -1)
 
-  def turns(self, first, count):
+  def cyclic_batches(self, first, count):
     """Batches in the order of the arrays that take turns without end.
 
     Args:

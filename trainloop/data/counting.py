@@ -46,7 +46,7 @@ class Waiting:
       self._tell(self._text(passed))
 
 
-def length(name, dataset, see=None, **waiting):
+def length(name, dataset, observe=None, **waiting):
   """The number of batches of a dataset, int >= 1.
 
   One of unknown length is read once, some 30 us a batch besides its own time.
@@ -54,7 +54,7 @@ def length(name, dataset, see=None, **waiting):
   Args:
     name: what it is called: "data" or "validation".
     dataset: a `tf.data.Dataset`.
-    see: called with the first batch where it is read; or None.
+    observe: called with the first batch where it is read; or None.
     **waiting: `tell` and `wait` of `Waiting`.
 
   Raises:
@@ -67,7 +67,7 @@ def length(name, dataset, see=None, **waiting):
       checks.fail("steps_per_epoch", None, rule)
     checks.fail(name, "one without end", f"a dataset that ends: {_ends(name)}")
   if count == tf.data.UNKNOWN_CARDINALITY:
-    count = _read(name, dataset, see, waiting)
+    count = _read(name, dataset, observe, waiting)
   if count == 0:
     checks.fail(name, 0, "a dataset of at least one batch")
   return count
@@ -93,7 +93,7 @@ def no_more(name):
   return checks.fail(name, "no batch in a later pass", rule)
 
 
-def _read(name, dataset, see, waiting):
+def _read(name, dataset, observe, waiting):
   count = 0
 
   def text(seconds):
@@ -102,8 +102,8 @@ def _read(name, dataset, see, waiting):
 
   with Waiting(text, **waiting):
     for batch in dataset:
-      if see is not None and not count:
-        see(batch)
+      if observe is not None and not count:
+        observe(batch)
       count += 1
   return count
 

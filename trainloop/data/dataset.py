@@ -63,7 +63,7 @@ class DatasetData:
       )
       dataset = dataset.repeat()
     else:
-      steps = counting.length(name, dataset, self._see)
+      steps = counting.length(name, dataset, self._observe)
     self.steps_per_epoch = steps
     self.dataset = dataset
     self._name, self._first, self._memory = name, None, None
@@ -72,7 +72,7 @@ class DatasetData:
     self._origin = self._skipped = 0
     self._proven, self._draws = b"", None
 
-  def _see(self, batch):
+  def _observe(self, batch):
     self._counted = structures.checksum((*batch, None)[:3])
 
   @property

@@ -4,6 +4,7 @@ A keyed permutation of 0 ... size - 1, for whole vectors at a time, some 15 ns
 an index. `tf.random.experimental.index_shuffle` is not used: its keys are cut
 to half a block, so that at 100 to 10,000 examples epoch e + 256 repeats the
 order of epoch e, and over 2^k + 1 indices (k even, >= 16) it repeats an index.
+`ArrayData` cuts its batches out of the permutation.
 """
 
 import functools

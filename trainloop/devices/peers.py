@@ -43,7 +43,7 @@ _KINDS = {
   "bye": bool,
 }
 # What TensorFlow raises when a peer is gone or collectives were aborted.
-_GONE = (
+_PEER_ERRORS = (
   tf.errors.UnavailableError,
   tf.errors.AbortedError,
   tf.errors.CancelledError,
@@ -81,7 +81,7 @@ class Peers(NoPeers):
     self._start = math.ceil(timeout / _TICK)  # ticks left; None: over
     self._starting = set()  # who is at it
     self._stopped = {}  # index: [why, ticks this one has waited since]
-    self._gone = set()  # whose connection is not to be read again
+    self._unread = set()  # whose connection is not to be read again
     self._trouble, self._since, self._aborted = None, 0.0, False
     self._is_lost = threading.Event()
     self._inside, self._closed = 0, False
@@ -107,7 +107,7 @@ class Peers(NoPeers):
       yield
     except PeerError:
       raise
-    except _GONE as error:
+    except _PEER_ERRORS as error:
       if self._is_lost.wait((_SILENT + 2) * _TICK):
         raise PeerError(self._trouble) from error
       self._tell(error)
@@ -117,7 +117,7 @@ class Peers(NoPeers):
       raise
     finally:
       self._inside -= 1
-      for index in [i for i in self._stopped if i not in self._gone]:
+      for index in [i for i in self._stopped if i not in self._unread]:
         del self._stopped[index]
 
   @contextlib.contextmanager
@@ -169,34 +169,34 @@ class Peers(NoPeers):
       index, link = key.data, self._links[key.data]
       messages = link.read()
       for message in messages or ():
-        if index not in self._gone:
+        if index not in self._unread:
           self._hear(index, message)
-      if messages is None and index not in self._gone:
-        self._leave_alone(index)
-        self._lose(index, link.why)
+      if messages is None and index not in self._unread:
+        self._stop_reading(index)
+        self._declare_lost(index, link.why)
 
   def _hear(self, index, message):
     kind = next(iter(message), None)
     kind_of_value = _KINDS.get(kind)
     value = message.get(kind)
     if len(message) != 1 or type(value) is not kind_of_value or value is False:
-      self._leave_alone(index)
-      self._lose(index, "it sent what no worker sends")
+      self._stop_reading(index)
+      self._declare_lost(index, "it sent what no worker sends")
       return
     self._silent[index] = 0
     if kind == "starting":
       self._starting.add(index)
     elif kind == "trouble":
-      self._fall(plain(value))
+      self._fail_run(plain(value))
     elif kind == "stopped":
       self._stopped[index] = [plain(value), 0]
     elif kind == "bye":
-      self._leave_alone(index)
+      self._stop_reading(index)
       self._stopped.setdefault(index, ["it ended before this one did", 0])
 
-  def _leave_alone(self, index):
+  def _stop_reading(self, index):
     """Reads nothing from a connection any more."""
-    self._gone.add(index)
+    self._unread.add(index)
     self._selector.unregister(self._links[index].socket)
 
   def _count(self):
@@ -205,14 +205,14 @@ class Peers(NoPeers):
       if index in self._stopped and self._inside:
         self._stopped[index][1] += 1
         if self._stopped[index][1] > _STOPPED:
-          self._lose(index, self._stopped[index][0])
-      if index in self._gone:
+          self._declare_lost(index, self._stopped[index][0])
+      if index in self._unread:
         continue
       link.send({"alive": True})
       self._silent[index] += 1
       limit = self._patience()
       if self._silent[index] > limit:
-        self._lose(index, f"no sign of life for {limit * _TICK:g} s")
+        self._declare_lost(index, f"no sign of life for {limit * _TICK:g} s")
     if self._start is not None and self._inside:
       self._count_start()
 
@@ -223,18 +223,18 @@ class Peers(NoPeers):
     return min(_SILENT, max(1, math.ceil(self._timeout / _TICK)))
 
   def _count_start(self):
-    """Who shows signs of life and never starts holds nobody for ever."""
+    """Fails the run if a live worker does not start in `peer_timeout`."""
     self._start -= 1
     if self._start < 0:
       absent = [i for i in self._links if i not in self._starting]
       who = ", ".join(map(self._cluster.name, absent or self._links))
       limit = f"{self._timeout:g} s (peer_timeout)"
-      self._fall(f"{who} did not start TensorFlow within {limit}")
+      self._fail_run(f"{who} did not start TensorFlow within {limit}")
 
-  def _lose(self, index, why):
-    self._fall(f"{self._cluster.name(index)} is lost: {why}")
+  def _declare_lost(self, index, why):
+    self._fail_run(f"{self._cluster.name(index)} is lost: {why}")
 
-  def _fall(self, trouble):
+  def _fail_run(self, trouble):
     """Remembers the first trouble, passes it on, and frees what waits."""
     if self._trouble is not None or self._closed:
       return

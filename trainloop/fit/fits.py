@@ -172,7 +172,9 @@ class Fits:
     if self.host.options.extras.histograms_every is None:
       return None
     limits, histograms = Limits((), updates=1, ends=0), self.programs.histograms
-    window = self.programs.window(schedule, limits, source, see=histograms.see)
+    window = self.programs.window(
+      schedule, limits, source, observe=histograms.observe
+    )
     return Inspection(window, histograms)
 
   def _open_records(self):

@@ -1,8 +1,7 @@
 """Early stopping, plateau scale, best weights: decided in graph.
 
-All state is tf.Variables that a checkpoint holds. `is_better` changes nothing;
-`record` is where a validation is remembered. What is judged are values that
-were reduced over all replicas before.
+`Judge.verdict` judges one validation, by values that were reduced over all
+replicas before. All state is tf.Variables that a checkpoint holds.
 """
 
 import math
@@ -18,7 +17,7 @@ REASONS = (None, "early_stopping", "target", "diverged")
 _GO, _EARLY, _TARGET, _DIVERGED = range(4)
 
 
-class _Watch(tf.Module):
+class _MonitorState(tf.Module):
   """The best value of one monitor and the validations since."""
 
   def __init__(self, options, name, signs):
@@ -48,18 +47,18 @@ class _Watch(tf.Module):
       delta = tf.where(tf.math.is_inf(other), tf.zeros_like(part), part)
     return value * self.sign - delta > other * self.sign
 
-  def record(self, value, better, counts, ends):
+  def record(self, value, better, counts, resets):
     """Remembers one validation.
 
     Args:
       value: float64 scalar tensor.
       better: whether it is the best.
-      counts: whether it is waited.
-      ends: whether the waiting starts again.
+      counts: whether it counts towards patience.
+      resets: whether the count of patience starts again.
     """
     self.best.assign(tf.where(better, value, self.best))
     waited = self.wait + tf.cast(counts, tf.int64)
-    self.wait.assign(tf.where(ends, tf.zeros_like(waited), waited))
+    self.wait.assign(tf.where(resets, tf.zeros_like(waited), waited))
 
   def forget(self):
     """Starts anew; on the host."""
@@ -96,10 +95,10 @@ class Judge(tf.Module):
     self._stop_watch = self._plateau_watch = self._plateau_best = None
     self._kept = None
     if early_stopping is not None:
-      self._stop_watch = _Watch(early_stopping, "early_stopping", signs)
+      self._stop_watch = _MonitorState(early_stopping, "early_stopping", signs)
     if reduce_on_plateau is not None:
       name = "reduce_on_plateau"
-      self._plateau_watch = _Watch(reduce_on_plateau, name, signs)
+      self._plateau_watch = _MonitorState(reduce_on_plateau, name, signs)
       self._cooldown = tf.Variable(0, dtype=tf.int64, trainable=False)
 
   def prepare(self, slots=lambda: [], raw=lambda: []):

@@ -1,4 +1,4 @@
-"""Ranges that the values of a batch must keep, looked after in graph.
+"""Ranges that the values of a batch must keep, compared after in graph.
 
 An alarm is a float64 vector (number of the bound that was broken, counted from
 1, and the value that broke it); zeros where all was well. TensorFlow's graph
@@ -68,18 +68,19 @@ def number(value):
   return str(int(value)) if whole else f"{value:g}"
 
 
-class Watch:
-  """Looks at the values of one traced forward pass.
+class RangeCheck:
+  """Checks the values of one traced forward pass.
 
   Args:
     bounds: the list of `Bound`s met so far, which it adds to: a bound has the
       same number in every trace.
-    looks: see `looks`; without it only what no alarm could get out of, the
-      inner graph of a layer's own loop, gets an assertion.
+    check_mode: see `check_mode`. If empty no alarm is made; values inside a
+      layer's own loop or branch are asserted all the same, because an alarm
+      can't leave that inner graph.
   """
 
-  def __init__(self, bounds, looks):
-    self._bounds, self._looks = bounds, looks
+  def __init__(self, bounds, check_mode):
+    self._bounds, self._check_mode = bounds, check_mode
     self._graph = tf.compat.v1.get_default_graph()
     self._alarms = []
 
@@ -88,8 +89,8 @@ class Watch:
     """The first alarm of the pass, float64 (2,)."""
     return first([*self._alarms, none()])
 
-  def see(self, bound, values, ignored=None):
-    """Looks at some values; traced.
+  def observe(self, bound, values, ignored=None):
+    """Checks some values; traced.
 
     Args:
       bound: a `Bound`.
@@ -102,39 +103,39 @@ class Watch:
     flat = _flat(values)
     if flat.graph is not self._graph:  # inside a loop or a branch of a layer's
       return _with_flat(values, _asserted(bound, flat))
-    if not self._looks:
+    if not self._check_mode:
       return values
     if bound not in self._bounds:
       self._bounds.append(bound)
     place = self._bounds.index(bound) + 1
-    looked, low, high = _comparable(bound, flat)
+    compared, low, high = _comparable(bound, flat)
     if ignored is not None:
-      skipped = tf.equal(looked, tf.cast(ignored, looked.dtype))
-      looked = tf.where(skipped, low, looked)
-    least, most = tf.reduce_min(looked), tf.reduce_max(looked)
+      skipped = tf.equal(compared, tf.cast(ignored, compared.dtype))
+      compared = tf.where(skipped, low, compared)
+    least, most = tf.reduce_min(compared), tf.reduce_max(compared)
     value = tf.cast(tf.where(most > high, most, least), tf.float64)
     # Of no values the least is the largest number there is, so all is well.
     broken = (least < low) | (most > high)
     alarm = tf.stack([tf.constant(float(place), tf.float64), value])
     self._alarms.append(tf.where(broken, alarm, none()))
-    if self._looks == "look":
+    if self._check_mode == "alarm":
       return values
     return _with_flat(values, _clipped(flat, low, high, ignored))
 
 
-def looks(watched, jit):
-  """How a forward pass looks at its values.
+def check_mode(watched, jit):
+  """How a forward pass checks its values.
 
   Args:
-    watched: whether it does.
+    watched: whether it checks them.
     jit: whether XLA compiles it.
 
   Returns:
-    "" not at all, "look" in XLA, "clip" in TensorFlow's graph.
+    "" not at all, "alarm" in XLA, "clip" in TensorFlow's graph.
   """
   if not watched:
     return ""
-  return "look" if jit else "clip"
+  return "alarm" if jit else "clip"
 
 
 def none():
@@ -196,8 +197,8 @@ def _clipped(flat, low, high, ignored):
 
 def _asserted(bound, flat):
   """Values that an assertion follows: no alarm gets out of an inner graph."""
-  looked, low, high = _comparable(bound, flat)
-  good = tf.reduce_all((looked >= low) & (looked <= high))
+  compared, low, high = _comparable(bound, flat)
+  good = tf.reduce_all((compared >= low) & (compared <= high))
   check = tf.debugging.Assert(good, [f"there must be {bound.rule}; got", flat])
   with tf.control_dependencies([] if check is None else [check]):
     return tf.identity(flat)

@@ -43,9 +43,9 @@ class Intake:
     return self._first_call.batch
 
   @property
-  def lookout(self):
-    """The `Lookout` over ids and labels."""
-    return self._ranges.lookout
+  def range_checks(self):
+    """The `RangeChecks` over ids and labels."""
+    return self._ranges.range_checks
 
   def check(self, name, source, evaluates=False):
     """Refuses data that does not fit.

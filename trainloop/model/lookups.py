@@ -35,17 +35,17 @@ def bound(layer):
 
 
 @contextlib.contextmanager
-def seen(layers, see):
-  """A context in which `see` is told what Embeddings are called with.
+def observed(layers, observe):
+  """A context in which `observe` is told what Embeddings are called with.
 
-  Replicas are traced in threads that take turns: each has its own `see`, and
-  a layer stays hooked until the last of them is done.
+  Replicas are traced in threads that take turns: each has its own `observe`,
+  and a layer stays hooked until the last of them is done.
 
   Args:
     layers: Embedding layers.
-    see: a function of (layer, ids) that gives the ids to look up.
+    observe: a function of (layer, ids) that gives the ids to look up.
   """
-  before, _here.see = getattr(_here, "see", None), see
+  before, _here.observe = getattr(_here, "observe", None), observe
   for layer in layers:
     _hook(layer)
   try:
@@ -53,7 +53,7 @@ def seen(layers, see):
   finally:
     for layer in layers:
       _unhook(layer)
-    _here.see = before
+    _here.observe = before
 
 
 @contextlib.contextmanager
@@ -65,7 +65,7 @@ def checked(model):
   """
   refused = []
 
-  def see(layer, ids):
+  def observe(layer, ids):
     limits = bound(layer)
     if not isinstance(ids, tf.Tensor) or not tf.executing_eagerly():
       return ids
@@ -77,7 +77,7 @@ def checked(model):
     refused.append(f"`x` must be {limits.rule}; got {value}")
     return tf.convert_to_tensor(values.clip(limits.low, limits.high))
 
-  with seen(embeddings(model), see):
+  with observed(embeddings(model), observe):
     yield
   if refused:
     raise checks.ArgumentError(refused[0])
@@ -92,12 +92,14 @@ def _hook(layer):
     own = layer.call
 
     def call(inputs, *args, **kwargs):
-      see = getattr(_here, "see", None)
+      observe = getattr(_here, "observe", None)
       reads = not (kwargs.get("reverse") or (args and args[0]))
       if (
-        see is not None and reads and not keras.backend.is_keras_tensor(inputs)
+        observe is not None
+        and reads
+        and not keras.backend.is_keras_tensor(inputs)
       ):
-        inputs = see(layer, _ids(inputs))
+        inputs = observe(layer, _ids(inputs))
       return own(inputs, *args, **kwargs)
 
     layer.__dict__["call"] = call

@@ -5,7 +5,7 @@ import contextlib
 from trainloop.model import bounds, lookups, targets
 
 
-class Lookout:
+class RangeChecks:
   """Watches the forward passes of a model, while they are traced.
 
   Args:
@@ -23,24 +23,26 @@ class Lookout:
     self.bounds = []
 
   @contextlib.contextmanager
-  def over(self, looks):
-    """A context for one pass; gives its `bounds.Watch`.
+  def over(self, check_mode):
+    """A context for one pass; gives its `bounds.RangeCheck`.
 
     Args:
-      looks: how ids and labels are looked at; see `bounds.looks`.
+      check_mode: how ids and labels are checked; see `bounds.check_mode`.
     """
-    watch = bounds.Watch(self.bounds, looks)
+    range_check = bounds.RangeCheck(self.bounds, check_mode)
 
-    def see(layer, ids):
-      return watch.see(lookups.bound(layer), ids)
+    def observe(layer, ids):
+      return range_check.observe(lookups.bound(layer), ids)
 
-    with lookups.seen(self.layers, see):
-      yield watch
+    with lookups.observed(self.layers, observe):
+      yield range_check
 
-  def labels(self, watch, batch, outputs):
+  def labels(self, range_check, batch, outputs):
     """The batch with its labels in range; traced."""
     x, y, weight = batch
-    y = targets.bounded(self._loss, y, self._model, outputs, watch.see)
+    y = targets.bounded(
+      self._loss, y, self._model, outputs, range_check.observe
+    )
     return x, y, weight
 
   def broken(self, alarm):

@@ -6,7 +6,7 @@ import tensorflow as tf
 from kernels import checks
 from trainloop.data import structures
 from trainloop.model import bounds, cautions, lookups, targets
-from trainloop.model.range_checks import Lookout
+from trainloop.model.range_checks import RangeChecks
 
 _BLOCK = 2**22  # most ids that are looked at in one go
 # What an id that depends on it may be in one update, and not in another.
@@ -30,13 +30,13 @@ class Ranges:
     output: the model's output for a batch; None without a known loss.
 
   Attributes:
-    lookout: the model's `Lookout`.
+    range_checks: the model's `RangeChecks`.
     cautions: lines about data and model that nobody was shown yet.
   """
 
   def __init__(self, objective, model, loss, output):
-    self.lookout = Lookout(model, loss)
-    self._objective, self._layers = objective, self.lookout.layers
+    self.range_checks = RangeChecks(model, loss)
+    self._objective, self._layers = objective, self.range_checks.layers
     self._model, self._loss, self._output = model, loss, output
     self._ids, self.cautions, self._said = None, [], set()
 
@@ -105,10 +105,10 @@ class _Ids:
     specs = structures.map_leaves(
       lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), example
     )
-    seen = []
+    observed = []
 
-    def see(layer, ids):
-      seen.append((layer, ids))
+    def observe(layer, ids):
+      observed.append((layer, ids))
       return ids
 
     def trace(*flat):
@@ -117,17 +117,17 @@ class _Ids:
 
     flat = structures.leaves(specs)
     try:
-      with lookups.seen(layers, see):
+      with lookups.observed(layers, observe):
         traced = tf.compat.v1.wrap_function(trace, flat)
     except _TRACING:  # a model that must know its batch's size
       self.moves = True
       return
-    self._prune(traced, seen, names(example))
+    self._prune(traced, observed, names(example))
 
-  def _prune(self, traced, seen, named):
+  def _prune(self, traced, observed, named):
     fetches, inputs = [], traced.inputs[: len(named)]
     place = {id(one): name for one, name in zip(inputs, named, strict=True)}
-    for layer, ids in seen:
+    for layer, ids in observed:
       traceable = isinstance(ids, tf.Tensor) and ids.graph is traced.graph
       sources = _sources(ids, place) if traceable else None
       if sources is None:
@@ -193,14 +193,14 @@ def _sources(tensor, place):
   Returns:
     A list; None if it depends on more than the inputs.
   """
-  inputs, todo, seen = set(), [tensor], set()
+  inputs, todo, observed = set(), [tensor], set()
   while todo:
     one = todo.pop()
     if id(one) in place:
       inputs.add(place[id(one)])
-    if id(one) in seen or id(one) in place:
+    if id(one) in observed or id(one) in place:
       continue
-    seen.add(id(one))
+    observed.add(id(one))
     calls = any(source.dtype == tf.resource for source in one.op.inputs)
     random = "Random" in one.op.type
     if random or one.op.type in _MOVING or (calls and _calls(one.op)):

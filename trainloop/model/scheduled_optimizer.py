@@ -73,7 +73,7 @@ class Binding:
     kinds = [kind.__name__ for kind in type(optimizer).__mro__]
     names = [_MOMENTUM_ATTRIBUTE[k] for k in kinds if k in _MOMENTUM_ATTRIBUTE]
     self._moves = bool(names)  # whether a schedule can move it
-    self._asks = any(kind in _VELOCITY for kind in kinds)
+    self._compares_momentum = any(kind in _VELOCITY for kind in kinds)
     self._attribute = names[0] if names else _constant(optimizer)
     if self.momentum is not None and not math.isfinite(self.momentum):
       name = f"optimizer.{self._attribute}"
@@ -104,7 +104,7 @@ class Binding:
       able = ", ".join(_ABLE)
       rule = f"an optimizer with momentum ({able}) for this schedule"
       checks.fail("optimizer", kind, rule)
-    lacks_slots = self._asks and not self.momentum
+    lacks_slots = self._compares_momentum and not self.momentum
     if scheduled_momentum is not None and lacks_slots:
       if self.optimizer.built:
         rule = "built with a momentum > 0, to have slots for a scheduled one"
@@ -160,7 +160,7 @@ class Binding:
     vars(optimizer)["_learning_rate"] = lambda: learning_rate
     if momentum is not None:
       kept[self._attribute] = getattr(optimizer, self._attribute)
-      value = _TensorNumber(momentum) if self._asks else momentum
+      value = _TensorNumber(momentum) if self._compares_momentum else momentum
       setattr(optimizer, self._attribute, value)
     if strategy.num_replicas_in_sync > 1:
       # Keras would sum over the replicas again, after clipping each one's

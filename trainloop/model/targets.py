@@ -59,13 +59,13 @@ def check(source, loss, model, output):
       _check_pair(pair)
 
 
-def bounded(loss, y, model, output, see):
+def bounded(loss, y, model, output, observe):
   """Targets of a batch in the ranges that their losses need; in graph.
 
   Args:
     loss, model, output: see `check`.
     y: the batch's targets.
-    see: see `bounds.Watch`.
+    observe: see `bounds.RangeCheck`.
 
   Returns:
     The targets, those out of range clipped into it.
@@ -75,7 +75,7 @@ def bounded(loss, y, model, output, see):
     bound = _bound(pair)
     if bound is not None:
       ignored = getattr(pair.loss, "ignore_class", None)
-      clipped[pair.key] = see(bound, pair.target, ignored)
+      clipped[pair.key] = observe(bound, pair.target, ignored)
   if None in clipped:
     return clipped[None]
   if isinstance(y, dict):

@@ -26,7 +26,7 @@ class Criterion(typing.NamedTuple):
   validation: typing.Any = None
 
 
-class Watch(tf.Module):
+class DivergenceCheck(tf.Module):
   """Divergence of a sweep, decided inside its window.
 
   A sweep has diverged at a loss that is not finite, or above `divergence`
@@ -51,7 +51,7 @@ class Watch(tf.Module):
     self._feed, self._validation = Feed(strategy), validation
     self._updates, self._room = updates, None
     if validation is not None:
-      batches = validation.turns(0, updates)
+      batches = validation.cyclic_batches(0, updates)
       self._room = structures.map_leaves(
         lambda batch: tf.Variable(batch, trainable=False), batches
       )
@@ -60,7 +60,9 @@ class Watch(tf.Module):
     """Before the window after `done` updates: its validation batches."""
     if self._room is None:
       return
-    batches = structures.leaves(self._validation.turns(done, self._updates))
+    batches = structures.leaves(
+      self._validation.cyclic_batches(done, self._updates)
+    )
     for room, batch in zip(structures.leaves(self._room), batches, strict=True):
       room.assign(batch)
     self._turn.assign(0)

@@ -20,7 +20,7 @@ from trainloop.model.rows import LEARNING_RATE, LOSS
 from trainloop.model.snapshot import Snapshot
 from trainloop.model.trainee import Trainee
 from trainloop.sweep import report, suggestions
-from trainloop.sweep.divergence import Criterion, Watch
+from trainloop.sweep.divergence import Criterion, DivergenceCheck
 
 _ON = ("train", "validation")
 _MOST = 256  # updates of a window: Ctrl-C is heard between two
@@ -185,7 +185,9 @@ def _sweep(loop, source, schedule, criterion):
   strategy = trainee.strategy
   rehearsal = Rehearsal(strategy, programs, source, most)
   with strategy.scope():
-    watch = Watch(strategy, programs.replica, criterion, rehearsal.most)
+    watch = DivergenceCheck(
+      strategy, programs.replica, criterion, rehearsal.most
+    )
   snapshot = Snapshot(trainee.moved())
   before = snapshot.take()
   try:

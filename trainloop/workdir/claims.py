@@ -76,7 +76,8 @@ def check(workdir, overwrite=False):
 def is_run(workdir):
   """Whether a run of this program's was begun in a folder."""
   mark = _content(workdir, run_names.LOCK)
-  # As it begins, on a disk that takes no mark and no row.
+  # A run that has just begun on a full disk: its mark may be cut short and its
+  # journal empty.
   rows = _content(workdir, run_names.JOURNAL)
   empty = _is_mark(mark) and rows == b""
   return mark == _MARK or empty or bool(_newest_log(workdir).get("fits"))

@@ -135,8 +135,9 @@ class FitEntry:
     done, rest = divmod(step - self.origin.start, each)
     return None if rest else self.origin.first_epoch + done or None
 
-  def show(self, terms):
-    """Takes from new terms what is only looked at, so may change any time."""
+  def update_display(self, terms):
+    """Takes over from new terms what is shown only: no bit of the run depends
+    on it, so it may change at any time."""
     identity = dict(self.terms.identity)
     for name in agreement.SHOWN:
       identity.pop(name, None)

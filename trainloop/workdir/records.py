@@ -89,7 +89,7 @@ class Records(NoRecords):
     )
     entry = self._find(self._store.log, terms)
     if entry is not None:
-      entry.show(terms)
+      entry.update_display(terms)
       if self._existing == "replan":
         self._note = entry.replan(terms, self._store.newest.step)
     return entry

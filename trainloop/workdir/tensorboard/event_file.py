@@ -47,12 +47,12 @@ class EventFile:
   def __init__(self, folder, dry=False):
     name = _newest_name(folder) + (run_names.DRY if dry else "")
     self.path, self.settled = os.path.join(folder, name), Extent(0, 0)
-    self._file = self._seen = None
+    self._file = self._descriptor = None
 
   def open(self, wall_time):
     """Makes the file, with the event that each begins with."""
     # TensorFlow alone would follow a link.
-    self._seen = run_files.opened(self.path, new=True)
+    self._descriptor = run_files.opened(self.path, new=True)
     self._file = tf.io.TFRecordWriter(self.path)
     version = "brain.Event:2"
     self._write(event_pb2.Event(wall_time=wall_time, file_version=version))
@@ -67,21 +67,15 @@ class EventFile:
 
   def table(self, times, steps, tags, table):
     """One event a row of a float32 table; without momentum if it has none."""
-    kept = [
-      i
-      for i, tag in enumerate(tags)
-      if tag != MOMENTUM or not np.isnan(table[:, i]).all()
-    ]
-    names = [tags[i] for i in kept]
-    table = table[:, kept]
-    for event in row_encoding.encode(times, steps, names, table):
+    tags, table = row_encoding.without(MOMENTUM, tags, table)
+    for event in row_encoding.encode(times, steps, tags, table):
       self._file.write(event)
 
   def _write(self, event):
     self._file.write(event.SerializeToString())
 
   def summary(self, wall_time, step, summary):
-    """One event with a plugin's summary, bytes; see `summaries`."""
+    """One event with a plugin's summary, bytes; see `plugin_summaries`."""
     event = event_pb2.Event(wall_time=wall_time, step=step)
     event.summary.ParseFromString(summary)
     self._write(event)
@@ -102,9 +96,9 @@ class EventFile:
     Raises:
       VanishedError: if the file was removed or replaced.
     """
-    if not is_same(self._seen, self.path):
+    if not is_same(self._descriptor, self.path):
       vanished(self.path)
-    return extend(self._seen, self.settled)
+    return extend(self._descriptor, self.settled)
 
   def settle(self, extent):
     """Makes an `Extent` that it has reached the one to go back to."""
@@ -113,7 +107,7 @@ class EventFile:
   def close(self):
     """Closes the file."""
     self._file.close()
-    os.close(self._seen)
+    os.close(self._descriptor)
 
   def abandon(self):
     """Closes the file as it was when it settled last, or removes it.
@@ -125,14 +119,14 @@ class EventFile:
     if file is not None:
       with contextlib.suppress(tf.errors.OpError):
         file.close()
-    if self._seen is None:
+    if self._descriptor is None:
       return
     if self.settled.size:
-      os.ftruncate(self._seen, self.settled.size)
-    elif is_same(self._seen, self.path):
+      os.ftruncate(self._descriptor, self.settled.size)
+    elif is_same(self._descriptor, self.path):
       run_files.remove(self.path)
-    os.close(self._seen)
-    self._seen = None
+    os.close(self._descriptor)
+    self._descriptor = None
 
 
 def _newest_name(folder):

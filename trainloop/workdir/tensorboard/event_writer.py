@@ -85,7 +85,7 @@ class EventWriter:
     self._put(run, "scalars", self._clock.now(), step, values)
 
   def summary(self, run, step, summary):
-    """A plugin's summary at a step, bytes; see `summaries`."""
+    """A plugin's summary at a step, bytes; see `plugin_summaries`."""
     self._put(run, "summary", self._clock.now(), step, summary)
 
   def graph(self, step, graph):

@@ -1,4 +1,4 @@
-"""Many scalar events at once, as TensorBoard's protos have them on the wire.
+"""How rows become events: many at once, in TensorBoard's own wire format.
 
 A row becomes one serialised Event: wall_time (field 1, double), step (field 2,
 varint), summary (field 5) with a Value (tag, simple_value) a column. All rows
@@ -31,6 +31,21 @@ def encode(times, steps, tags, table):
       times[part], steps[part], size, table[part], summary, floats
     )
     start = stop
+
+
+def without(tag, tags, table):
+  """(tags, table) without one column, where that holds nothing but NaN.
+
+  Args:
+    tag: the column's, as of a momentum that an optimizer need not have.
+    tags, table: see `encode`.
+  """
+  places = [
+    i
+    for i, name in enumerate(tags)
+    if name != tag or not np.isnan(table[:, i]).all()
+  ]
+  return [tags[i] for i in places], table[:, places]
 
 
 def _block(times, steps, size, table, summary, floats):

@@ -87,13 +87,8 @@ def encode(times, steps, rows):
     steps: int64 (n,), rising.
     rows: float32 (n, columns).
   """
-  kept = [
-    i
-    for i, tag in zip(TAGGED, TAGS, strict=True)
-    if tag != MOMENTUM or not np.isnan(rows[:, i]).all()
-  ]
-  tags = [TAGS[TAGGED.index(i)] for i in kept]
-  return row_encoding.encode(times, steps, tags, rows[:, kept])
+  tags, table = row_encoding.without(MOMENTUM, TAGS, rows[:, TAGGED])
+  return row_encoding.encode(times, steps, tags, table)
 
 
 def logged_steps(fits, step):
