@@ -41,7 +41,7 @@ def trouble(found, around=None):
     pytest.raises(trainloop.PeerError) as caught,
     around or found.guarded(),
   ):
-    assert found._known.wait(20), "nobody is lost"
+    assert found._is_lost.wait(20), "nobody is lost"
     raise GONE
   assert "\n" not in str(caught.value)
   return str(caught.value)
@@ -114,7 +114,7 @@ def test_alive_for_ever_is_not_enough(watch):
   ends[1].sendall(line(starting=True))
   until = time.monotonic() + 20
   with pytest.raises(trainloop.PeerError) as caught, found.starting():
-    while not found._known.wait(0.02) and time.monotonic() < until:
+    while not found._is_lost.wait(0.02) and time.monotonic() < until:
       for one in ends:
         one.sendall(line(alive=True))
     raise GONE
@@ -130,7 +130,7 @@ def test_a_start_that_is_over_has_no_limit(watch):
     for _ in range(20):
       for one in ends:
         one.sendall(line(alive=True))
-      assert not found._known.wait(0.05)
+      assert not found._is_lost.wait(0.05)
 
 
 def test_trouble_before_there_are_collectives(watch, monkeypatch):
@@ -141,7 +141,7 @@ def test_trouble_before_there_are_collectives(watch, monkeypatch):
   )
   found, (one, _) = watch()
   one.sendall(line(trouble="worker 2 at c:3 is lost: its host burns"))
-  assert found._known.wait(20)
+  assert found._is_lost.wait(20)
   with pytest.raises(trainloop.PeerError, match="burns"), found.starting():
     raise AssertionError("it came in")
   assert not aborted

@@ -106,7 +106,7 @@ def prepare(folder):
 @pytest.mark.parametrize("path", readmes.PATHS)
 def test_every_block_is_run_or_says_why_not(path):
   for block in readmes.blocks(path):
-    assert block.language in ("python", "bash"), block.text
+    assert block.language in ("python", "bash", "text"), block.text
   assert readmes.text(path).count("```") == 2 * len(readmes.blocks(path))
   ours(path)  # refuses a command that nobody runs
 
@@ -136,6 +136,18 @@ def test_the_script_is_short_and_says_what_it_does(done):
   assert found and float(found[1]) > 0.8, lines[-1]
   assert lines[0].startswith("model") and len(lines) <= 10 + 18
   assert [path.name for path in folder.iterdir()] == ["mine.py"]
+
+
+def test_the_page_of_the_loop_names_files_that_exist():
+  (page,) = [
+    block.text
+    for block in readmes.blocks("trainloop/README.md")
+    if block.language == "text"
+  ]
+  names = re.findall(r"[\w/]+\.py", page)
+  assert len(names) > 20
+  for name in names:
+    assert (commands.ROOT / "trainloop" / name).is_file(), name
 
 
 def test_the_files_and_headings_it_names_exist():
