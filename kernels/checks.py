@@ -17,10 +17,10 @@ class ArgumentError(ValueError):
 
 def fail(name, value, rule):
   """Raises the one-line `ArgumentError` that every bad argument ends in."""
-  raise ArgumentError(f"`{name}` must be {rule}; got {_shown(value)}")
+  raise ArgumentError(f"`{name}` must be {rule}; got {_repr(value)}")
 
 
-def _shown(value):
+def _repr(value):
   """A value's repr in one line, its middle left out where that is long."""
   try:
     text = " ".join(repr(value).split())

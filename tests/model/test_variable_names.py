@@ -123,8 +123,8 @@ def test_names_say_what_a_variable_is():
   assert {"clock/global_step", "judge/best_step", "loss_scale/good"} < set(
     state
   )
-  assert state.index("judge/_kept/copies/2") < state.index(
-    "judge/_kept/copies/10"
+  assert state.index("judge/_best_weights/copies/2") < state.index(
+    "judge/_best_weights/copies/10"
   )
 
 

@@ -50,7 +50,7 @@ def test_a_plan_never_crosses_an_event():
   assert [s for s in ends if plan.validates(s + 5)][:2] == [4, 8]
   assert [s for s in ends if plan.saves(s + 5)] == [15, 30]
   # Where epochs' ends are passed over, the fit's own still ends a window.
-  plan, step, ends = dataclasses.replace(plan, acts=(7,)), plan.start, []
+  plan, step, ends = dataclasses.replace(plan, wake_every=(7,)), plan.start, []
   while step < plan.end:
     step += plan.until_event(step)
     ends.append(step - plan.start)

@@ -16,12 +16,12 @@ class Limits:
   """How large a window may get.
 
   Attributes:
-    acts: numbers of updates after each multiple of which a window ends.
+    wake_every: periods in updates; a window ends at each multiple.
     updates: most updates of a window.
     ends: most ends of epochs inside one.
   """
 
-  acts: tuple
+  wake_every: tuple
   updates: int
   ends: int
 

@@ -49,11 +49,11 @@ class Progress:
     self._level = level = level_of(verbose)
     self._stream, self._clock = stream, clock
     self._live = level > SILENT and output.is_terminal(stream)
-    self._drawn = 0  # length of the live line that is there
+    self._live_length = 0  # length of the live line that is there
     self._introduced = False
     self._first = self._end = self._epochs = 0  # of the present fit
     self._lines = 0  # of its epochs
-    self._began = self._shown = self._line_at = -1.0  # times
+    self._began = self._last_draw = self._line_at = -1.0  # times
     self._speed = _Speed()
 
   def introduce(self, of_loop, of_fit):
@@ -74,7 +74,7 @@ class Progress:
     """
     self._first, self._end, self._epochs = done, end, epochs
     self._began, self._speed = self._clock(), _Speed()
-    self._lines, self._shown, self._line_at = 0, -1.0, -1.0
+    self._lines, self._last_draw, self._line_at = 0, -1.0, -1.0
     if self._live:
       self._draw(["compiling the first window"])
 
@@ -89,9 +89,9 @@ class Progress:
     """
     now = self._clock()
     self._speed.window(done, now)
-    if not self._live or now - self._shown < _EVERY:
+    if not self._live or now - self._last_draw < _EVERY:
       return
-    self._shown = now
+    self._last_draw = now
     has_momentum = row.momentum == row.momentum
     speed = self._speed.lately(done, now)
     left = speed and duration((self._end - done) / speed)
@@ -145,9 +145,9 @@ class Progress:
 
   def clear(self):
     """Takes the live line away."""
-    if self._drawn:
-      self._write("\r" + " " * self._drawn + "\r")
-      self._drawn = 0
+    if self._live_length:
+      self._write("\r" + " " * self._live_length + "\r")
+      self._live_length = 0
 
   def detail(self, text):
     """Writes a line that stays, for those who asked for details."""
@@ -161,16 +161,16 @@ class Progress:
 
   def warn(self, text):
     """Writes a line that stays, even where nothing else is shown."""
-    if self._drawn:
-      text = "\r" + text.ljust(self._drawn)
-      self._drawn = 0
+    if self._live_length:
+      text = "\r" + text.ljust(self._live_length)
+      self._live_length = 0
     self._write(text + "\n")
 
   def _draw(self, parts):
     """Writes over the live line; one column stays free, or it would wrap."""
     text = _fitted(parts, self._room())
-    self._write("\r" + text.ljust(min(self._drawn, self._room())))
-    self._drawn = len(text)
+    self._write("\r" + text.ljust(min(self._live_length, self._room())))
+    self._live_length = len(text)
 
   def _write(self, text):
     output.write(text, self._stream)

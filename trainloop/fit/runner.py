@@ -43,7 +43,7 @@ class FitRunner:
       entry.origin,
       entry.terms.lengths,
       request.schedule,
-      request.limits.acts,
+      request.limits.wake_every,
       host.options.extras.profile or (),
     )
     self._logged = logged.of(entry.terms.log_every, plan)

@@ -91,7 +91,7 @@ def check_curve(trainee, schedule, at, updates):
   curve_check.check(schedule, at, at + updates)
 
 
-def plan(trainee, origin, lengths, schedule, acts=(), cuts=()):
+def plan(trainee, origin, lengths, schedule, wake_every=(), cuts=()):
   """The `FitPlan` of a fit that begins, or began, at some place.
 
   Args:
@@ -99,13 +99,13 @@ def plan(trainee, origin, lengths, schedule, acts=(), cuts=()):
     origin: what `begin` gave.
     lengths: the fit's `Lengths`.
     schedule: its `kernels.Schedule`.
-    acts, cuts: see `FitPlan`.
+    wake_every, cuts: see `FitPlan`.
 
   Raises:
     ValueError: if the schedule is shorter than the fit and must not be.
   """
   fields = {**origin._asdict(), **lengths._asdict()}
-  planned = FitPlan(**fields, acts=acts, cuts=cuts)
+  planned = FitPlan(**fields, wake_every=wake_every, cuts=cuts)
   planned = with_cycles(planned, schedule, trainee.state.judge)
   preflight.check_overrun(schedule, planned.end - planned.schedule_start)
   return planned

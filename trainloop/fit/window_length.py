@@ -58,14 +58,14 @@ def limits(lengths, most, validates, saves, crosses):
     crosses: whether the data lets a window cross an epoch's end.
   """
   size, histograms = lengths.steps_per_epoch, lengths.histograms_steps
-  acts = [
+  wake_every = [
     *([histograms] if histograms else []),
     *([lengths.validate_steps] if validates else []),
     *([lengths.checkpoint_steps] if saves else []),
     *([] if crosses else [size]),
   ]
-  updates = min([most, *acts])
-  acts = acts or [lengths.updates]
-  apart = any(size % cycle == 0 for cycle in acts)
+  updates = min([most, *wake_every])
+  wake_every = wake_every or [lengths.updates]
+  apart = any(size % cycle == 0 for cycle in wake_every)
   ends = 0 if apart else min(_MOST_ENDS, (updates + size - 2) // size)
-  return Limits(tuple(acts), updates, ends)
+  return Limits(tuple(wake_every), updates, ends)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from trainloop.judging.basis import Basis
 from trainloop.judging.directions import direction
-from trainloop.judging.kept_weights import Kept
+from trainloop.judging.kept_weights import KeptWeights
 
 # Why a run stops, by the number that the judge's variable holds.
 REASONS = (None, "early_stopping", "target", "diverged")
@@ -93,7 +93,7 @@ class Judge(tf.Module):
     weights = list(weights)
     self._weights = lambda: [w.value for w in weights]
     self._stop_watch = self._plateau_watch = self._plateau_best = None
-    self._kept = None
+    self._best_weights = None
     if early_stopping is not None:
       self._stop_watch = _MonitorState(early_stopping, "early_stopping", signs)
     if reduce_on_plateau is not None:
@@ -111,13 +111,13 @@ class Judge(tf.Module):
     """
     options, plateau = self._early_stopping, self.reduce_on_plateau
     keeps = options is not None and options.restore_best_weights
-    if keeps and self._kept is None:
+    if keeps and self._best_weights is None:
       whole = options.restore == "all"
       more = (lambda: [*slots(), *raw()]) if whole else (lambda: [])
-      self._kept = Kept(lambda: [*self._weights(), *more()])
+      self._best_weights = KeptWeights(lambda: [*self._weights(), *more()])
     goes_back = plateau is not None and plateau.restore_best_first
     if goes_back and self._plateau_best is None:
-      self._plateau_best = Kept(lambda: [*self._weights(), *raw()])
+      self._plateau_best = KeptWeights(lambda: [*self._weights(), *raw()])
 
   @property
   def monitors(self):
@@ -214,8 +214,8 @@ class Judge(tf.Module):
     def remember():
       self.best_step.assign(step)
       self._best_epoch.assign(epoch)
-      if self._kept is not None and not self.keeps_cycles:
-        self._kept.keep(step)
+      if self._best_weights is not None and not self.keeps_cycles:
+        self._best_weights.keep(step)
 
     _when(better, remember)
 
@@ -243,7 +243,7 @@ class Judge(tf.Module):
   def end_cycle(self, step):
     """A cycle ended with update `step`, an int64 scalar tensor."""
     if self.keeps_cycles:
-      self._kept.keep(step)
+      self._best_weights.keep(step)
 
   def restore_best(self):
     """Puts back what was kept, if something was; on the host.
@@ -251,14 +251,14 @@ class Judge(tf.Module):
     Returns:
       The updates done when it was kept, an int; None where there is nothing.
     """
-    if self._kept is None or not self._kept.holds:
+    if self._best_weights is None or not self._best_weights.holds:
       return None
     self._restore()
-    return int(self._kept.step.numpy()) + 1
+    return int(self._best_weights.step.numpy()) + 1
 
   @tf.function(autograph=False)
   def _restore(self):
-    self._kept.restore()
+    self._best_weights.restore()
 
   def begin(self, anew, data, epoch):
     """Before another fit: goes on, or starts anew; on the host.
@@ -290,7 +290,7 @@ class Judge(tf.Module):
     parts = (
       self._stop_watch,
       self._plateau_watch,
-      self._kept,
+      self._best_weights,
       self._plateau_best,
     )
     for part in parts:

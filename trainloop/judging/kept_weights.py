@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 
-class Kept(tf.Module):
+class KeptWeights(tf.Module):
   """One copy of some variables, kept and put back in graph.
 
   Args:

@@ -10,7 +10,7 @@ import contextlib
 import tensorflow as tf
 
 from kernels import checks
-from trainloop.judging.kept_weights import Kept
+from trainloop.judging.kept_weights import KeptWeights
 
 
 class Average(tf.Module):
@@ -30,8 +30,8 @@ class Average(tf.Module):
     super().__init__(name="average")
     # Functions: a checkpoint must not hold these variables a second time.
     self._pairs = lambda: zip(weights, averages, strict=True)
-    self._raw = Kept(lambda: [*weights, *averages])
-    self._others = Kept(lambda: others)
+    self._raw = KeptWeights(lambda: [*weights, *averages])
+    self._others = KeptWeights(lambda: others)
 
   def __bool__(self):
     """Whether there are averages."""

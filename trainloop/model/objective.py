@@ -58,7 +58,7 @@ class Compiled(Objective):
     self._places = 0 if own else self._places
 
   @property
-  def given(self):
+  def keras_loss(self):
     """The loss as the user gave it: one, or one an output."""
     return self._model.loss
 
@@ -83,13 +83,13 @@ class Compiled(Objective):
 
     def update(outputs):
       value = self.loss(batch, outputs, training=True)
-      reductions.check_reduced(self.given, value)
+      reductions.check_reduced(self.keras_loss, value)
       self.count(batch, outputs)
 
     try:
       strategy.run(update, args=(outputs,))
     except Exception:  # a sum with regularisers fails without a reduction
-      reductions.check_reduced(self.given)
+      reductions.check_reduced(self.keras_loss)
       raise
     self._measured.settle()
     strategy.run(self.reset)

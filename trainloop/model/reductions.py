@@ -146,7 +146,7 @@ def of(strategy, objective, batch, example):
 
   run = tf.function(lambda: strategy.run(replica), autograph=False)
   run.get_concrete_function()
-  for one in tf.nest.flatten(objective.given):
+  for one in tf.nest.flatten(objective.keras_loss):
     if _name(one) in _PAIRS:
       checks.fail("loss", _name(one), f"{_SHARED}, not of pairs of examples")
   reductions = Reductions(kinds)
@@ -219,7 +219,9 @@ def _outputs(objective, part, places, size):
 
 def _of_keras(objective):
   """Whether all losses are Keras' own."""
-  losses = tf.nest.flatten(objective.given)  # names and None are Keras', too
+  losses = tf.nest.flatten(
+    objective.keras_loss
+  )  # names and None are Keras', too
   modules = [getattr(one, "__module__", "keras") for one in losses]
   own = all(str(one).split(".")[0] == "keras" for one in modules)
   return own and not objective.own_loss
@@ -228,7 +230,7 @@ def _of_keras(objective):
 def _names(objective):
   if objective.own_loss:
     return "the model's compute_loss"
-  return ", ".join(_name(one) for one in tf.nest.flatten(objective.given))
+  return ", ".join(_name(one) for one in tf.nest.flatten(objective.keras_loss))
 
 
 def _name(loss):

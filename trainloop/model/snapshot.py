@@ -107,9 +107,9 @@ def _difference(old, new):
   """The first variable that differs, in words."""
   for i, (a, b) in enumerate(zip(old or [], new, strict=False)):
     if a != b:
-      return f"whose variable {i} is {_shown(*a)} and not {_shown(*b)}"
+      return f"whose variable {i} is {_in_words(*a)} and not {_in_words(*b)}"
   return f"which has {len(old or [])} variables"
 
 
-def _shown(name, dtype, *shape):
+def _in_words(name, dtype, *shape):
   return f"{name} {dtype} {shape}"

@@ -33,8 +33,8 @@ class FitPlan:
     annealed_from: global step from which the schedule has ended, or None.
     warm_until: global step at which its warmup is over.
     judges_cycles: whether a validation is due at each cycle's end.
-    acts: numbers of updates after each multiple of which the host has
-      something to do; empty for all of the three above.
+    wake_every: periods in updates; a window ends at each multiple, counted
+      from the start. Empty for epochs, validations and checkpoints.
     histograms_steps: after each multiple of so many updates histograms are
       due; the last update before is a window of its own. Or None.
     cuts: ascending global steps at which a window must end, too.
@@ -51,7 +51,7 @@ class FitPlan:
   annealed_from: int | None = None
   warm_until: int = 0
   judges_cycles: bool = False
-  acts: tuple = ()
+  wake_every: tuple = ()
   histograms_steps: int | None = None
   cuts: tuple = ()
 
@@ -102,7 +102,7 @@ class FitPlan:
     an epoch's end, a validation or checkpoint; any cycle's end, histograms,
     cuts, and the fit's own end."""
     done = step - self.start
-    cycles = self.acts or (
+    cycles = self.wake_every or (
       self.steps_per_epoch,
       self.validate_steps,
       self.checkpoint_steps,

@@ -48,7 +48,7 @@ class Profile:
       plugins = os.path.join(self._folder, "plugins")
       for folder in (self._folder, plugins, os.path.join(plugins, "profile")):
         run_files.folder(folder)
-      with self._told():
+      with self._as_warning():
         tf.profiler.experimental.start(self._folder)
         self._running = True
 
@@ -61,11 +61,11 @@ class Profile:
     """Ends a profile that runs, and writes it."""
     if self._running:
       self._running = False
-      with self._told():
+      with self._as_warning():
         tf.profiler.experimental.stop()
 
   @contextlib.contextmanager
-  def _told(self):
+  def _as_warning(self):
     try:
       yield
     except DISK_TROUBLE as error:

@@ -23,7 +23,7 @@ class Speed:
   def __init__(self, examples=None, clock=time.perf_counter):
     self._examples, self._clock = examples, clock
     self._since = clock()
-    self._warm = self._told = False
+    self._warm = self._has_point = False
     self._forget()
 
   def _forget(self):
@@ -53,7 +53,7 @@ class Speed:
 
     A stretch at the end that is much shorter than the others says little.
     """
-    if not self._windows or self._told:
+    if not self._windows or self._has_point:
       return None
     return self._point(self._clock())
 
@@ -66,7 +66,7 @@ class Speed:
       point[EXAMPLES] = each * self._examples
     point[WINDOW] = 1e3 * self._seconds / self._windows
     self._forget()
-    self._since, self._told = now, True
+    self._since, self._has_point = now, True
     return point
 
 

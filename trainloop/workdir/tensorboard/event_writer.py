@@ -46,7 +46,7 @@ class EventWriter:
     self._clock = clock or WallClock()
     os.makedirs(workdir, exist_ok=True)
     self._folder = os.open(workdir, os.O_RDONLY | os.O_DIRECTORY)
-    self._runs, self._kept, self._waiting = {}, [], 0
+    self._runs, self._unsettled, self._waiting = {}, [], 0
     self._torn, self._past = [], {}
     self._trouble = self._failure = None
     self._tasks = queue.Queue(_QUEUE)
@@ -167,7 +167,7 @@ class EventWriter:
     if method == "extents":
       self._answer(*values)
       return
-    self._kept.append((name, method, *values))
+    self._unsettled.append((name, method, *values))
     if self._trouble is None:
       try:
         self._write(name, method, *values)
@@ -217,7 +217,7 @@ class EventWriter:
     try:
       self._cut_back()
       if self._trouble is not None:
-        for task in self._kept:
+        for task in self._unsettled:
           self._write(*task)
       for run in self._runs.values():
         run.flush()
@@ -233,7 +233,7 @@ class EventWriter:
     if self._trouble is not None:
       self._tell("events are written again, none is missing")
     self._trouble, self._waiting = None, 0
-    self._kept.clear()
+    self._unsettled.clear()
 
   def _fall_back(self, error):
     """Cuts the files back to the last good flush; new ones come later."""
