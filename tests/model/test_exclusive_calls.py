@@ -195,13 +195,13 @@ def test_of_two_threads_the_second_is_refused(alone, share):
 
   def on_epoch(values):
     ready.set()
-    assert goes_on.wait(60)
+    assert goes_on.wait(300)
 
   loop = loop_of(on_epoch=on_epoch, metrics=["accuracy", METRIC])
   other = share(loop)
   thread = threading.Thread(target=lambda: loop.fit(small.data(), 3))
   thread.start()
-  assert ready.wait(60)
+  assert ready.wait(300)
   try:
     refused = told(lambda: other.fit(small.data(), 1))
   finally:
