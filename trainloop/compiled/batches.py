@@ -49,7 +49,8 @@ class Batches:
 class Feed:
   """Compiles bodies that read batches, once for all data of one kind.
 
-  What is read enters as arguments: no new data, no other n retraces.
+  Data enter as arguments: other data of the same shapes do not trace a body
+  again, nor does, without `jit`, another number of batches.
 
   Args:
     strategy: the `tf.distribute.Strategy`.
@@ -248,8 +249,8 @@ def _places(part):
 
 
 def _ends(iterator):
-  """Whether it is one worker's own, of a dataset: a distributed one gives
-  empty batches at its end."""
+  """Whether an iterator may end before its `length`: one of a dataset may, a
+  distributed one gives empty batches instead."""
   return isinstance(iterator, tf.data.Iterator)
 
 

@@ -59,7 +59,11 @@ class Engines:
     self.replace(winner)
 
   def with_optimizer(self, binding):
-    """Asks again once the optimizer has its slots; see there."""
+    """Chooses again, now that the optimizer has its slots.
+
+    Args:
+      binding: see `engine_choice.with_optimizer`.
+    """
     with seeds.preserved():
       choice = engine_choice.with_optimizer(
         self._compile,

@@ -43,8 +43,8 @@ class Evaluation:
     """Evaluates a data source; the training metrics stay as they are.
 
     Args:
-      parts: what its `evaluation` gave: the parts of one pass.
-      watched: whether to look whether ids and labels are in range.
+      parts: the parts of one pass, as the source's `evaluation` returns them.
+      watched: whether to check that ids and labels are in range.
 
     Returns:
       A `Measured`.
@@ -108,8 +108,8 @@ class Evaluation:
     """One pass: (`Measured`, batches read, alarm).
 
     Args:
-      parts: the `Batches` of each.
-      alarm: that of no batch; None if it does not look.
+      parts: a `Batches` for each part of the pass.
+      alarm: `bounds.none()` to check ids and labels, None not to.
     """
     replica, run = self._replica, self._strategy.run
     training = run(replica_lib.read, args=(replica.metric_state,))

@@ -35,7 +35,8 @@ class InMicroBatches(Replica):
     self._count = count
 
   def count(self, batch, count, outputs):
-    """Nothing: each micro-batch was counted; a refused update is put back."""
+    """Does nothing: `_backward` counts each micro-batch in the metrics, and
+    the guard of `Update` puts back the counts of a refused update."""
 
   def _backward(self, batch, count, scale, check_mode, loss_of=None):
     """As `Replica._backward`, summed over the micro-batches."""
@@ -62,10 +63,10 @@ class InMicroBatches(Replica):
     return slopes, loss, None, alarms[0] if check_mode else None
 
   def _denominators(self, batch):
-    """What each loss averages over in the global batch; None for examples.
+    """The denominator of each loss in the global batch; None if none has one.
 
-    A forward pass of its own, of which most is left out where masks come from
-    the inputs: they are all that is looked at.
+    Takes a forward pass of its own. Only masks and weights are read from it,
+    so most of it is left out where the masks come from the inputs.
     """
     if not self.reductions.counts:
       return None
@@ -111,9 +112,10 @@ def replica_for(trainee, example):
 
 
 def _each(batch, count, add, *state):
-  """state = add(micro-batch, *state) for each; in graph.
+  """Folds a batch: state = add(micro-batch, *state) for each; in graph.
 
-  Sizes that are fixed stay so (XLA): a shorter last one goes behind the loop.
+  If the batch size is static (XLA), so are the micro-batches' sizes: a shorter
+  last one is added after the loop.
   """
   size = structures.leaves(batch)[0].shape[0]
   fixed = size is not None

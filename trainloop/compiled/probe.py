@@ -87,8 +87,8 @@ def of_optimizer(strategy, binding, variables):
 
 
 def _ops(graph):
-  """Names of a graph's ops, also in its functions; without assertions of what
-  constants say, which holds or has failed already."""
+  """Names of the ops in a graph and in its functions, a set; without
+  assertions on constants, which no data can break."""
   functions = {
     one.signature.name: one.node_def for one in graph.library.function
   }

@@ -111,7 +111,7 @@ class Programs:
     self.engines.with_optimizer(self._trainee.binding)
 
   def window(self, schedule, limits, source, observe=None):
-    """The compiled `Window` of a schedule; a known one traces nothing.
+    """The compiled `Window` of a schedule; made once for the same arguments.
 
     Args:
       schedule: a `kernels.Schedule`.

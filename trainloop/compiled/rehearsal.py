@@ -1,4 +1,4 @@
-"""Updates outside of a fit, which whoever runs them undoes."""
+"""Trial updates outside of a fit, as of a sweep; their caller undoes them."""
 
 from trainloop.compiled.window import Limits
 

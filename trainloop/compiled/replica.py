@@ -58,8 +58,8 @@ class Replica:
 
     Returns:
       (gradients, loss, norm, outputs, alarm): gradients and loss summed over
-      all replicas, the norm of the unscaled gradients, float32 scalars; what
-      `count` counts; and see `bounds`, None unless it `check_mode`.
+      all replicas, the norm of the unscaled gradients, float32 scalars; the
+      outputs for `count`; an alarm (see `bounds`), None without `check_mode`.
     """
     with self._once(count):
       slopes, loss, outputs, alarm = self._backward(
@@ -98,8 +98,8 @@ class Replica:
     Args, as in `gradients`.
 
     Returns:
-      (loss, alarm): the loss of the global batch, float32 scalar; and see
-      `bounds`, None unless it `check_mode`.
+      (loss, alarm): the loss of the global batch, float32 scalar; an alarm
+      (see `bounds`), None without `check_mode`.
     """
     batch, outputs, alarm = self._forward(batch, False, check_mode)
     with self._once(count):
@@ -158,8 +158,8 @@ class Replica:
 
   @contextlib.contextmanager
   def _once(self, count):
-    """A context in which the metrics count a batch that each replica got whole
-    on the first one alone."""
+    """A context in which a batch smaller than the replicas, which each of them
+    gets whole, is counted in the first replica's metrics alone."""
     if _replicas() == 1:
       yield
       return

@@ -75,13 +75,13 @@ class Update:
     Args:
       batch: per-replica (x, y, sample_weight).
       count: its `strategies.Count`.
-      i: int32 scalar, which of the `table`.
-      table: what `table` gave.
+      i: int32 scalar, index of the update in its window.
+      table: the window's learning rates and momenta, as `table` returns them.
 
     Returns:
       (row, halts, counted, alarm): float32 (`rows.WIDTH`,); whether
       the update was refused and ends the window, bool scalar; what it adds to
-      `Clock.totals`; and see `bounds`, None unless `watched`.
+      `Clock.totals`; an alarm (see `bounds`), None unless `watched`.
     """
     replica, run = self._replica, self._strategy.run
     learning_rate, momentum = table[0][i], table[1][i]
@@ -201,7 +201,8 @@ class Update:
     )
 
   def _correction(self, momentum):
-    """Counts an update's momentum; its correction, or None if none is asked."""
+    """The factor on an update's rate for `bias_correction="exact"`, else None;
+    multiplies the update's momentum into `TrainState.momentum_product`."""
     product = self._state.momentum_product
     if product is None:
       return None

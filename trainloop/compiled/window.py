@@ -93,7 +93,7 @@ class Window:
       # A short window shares the program of a full one. The partial last
       # batch of an epoch has a shape, and so a program, of its own.
       batches = batches.padded(self._capacity)
-    # How many, and where epochs end: one tensor, for each takes some time.
+    # n and the ends of epochs as one tensor: each argument costs call time.
     counts = [n, *ends, *[n] * (1 + self.limits.ends - len(ends))]
     return Result(*self._feed.call(self._train, [batches], tf.constant(counts)))
 

@@ -220,11 +220,11 @@ class ArrayData:
     return index.astype(np.int32).reshape(count, -1)
 
   def cyclic_batches(self, first, count):
-    """Batches in the order of the arrays that take turns without end.
+    """Batches in the order of the arrays, over and over.
 
     Args:
-      first: which turn it is, int >= 0.
-      count: how many, int >= 1.
+      first: index of the first batch in that endless sequence, int >= 0.
+      count: number of batches, int >= 1.
 
     Returns:
       (x, y, sample_weight) tensors (count, batch, ...); a partial last batch

@@ -1,5 +1,5 @@
-"""Which batch of a dataset it was that a compiled call could not take, and
-which dataset had none.
+"""Errors of compiled calls, as errors that name the dataset and the batch that
+the model does not take.
 
 TensorFlow names an op and not the batch. So the data is read again from its
 start until the model refuses a batch whose shapes were not seen before.

@@ -15,15 +15,15 @@ _FIRST, _GROWTH = 5.0, 3  # seconds to the first line; each later one waits more
 
 
 class Waiting:
-  """Says now and then, after a few seconds, that something still goes on.
+  """A context that reports its progress: a line after a few seconds, then more.
 
-  A thread of its own says it, as a dataset may give nothing at all.
+  A thread of its own writes them, because a dataset may block without end.
 
   Args:
-    text: function of the seconds so far that gives a line.
-    tell: what is called with it.
-    wait: waits so many seconds for the end, and gives whether it came; for
-      tests.
+    text: function of the seconds so far that returns a line.
+    tell: function that writes a line; None for standard output's.
+    wait: function that waits some seconds for the context's end, and returns
+      whether it came; given by tests alone.
   """
 
   def __init__(self, text, tell=None, wait=None):

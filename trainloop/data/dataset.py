@@ -232,7 +232,7 @@ class DatasetData:
     return self._proven and _AT.pack(at) + self._proven
 
   def evaluation(self, strategy):
-    """See `protocol.Source`: a pass ends where it ends, whatever others did."""
+    """See `protocol.Source`: a fresh pass; to its end if not `endless`."""
     del strategy
     most = self.steps_per_epoch if self.endless else tf.int32.max
     return [Stream(iter(self.dataset), most)]

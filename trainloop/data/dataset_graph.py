@@ -52,8 +52,8 @@ def draws(dataset):
   """Ops that draw the seeds of a pass, as a shuffle does, int.
 
   0 where one of them has no seed of its own: no later pass is the same then.
-  More than there can be where an op is in a function of the dataset, or where
-  TensorFlow can't say it.
+  `sys.maxsize` where such an op is in a function of the dataset, or where
+  TensorFlow can't write the dataset's graph down.
   """
   graph = of(dataset)
   if graph is None:

@@ -116,7 +116,7 @@ def _first(graph, spec):
 
 
 def _pass_over(nodes):
-  """Gives what reads from a shuffle what the shuffle reads from."""
+  """Bypasses shuffles: connects the readers of each to its input."""
   inputs = {n.name: n.input[0] for n in nodes if n.op in _SHUFFLES}
   for node in nodes:
     for i, name in enumerate(node.input):

@@ -1,8 +1,8 @@
 """What a data source has for the loop, and the three ways it gives batches.
 
-`ArrayData`, `DatasetData` and `ShardedData` have all of it, so nobody asks
-whether a source has a member. Two ask which of them it is: `batch_errors`,
-which reads datasets again, and a sweep, whose validation takes turns.
+`ArrayData`, `DatasetData` and `ShardedData` have every member, so no caller
+tests for one. Two callers test the class: `batch_errors`, which reads datasets
+again, and a sweep, which cycles through an `ArrayData`'s validation batches.
 """
 
 import dataclasses
@@ -142,7 +142,7 @@ class Planned(typing.Protocol):
   """Updates of an epoch of training."""
 
   most_steps: int
-  """Most updates of a window; known behind `place`."""
+  """Most updates of a window; valid after `place` was called."""
 
   crosses: bool
   """Whether a window may cross an epoch's end; known behind `place`."""

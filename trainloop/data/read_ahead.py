@@ -24,9 +24,9 @@ class ReadAhead:
       shape.
     first: step of the run that the first of them is for.
     stretch: batches that are staged together, int >= 1.
-    at: the step to begin with; those before are read and thrown away, from
-    place: the place that `position` gave, b"" for the first step. One in other
-      stretches is not known.
+    at: the step to begin with; batches before it are skipped.
+    place: bytes of `position` to go on from, b"" for the dataset's start; not
+      used if it was saved with another `stretch`.
   """
 
   def __init__(self, dataset, first, stretch, at, place=b""):

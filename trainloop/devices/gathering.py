@@ -1,7 +1,7 @@
-"""The chief's part of the rendezvous: it hears whoever calls, side by side.
+"""The chief's part of the rendezvous: accepts the other workers' connections.
 
-Anybody may call its port, so a caller has a few seconds and bytes to show that
-it is a worker that is still to come, and there is room for so many at once.
+Anybody may connect to its port, so a caller has a few seconds and bytes to
+prove that it is a missing worker, and at most `_CALLERS` try at once.
 """
 
 import selectors

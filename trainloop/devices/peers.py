@@ -31,8 +31,8 @@ _TICK = 1.0  # seconds
 _SILENT = 8
 # Seconds that an aborted collective has to return before the process ends.
 _GRACE = 3.0
-# Ticks to wait for a worker that stopped: for what all of them find at the
-# same step, each raises its own error.
+# Ticks until a worker that stopped counts as lost: if all workers stop at the
+# same step for the same reason, each has the time to raise its own error.
 _STOPPED = 5
 # What a worker says, each alone in its message, and of what type.
 _KINDS = {

@@ -186,8 +186,8 @@ class Count(typing.NamedTuple):
 
   Attributes:
     examples: how many there are.
-    copied: the same, but for a batch of fewer examples than replicas, which
-      each of them gets whole: then times the replicas.
+    copied: sum over the replicas of the examples that each gets: `examples`,
+      or that times the replicas where a smaller batch goes whole to each.
   """
 
   examples: typing.Any

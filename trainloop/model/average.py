@@ -1,8 +1,8 @@
-"""Averaged weights are looked at; training goes on with the raw ones.
+"""Averaged weights: the model holds them except while it trains.
 
-Training moves weights w and averages a of them. Whatever looks at the model
-sees a in the place of w: validation and judging, so that best weights are
-averages; callables at an epoch's end; and whoever has the model after a fit.
+Training moves the raw weights w and averages a of them. The model holds a in
+the place of w in a validation, so that best weights are averages, while
+callables run at an epoch's end, and after a fit.
 """
 
 import contextlib
@@ -67,7 +67,8 @@ class Average(tf.Module):
       self.hide()
 
   def settle(self):
-    """Takes what the model holds, best averages, for the averages as well."""
+    """Copies the model's weights into the averages: before the first update,
+    and after best weights, which are averages, were put into the model."""
     if self:
       self._settle()
 

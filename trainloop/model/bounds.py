@@ -1,11 +1,11 @@
-"""Ranges that the values of a batch must keep, compared after in graph.
+"""Ranges that ids and labels of a batch must lie in, checked in graph.
 
 An alarm is a float64 vector (number of the bound that was broken, counted from
 1, and the value that broke it); zeros where all was well. TensorFlow's graph
 would raise inside the window, so there values are clipped before they are used.
-XLA goes on with other rows or with NaN, and the update is refused: clipping
-would only make it round the loss otherwise, and not alike in windows of
-another length.
+XLA computes with wrong rows or NaN instead, and the update is refused: clipping
+there would change how the loss is rounded, and differently in windows of
+different lengths.
 """
 
 import typing

@@ -1,4 +1,4 @@
-"""What `Model.compile` leaves in a model, as each loop has its own of it."""
+"""What `Model.compile` sets in a model, saved and put back for each loop."""
 
 import contextlib
 import weakref
@@ -30,8 +30,8 @@ _made = weakref.WeakSet()  # losses and metrics that loops have compiled
 class Compilation:
   """A model compiled for one loop.
 
-  The model stays compiled so. What it is compiled for later, by a loop or its
-  user, does not reach this loop, nor does this loop take it away.
+  The model stays compiled so, unless `puts_back`. If its user or another loop
+  compiles it later, this loop keeps its own state, and does not undo theirs.
 
   Args:
     model: a keras.Model.
@@ -64,7 +64,8 @@ class Compilation:
       self._write(self._others.pop())
 
   def put_in_again(self):
-    """After a user's code: what that has compiled comes back at the end."""
+    """After a user's code: if that compiled the model, puts this loop's state
+    in again; the user's comes back at the end of `put_in`."""
     now = self._read()
     if now["_compile_config"] is not self._own["_compile_config"]:
       self._others[-1] = now

@@ -1,10 +1,10 @@
-"""Whose turn it is: one call at a time moves a model.
+"""Exclusive calls: only one at a time may change a model.
 
 Two calls that move the same weights, slots or metrics at once, in two threads
 or one inside the other, would leave neither's result. So a call takes its loop
 and all that loops may share, layers, optimizer and metrics, for as long as it
-lasts; another one is refused. Only what reads alone may come in between, where
-the host has the word and no update is at work.
+lasts; another one is refused. Only a call that puts everything back, as an
+evaluation, may run inside another one, while that runs its user's code.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ class _Turn:
 
   @contextlib.contextmanager
   def resting(self, rests):
-    """A context in which it rests, or in which it does not for once."""
+    """A context in which `rests` is the argument, and its opposite after."""
     self.rests = rests
     try:
       yield

@@ -195,7 +195,8 @@ class FirstCall:
     return repr(_shapes(example[:2]))
 
   def _forward(self, training=False):
-    """The output for the first batch; sees what the loss depends on."""
+    """The output for the first batch; notes whether a gradient of its loss
+    reaches a weight."""
     with tf.GradientTape(persistent=True) as tape:
       outputs = self._called(training)
       try:

@@ -8,7 +8,7 @@ import keras
 
 
 def of(model):
-  """The tf.Variables of it, each once."""
+  """The tf.Variables of a model's layer states, each once."""
   own = {id(v.value) for v in model.variables}
   states = {}
   for layer in _stateful(model):

@@ -36,7 +36,7 @@ def bound(layer):
 
 @contextlib.contextmanager
 def observed(layers, observe):
-  """A context in which `observe` is told what Embeddings are called with.
+  """A context in which `observe` is called with the ids of each lookup.
 
   Replicas are traced in threads that take turns: each has its own `observe`,
   and a layer stays hooked until the last of them is done.

@@ -99,7 +99,8 @@ class Measured:
     return [*self._model.metrics, *self._returned]
 
   def settle(self):
-    """After the first `count`: room for what it gave; under the scope."""
+    """Makes a metric for each value that the first `count` met and that is no
+    metric's own result; called under the strategy's scope."""
     shapes = self._shapes.items()
     self._returned = [Returned(name, shape) for name, shape in shapes]
 

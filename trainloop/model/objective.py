@@ -30,7 +30,7 @@ class Objective:
 
   @property
   def directions(self):
-    """Of the metrics that say theirs; see `directions.of_metrics`."""
+    """Which way each metric gets better; see `directions.of_metrics`."""
     return directions.of_metrics(self.names, self.metrics)
 
 
@@ -102,7 +102,7 @@ class Compiled(Objective):
       return self._model(batch[0], training=training)
 
   def loss(self, batch, outputs, training):
-    """This replica's mean over the number of replicas, a scalar."""
+    """This replica's mean loss divided by the number of replicas, a scalar."""
     x, y, sample_weight = batch
     extra = {"training": training} if self._says_training else {}
     sample_weight = sample_weights.spread(sample_weight, outputs, self._places)

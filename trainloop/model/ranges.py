@@ -9,7 +9,8 @@ from trainloop.model import bounds, cautions, lookups, targets
 from trainloop.model.range_checks import RangeChecks
 
 _BLOCK = 2**22  # most ids that are looked at in one go
-# What an id that depends on it may be in one update, and not in another.
+# Ops whose value may differ from update to update for the same batch: an id
+# that depends on one is checked in graph.
 _MOVING = (
   "ReadVariableOp",
   "ResourceGather",

@@ -119,8 +119,8 @@ class Reductions:
 def of(strategy, objective, batch, example):
   """The `Reductions` of a model's losses; traced on a batch, not run.
 
-  Asked of Keras' own losses is no more than that; of others, whether two halves
-  of a batch give what it gives as a whole.
+  Keras' own losses are only traced. Others are also computed on a batch and on
+  its two halves, which must give the same loss.
 
   Args:
     strategy: the `tf.distribute.Strategy`.

@@ -1,4 +1,4 @@
-"""A weight an example, where an example has many losses."""
+"""Sample weights where each example has several losses, as a sequence has."""
 
 import keras
 import tensorflow as tf

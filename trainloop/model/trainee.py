@@ -104,14 +104,14 @@ class Trainee:
 
   @contextlib.contextmanager
   def _making_layers(self, numerics):
-    """In what layers are made: their precision, and the seeds of a model that
-    a callable makes."""
+    """A context for all that makes layers: sets their precision and, for a
+    model that a callable makes, their seeds."""
     seeded = self._seeds.scope() if self._seeds else contextlib.nullcontext()
     with numerics.scope(), seeded:
       yield
 
   def adopt(self, recipe):
-    """Judges as a `Recipe` says, where nothing else was asked for.
+    """Takes early stopping and plateau of a `Recipe` where the user gave none.
 
     Raises:
       ValueError: if the run has its judge already, and it is another.
