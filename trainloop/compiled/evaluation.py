@@ -12,7 +12,7 @@ from trainloop.devices import strategies
 from trainloop.model import bounds, model_metrics
 
 
-class Measured(typing.NamedTuple):
+class EvaluationResult(typing.NamedTuple):
   """The result of an evaluation pass.
 
   Attributes:
@@ -47,7 +47,7 @@ class Evaluation:
       watched: whether to check that ids and labels are in range.
 
     Returns:
-      A `Measured`.
+      A `EvaluationResult`.
 
     Raises:
       ValueRangeError: for the first batch with values out of range.
@@ -105,7 +105,7 @@ class Evaluation:
     return self._whole(parts, bounds.none())
 
   def _whole(self, parts, alarm):
-    """One pass: (`Measured`, batches read, alarm).
+    """One pass: (`EvaluationResult`, batches read, alarm).
 
     Args:
       parts: a `Batches` for each part of the pass.
@@ -126,7 +126,7 @@ class Evaluation:
       for name, value in results.items()
     }
     run(replica_lib.write, args=(replica.metric_state, training))
-    return Measured(results, examples), read, alarm
+    return EvaluationResult(results, examples), read, alarm
 
   def _part(self, batches, alarm):
     """Evaluates batches into the metrics, up to one that gives an alarm.

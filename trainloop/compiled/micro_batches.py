@@ -44,13 +44,13 @@ class InMicroBatches(Replica):
     loss_of = functools.partial(self.loss_of_part, over=over)
 
     def add(part, sums, total, alarms):
-      slopes, loss, outputs, alarm = super(InMicroBatches, self)._backward(
-        part, count, scale, check_mode, loss_of
-      )
+      replica_gradients, loss, outputs, alarm = super(
+        InMicroBatches, self
+      )._backward(part, count, scale, check_mode, loss_of)
       self.update_metrics(part, outputs)
-      missing.update(i for i, g in enumerate(slopes) if g is None)
-      slopes = [0.0 if g is None else g for g in slopes]
-      sums = [a + g for a, g in zip(sums, slopes, strict=True)]
+      missing.update(i for i, g in enumerate(replica_gradients) if g is None)
+      replica_gradients = [0.0 if g is None else g for g in replica_gradients]
+      sums = [a + g for a, g in zip(sums, replica_gradients, strict=True)]
       alarms = [bounds.first([one, alarm]) for one in alarms]
       return sums, total + loss, alarms
 
@@ -59,8 +59,10 @@ class InMicroBatches(Replica):
     sums, loss, alarms = _each(
       batch, self._count, add, sums, tf.constant(0.0), alarms
     )
-    slopes = [None if i in missing else g for i, g in enumerate(sums)]
-    return slopes, loss, None, alarms[0] if check_mode else None
+    replica_gradients = [
+      None if i in missing else g for i, g in enumerate(sums)
+    ]
+    return replica_gradients, loss, None, alarms[0] if check_mode else None
 
   def _denominators(self, batch):
     """The denominator of each loss in the global batch; None if none has one.

@@ -62,10 +62,10 @@ class Replica:
       outputs for `count`; an alarm (see `bounds`), None without `check_mode`.
     """
     with self._once(count):
-      slopes, loss, outputs, alarm = self._backward(
+      replica_gradients, loss, outputs, alarm = self._backward(
         batch, count, scale, check_mode
       )
-    dense = [g for g in slopes if g is not None]
+    dense = [g for g in replica_gradients if g is not None]
     context = tf.distribute.get_replica_context()
     *dense, loss = context.all_reduce("sum", [*dense, loss])
     if scale is not None:
@@ -74,7 +74,7 @@ class Replica:
     if self._optimizer.loss_scale_factor is not None:
       norm = norm / self._optimizer.loss_scale_factor
     rest = iter(dense)
-    gradients = [None if g is None else next(rest) for g in slopes]
+    gradients = [None if g is None else next(rest) for g in replica_gradients]
     alarm = bounds.of_all(alarm, context) if check_mode else None
     return gradients, loss, norm, outputs, alarm
 
@@ -87,9 +87,11 @@ class Replica:
       scaled = self._optimizer.scale_loss(loss)
       if scale is not None:
         scaled = scaled * scale
-    slopes = tape.gradient(scaled, self.variables)
+    replica_gradients = tape.gradient(scaled, self.variables)
     # Dense: an IndexedSlices' norm would count a repeated row wrongly.
-    dense = [g if g is None else tf.convert_to_tensor(g) for g in slopes]
+    dense = [
+      g if g is None else tf.convert_to_tensor(g) for g in replica_gradients
+    ]
     return dense, loss, outputs, alarm
 
   def evaluate(self, batch, count, check_mode=""):

@@ -132,12 +132,12 @@ class Update:
   def _halts(self, finite, usable, loss, alarm):
     """Whether a refused update ends the window; moves the loss scale."""
     refused = ~finite
-    rings = tf.constant(False) if alarm is None else alarm[0] > 0
+    has_alarm = tf.constant(False) if alarm is None else alarm[0] > 0
     if self._scale is not None:
       overflowed = self._scale.overflowed(finite, loss)
-      self._scale.record(finite, overflowed, usable & ~rings)
+      self._scale.record(finite, overflowed, usable & ~has_alarm)
       refused = refused & ~overflowed
-    return rings if self._skips else refused | ~usable | rings
+    return has_alarm if self._skips else refused | ~usable | has_alarm
 
   def finish(self, table, done):
     """Leaves the last of the `done` learning rates in the optimizer; one that

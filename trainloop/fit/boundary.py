@@ -55,7 +55,7 @@ class Boundary:
     """What is due after `done` updates; returns why to stop, or None."""
     plan, stop = self._plan, None
     if plan.ends_cycle(done) or plan.validates(done):
-      with self._state.average.shown(done):
+      with self._state.average.swapped_in(done):
         stop = self._judge(done)
     if plan.ends_epoch(done) or stop:
       self._end_epoch(done, self._goes_on(done, stop))
@@ -118,7 +118,7 @@ class Boundary:
     scale = None if scale is None else scale.value.numpy()
     values = self._reporter.epoch(done, self._training(), scale)
     if self._reporter.calls_at_epochs:
-      with self._state.average.shown(done):
+      with self._state.average.swapped_in(done):
         self._reporter.call_at_epoch(done, values, goes_on)
     self._metrics.reset()
     self._state.clock.end_epoch()

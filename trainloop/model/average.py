@@ -58,7 +58,7 @@ class Average(tf.Module):
       self._raw.forget()
 
   @contextlib.contextmanager
-  def shown(self, step):
+  def swapped_in(self, step):
     """Shows the averages for as long as a `with` lasts."""
     self.show(step)
     try:

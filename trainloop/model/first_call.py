@@ -117,7 +117,7 @@ class FirstCall:
     try:
       self._objective.build(self._strategy, self.batch, outputs)
     except _ERRORS as error:
-      if _is_told(error):
+      if _is_final_error(error):
         raise
       rule = f"a loss and metrics that fit the data ({callables.reason(error)})"
       text = f"`loss` and `metrics` must be {rule}"
@@ -217,7 +217,7 @@ class FirstCall:
       with lookups.checked(self._model):
         return self._objective.outputs(self.batch, training)
     except _ERRORS as error:
-      if _is_told(error):
+      if _is_final_error(error):
         raise
       leaves = structures.leaves(self.batch[0])
       shapes = [(None, *one.shape[1:]) for one in leaves]
@@ -263,7 +263,7 @@ def _check_sizes(example):
         checks.fail(part, tuple(leaf.shape), rule)
 
 
-def _is_told(error):
+def _is_final_error(error):
   """Whether an error says already what is wrong, or is a user's own."""
   return isinstance(error, checks.ArgumentError) or callables.is_users(error)
 

@@ -78,7 +78,7 @@ class Returned(keras.metrics.Metric):
     return self.value
 
 
-class Measured:
+class ModelMetrics:
   """The metrics of a model: those it has, as its `compute_metrics` gives them.
 
   A value that a model's own `compute_metrics` adds or changes is its last; the
@@ -162,7 +162,7 @@ def expand(results):
   A metric with one value a class becomes name_0, name_1, ...
 
   Args:
-    results: what `Measured.results` gives.
+    results: what `ModelMetrics.results` gives.
 
   Returns:
     A dict, "loss" first where it is there.

@@ -48,7 +48,7 @@ class Compiled(Objective):
   reduces = True
 
   def __init__(self, model):
-    self._model, self._measured = model, model_metrics.Measured(model)
+    self._model, self._measured = model, model_metrics.ModelMetrics(model)
     # A model may override compute_loss without the `training` argument.
     signature = inspect.signature(model.compute_loss)
     self._says_training = "training" in signature.parameters
