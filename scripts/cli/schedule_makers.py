@@ -21,7 +21,7 @@ def make(peak_lr, steps_per_epoch, total_steps):
   """The kernel that the flags describe.
 
   Args:
-    peak_lr: highest rate.
+    peak_lr: highest rate: --peak_lr, or the script's own default.
     steps_per_epoch: updates of an epoch.
     total_steps: updates of the run.
 

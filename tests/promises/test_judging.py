@@ -9,7 +9,7 @@ import kernels
 import trainloop
 from support import interruption, resumable, small, workdirs
 from trainloop.judging.judge import Judge
-from trainloop.judging.kept_weights import Kept
+from trainloop.judging.kept_weights import KeptWeights
 
 NAN = float("nan")
 STEPS = 12  # of an epoch
@@ -349,7 +349,7 @@ def test_a_judges_copies_are_in_the_checkpoint_once():
   mine = {id(w.value) for w in loop.model.weights}
   assert not mine & set(names)
   judge = loop.trainee.state.judge
-  (kept,) = (m for m in judge.submodules if isinstance(m, Kept))
+  (kept,) = (m for m in judge.submodules if isinstance(m, KeptWeights))
   copies = kept.copies
   assert {id(c) for c in copies} <= set(names)
   assert all(isinstance(c, tf.Variable) for c in copies)

@@ -105,9 +105,9 @@ def test_what_is_only_looked_at_may_change():
   lengths = now.lengths._replace(histograms_steps=5)
   now = dataclasses.replace(now, lengths=lengths)
   assert FitLog([first]).find(0, now, "runs/a") is first
-  first.show(now)
+  first.update_display(now)
   assert first.terms == now
-  first.show(terms())
+  first.update_display(terms())
   assert first.terms == terms()
 
 

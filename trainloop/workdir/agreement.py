@@ -6,10 +6,10 @@ from kernels import checks
 from trainloop.base import code_identity, strict_json
 
 EXISTING = ("continue", "refuse", "overwrite", "replan")
-# What a plan is; the rest makes another run.
+# Values that existing="replan" may change; any other change is refused.
 _PLAN = ("schedule", "epochs", "validate_steps", "checkpoint_steps")
-# What is only looked at: no bit depends on it, so it may change at any time.
-SHOWN = ("histograms_steps",)
+# Values that only say what is displayed: no bit of the run depends on them.
+DISPLAY_ONLY = ("histograms_steps",)
 _KINDS = ("kind", "kernel")  # keys that say what a dict describes
 _LONGEST = 200  # characters that an error shows
 _ABLE = 'existing="overwrite" or another workdir'
@@ -88,7 +88,7 @@ def check(workdir, old, new, replans):
     ValueError: naming the value that differs, old and new.
   """
   for name in {**old, **new}:
-    if name in SHOWN or (replans and name in _PLAN):
+    if name in DISPLAY_ONLY or (replans and name in _PLAN):
       continue
     first = difference(old.get(name), new.get(name), name)
     if first is not None:

@@ -49,9 +49,10 @@ def check(workdir, overwrite=False):
     overwrite: whether a run is to be removed from it.
 
   Raises:
-    ValueError: if something with a name of a run's is no file or folder of
-      this user's; where no run is, if there is anything with such a name, or
-      anything at all that `overwrite` would have to be about.
+    ValueError: if the folder holds another program's checkpoints, or a path
+      with a run's name is a link, of the wrong kind or of another user. Where
+      no run is, also if it holds other event files, files with a run's names
+      (except a dry run's) or, with `overwrite`, anything else.
   """
   named = list(run_names.walk(workdir))
   for path, is_folder in named:

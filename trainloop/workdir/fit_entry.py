@@ -139,7 +139,7 @@ class FitEntry:
     """Takes over from new terms what is shown only: no bit of the run depends
     on it, so it may change at any time."""
     identity = dict(self.terms.identity)
-    for name in agreement.SHOWN:
+    for name in agreement.DISPLAY_ONLY:
       identity.pop(name, None)
       if name in terms.identity:
         identity[name] = terms.identity[name]

@@ -82,7 +82,8 @@ class Records(NoRecords):
     if not there or self._existing == "overwrite":
       return None
     if self._index < len(self._store.log.fits):
-      self._store.forget()  # what a script changed before it, then as now
+      # The checkpoint has what the script changed before this fit: read again.
+      self._store.forget()
     self._store.open()
     self._mended = self._store.restore_newest(
       lambda log: self._find(log, terms)

@@ -49,9 +49,9 @@ class Speed:
     return self._point(now)
 
   def rest(self):
-    """The speed of the windows since the last point, or None.
+    """The speed of a fit that was too short for any point; None otherwise.
 
-    A stretch at the end that is much shorter than the others says little.
+    After other points the stretch at the end is short, and says little.
     """
     if not self._windows or self._has_point:
       return None

@@ -70,7 +70,7 @@ class Saver:
     """Returns once the last save is committed, or has failed.
 
     Returns:
-      Whether the newest checkpoint is the one that was asked for last.
+      Whether the last save is on the disk, and not waiting to be tried again.
     """
     if self._saving is not None:
       saving, self._saving = self._saving, None

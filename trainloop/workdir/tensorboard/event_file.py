@@ -130,8 +130,8 @@ class EventFile:
 
 
 def _newest_name(folder):
-  """A name behind those of the event files there: TensorBoard reads them in
-  their names' order, whatever the clock said when they were made."""
+  """A name that sorts after those of the event files in a folder: TensorBoard
+  reads them in the order of their names, whatever the clock said."""
   found = (
     re.match(r"events\.out\.tfevents\.(\d+)\.", name)
     for name in os.listdir(folder)

@@ -49,7 +49,8 @@ def of_lost_run(workdir, begun):
 
   Args:
     workdir: a folder without checkpoints.
-    begun: whether a run may have begun in it, and had none yet.
+    begun: whether a row journal is there. Then a run may have been killed
+      before its first checkpoint, which comes before its first update.
   """
   paths = run_names.events(workdir)
   found = [path for path in paths if not run_names.is_dry(path)]

@@ -46,7 +46,10 @@ class EventWriter:
     self._clock = clock or WallClock()
     os.makedirs(workdir, exist_ok=True)
     self._folder = os.open(workdir, os.O_RDONLY | os.O_DIRECTORY)
+    # {run: its open `EventFile`}; tasks since the last good flush; how many
+    # rows wait for the disk.
     self._runs, self._unsettled, self._waiting = {}, [], 0
+    # Files still to be cut back; {path: `Extent`} of those that were.
     self._torn, self._past = [], {}
     self._trouble = self._failure = None
     self._tasks = queue.Queue(_QUEUE)

@@ -14,7 +14,9 @@ _FRAME = 16  # bytes around a record in a file
 
 
 class Logged(typing.NamedTuple):
-  """One of so many; all of these are 1 in a fit of up to `MOST` updates.
+  """How many rows, epochs and validations there are to each one written.
+
+  With log_every="auto" all are 1 in a fit of up to `MOST` updates.
 
   Attributes:
     rows: a row is written if its step is a multiple of this, or if an epoch
@@ -73,7 +75,7 @@ def of(log_every, plan):
 
 
 def _due(plan, done, unit, every):
-  """What is regular after each `unit` updates is due once in `every` times;
-  the fit's end, and what comes between, always."""
+  """Whether what comes every `unit` updates is written after `done` of them:
+  each `every`-th time, at the fit's end, and at any step between."""
   count, between = divmod(done - plan.start, unit)
   return bool(between) or count % every == 0 or done == plan.end

@@ -66,8 +66,8 @@ def _read(record):
 
 
 def table(points, steps):
-  """The rows that events hold, float32 (steps, columns), in all of whose
-  places NaN stands where no event holds it."""
+  """The rows that events hold, float32 (steps, columns); NaN where no event
+  has the value."""
   rows = np.full((steps, row_lib.WIDTH), np.nan, np.float32)
   for point in points:
     if point.row is not None and 0 <= point.step < steps:
