@@ -45,8 +45,8 @@ class Schedule:
 
   def __init_subclass__(cls, **options):
     super().__init_subclass__(**options)
-    # A dataclass' own would compare its fields, whatever else a subclass or
-    # an instance holds; it leaves in place what is there.
+    # The `__eq__` that `dataclass` makes compares fields alone, not what else
+    # an instance holds; it keeps an `__eq__` that the class has already.
     if "__eq__" not in vars(cls):
       cls.__eq__, cls.__hash__ = Schedule.__eq__, Schedule.__hash__
 
@@ -133,8 +133,10 @@ class Schedule:
 
   @property
   def foreign(self):
-    """Names of the classes in it, none of this package or of Keras, whose
-    config may leave out what their values depend on; a list."""
+    """Names of the schedule classes in it that users wrote, a list.
+
+    Their config may leave out what their values depend on.
+    """
     kind, home = type(self), __name__.partition(".")[0]
     ours = kind.__module__.partition(".")[0] == home
     names = [] if ours else [kind.__name__]

@@ -1,7 +1,8 @@
-"""Callables of a user's: what they must take, and what they raise.
+"""Checks of a user's callables, and the errors that they raise.
 
-An error of their own goes up as it is, without this project's frames before
-it; one that says that they can't be compiled names the argument and the line.
+An exception of the user's code is raised unchanged, without this project's
+frames in its traceback. An error that the code can't be compiled names the
+argument and the user's line.
 """
 
 import contextlib
@@ -76,9 +77,9 @@ def _named(function):
 
 
 def public(method):
-  """A function that users call: what their code raises in it goes up alone.
+  """Decorator of a public function: removes its frames from a user's exception.
 
-  The traceback then leads from their call to their own line at once.
+  The traceback then leads from the user's call straight to the user's line.
   """
 
   @functools.wraps(method)

@@ -59,7 +59,7 @@ class Join(base.Schedule):
 
   @property
   def warmup_end(self):
-    """The first schedule's own, as far as that drives."""
+    """The first schedule's, or the first boundary if that is earlier."""
     return min(self.schedules[0].warmup_end, *self.boundaries, 1 << 62)
 
   def cycle_starts(self, steps):
@@ -267,7 +267,8 @@ class Product(base.Schedule):
 
   @property
   def total_steps(self):
-    """Where the last one ends, or the first that no run may be longer than."""
+    """Step at which the last schedule ends, None if one is endless; but the
+    earliest end of those that forbid an overrun, if there are any."""
     ends = [one.total_steps for one in self.schedules if not one.overrun]
     if ends:
       return min(ends)

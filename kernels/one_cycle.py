@@ -160,7 +160,8 @@ class OneCycle(base.Schedule):
     )
     # A first phase that would end before step 0 leaves its peak behind it.
     kept = [phase for phase in phases if phase[1] > max(phase[0], 0)]
-    # Held for ever: no length, so that float64 can't round its end away.
+    # Held for ever: `compute` keeps t at its start, so its end is never reached
+    # and only has to differ from its start in float64.
     last = (ends[-1], 2 * ends[-1] + 1, rates[-1], rates[-1], low, low)
     return [tuple(map(float, phase)) for phase in (*kept, last)]
 

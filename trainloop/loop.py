@@ -41,10 +41,10 @@ class TrainLoop:
     strategy: a `tf.distribute.Strategy` or its name; None for the one in
       scope. With several workers all make the same calls; the chief writes.
     workdir: folder for events and checkpoints; None writes nothing.
-    existing: what to do with a run in the workdir. "continue": the n-th fit
-      of a process is its n-th fit, and must be the same. "replan": likewise,
-      but its last fit may have another schedule and length from here on.
-      "refuse", or "overwrite" it.
+    existing: what to do with a run in the workdir. "continue": go on with it;
+      the n-th fit of a process is the run's n-th fit, and must be the same.
+      "replan": likewise, but the run's last fit may have another schedule and
+      length from here on. "refuse": raise. "overwrite": remove it.
     steps_per_loop: updates of a window, int >= 1, or "auto" for about 0.1 s;
       the result does not depend on it.
     compile: "xla" (whole windows), "graph", "auto" for the faster one by a
@@ -270,8 +270,9 @@ class TrainLoop:
     another fit from there already, nothing is changed.
 
     Args:
-      epoch: of the run, from 1; `keep` and `checkpoint_every` say which are
-        there. That of the last one holds what the fit ended with.
+      epoch: epoch of the run, from 1, whose end has a checkpoint; which have
+        one depends on `checkpoint_every` and `keep`. The checkpoint of a fit's
+        last epoch holds what the fit ended with.
 
     Raises:
       ValueError: if its checkpoint was not kept, or before the first `fit`.

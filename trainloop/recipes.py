@@ -24,11 +24,11 @@ _PLENTY = 1024  # epochs of an autofit that early stopping is to end
 class Recipe:
   """A schedule in epochs, and what else belongs to it.
 
-  Where `fit` gets no `epochs`, all that the recipe brings holds; where it
-  gets some, the schedule alone.
+  A `fit` without `epochs` takes the recipe's epochs, early stopping and
+  plateau, too; a `fit` with `epochs` takes the schedule alone.
 
   Attributes:
-    text: how it was called.
+    text: the call that made it, for messages.
     make: function of (steps_per_epoch, epochs) that gives the kernel.
     epochs: epochs that it is for, or None for those of the fit.
     early_stopping: an `EarlyStopping` it brings, or None.

@@ -40,14 +40,14 @@ class DataError(ValueError):
 
 @contextlib.contextmanager
 def worded(in_flags=str, again=""):
-  """Ends the program in one line for what its body raises.
+  """A context that turns an exception of its body into one line and an exit.
 
-  What a user's own code raises is one line, too; --verbosity=1 shows its
-  traceback.
+  An exception of a user's own code becomes one line, too; --verbosity=1 shows
+  its traceback.
 
   Args:
-    in_flags: function of an error of the library's arguments, or of the data:
-      its text with the names of flags.
+    in_flags: function of an error about the library's arguments or the data;
+      returns its text with flags in place of the arguments' names.
     again: what an interrupted user may do, or "".
   """
   try:

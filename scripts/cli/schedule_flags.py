@@ -61,7 +61,7 @@ USES = {
   "step_drop": ("drop", "drop_every"),
   "function": ("function",),
 }
-# Their warmup is part of them; others get one in front when it is asked for.
+# Schedules with a warmup of their own; --warmup puts one before any other.
 OWN_WARMUP = ("warmup_cosine", "warmup_stable_decay")
 PRESETS = ("torch", "fastai", "ktrain", "optax")
 _WITH_PARTS = ("join", "product")

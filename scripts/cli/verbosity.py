@@ -62,7 +62,7 @@ def startup():
 
 @contextlib.contextmanager
 def _held_back(held):
-  """Keeps from standard error what is appended to `held` at the end."""
+  """Redirects standard error to a file; its text goes to `held` at the end."""
   output.write("", error=True)  # what waits there comes before
   with contextlib.ExitStack() as stack:
     try:

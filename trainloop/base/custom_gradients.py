@@ -21,8 +21,11 @@ _NAME = "CustomGradient-"
 
 @contextlib.contextmanager
 def released():
-  """A context, or around a function: the gradients that are registered in it
-  live as long as the graph that they were traced in."""
+  """A context manager or decorator that limits the life of custom gradients.
+
+  Those that are registered inside live as long as the graph that they were
+  traced in.
+  """
   entries = _ops.gradient_registry._registry
   before = set(entries)
   try:
@@ -34,7 +37,7 @@ def released():
 
 
 def _release(entries, name):
-  """Has a gradient's graph hold it, and the registry look there."""
+  """Lets a gradient's graph own it; the registry keeps a weak reference."""
   entry = entries.get(name)  # None: another thread's, whose graph has gone
   if entry is None:
     return

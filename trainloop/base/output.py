@@ -71,8 +71,8 @@ class Lenient:
 def guard():
   """Makes a script's standard streams lenient, whoever writes to them.
 
-  A descriptor that the parent closed is opened on nothing: the next file would
-  get its number, and what C++ writes there.
+  A standard descriptor that the parent process closed is opened on os.devnull:
+  else the next file would get its number, and what C++ code writes to that.
   """
   for number in range(3):
     try:

@@ -34,8 +34,11 @@ class Seeds:
 
   @contextlib.contextmanager
   def scope(self):
-    """A context with the generators as `keras.utils.set_random_seed` leaves
-    them, the next time as this one left them; then the process's own."""
+    """A context with seeded generators; the process's own come back after it.
+
+    At first they are as `keras.utils.set_random_seed` leaves them, later as
+    the previous context of this object left them.
+    """
     with preserved():
       if self._inside is None:
         self._begin()

@@ -1,9 +1,9 @@
 """Functions of other libraries, with another in their place for one caller.
 
-TensorFlow and Keras look these up by name in a module. While somebody needs
-another one, a function stands there that asks who calls: those that asked get
-theirs, everybody else the library's own. When the last of them is done, in
-whatever order, the module has its own again.
+TensorFlow and Keras look these up by name in a module. While a replacement is
+in use, a dispatcher has that name: it calls the replacement for the callers
+that it is meant for, and the library's function for all others. When the last
+use ends, in whatever order, the module has its own function again.
 """
 
 import contextlib

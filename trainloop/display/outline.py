@@ -101,8 +101,8 @@ class _Points:
     schedule: a `kernels.Schedule`.
     steps: int64 (n,), ascending: the points to begin with.
     corners: those of them that need no search around them.
-    hidden: `Steps` of all corners, if some are left out: between two points
-      with such a one there is no line to come close to.
+    hidden: `Steps` of all corners if some of them are left out, else empty;
+      an interval that holds one is not refined.
   """
 
   def __init__(self, schedule, steps, corners, hidden):

@@ -57,7 +57,12 @@ class Progress:
     self._speed = _Speed()
 
   def introduce(self, of_loop, of_fit):
-    """Before a fit: what the functions give, lines; `of_loop` once."""
+    """Shows the lines that describe a fit, before it begins.
+
+    Args:
+      of_loop: gives the lines about the loop; called for the first fit only.
+      of_fit: gives the lines about the fit.
+    """
     if self._level == SILENT:
       return
     for line in [*([] if self._introduced else of_loop()), *of_fit()]:

@@ -6,20 +6,20 @@ from trainloop.workdir import fit_plan
 
 
 class Boundary:
-  """Does what is due after some updates, in this order.
+  """The work that a plan says is due between two windows, in this order.
 
-  1. Where a cycle of the schedule ends the judge keeps the weights.
-  2. The weights are validated and judged.
+  1. Where a cycle of the schedule ends, the judge may copy the weights.
+  2. The weights are validated, and the validation is judged.
   3. An epoch ends.
-  4. A checkpoint is saved, which holds all of that.
+  4. A checkpoint is saved, which includes the results of 1 to 3.
 
   Args:
     request: the `FitRequest`.
     plan: the `FitPlan`: what is due when.
     state: the run's `TrainState`.
-    programs: the loop's `Programs`, which measure.
-    history: the fit's `History`, which knows up to where all is done.
-    records: what saves; see `records`.
+    programs: the loop's `Programs`, which evaluate.
+    history: the fit's `History`; it holds the step up to which 1 to 3 are done.
+    records: the run's records, which save checkpoints; see `records`.
     reporter: the `Reporter`.
     consensus: the `Consensus`: whether a failed save is tried again.
   """
@@ -47,8 +47,11 @@ class Boundary:
     self._source.begin(first, self._records.position, count)
 
   def is_due(self, done):
-    """Whether what belongs to `done` updates is not done yet: a run that was
-    left between a window and its validation has that before it."""
+    """Whether the work due after `done` updates has not been done yet.
+
+    This holds, too, for a resumed run that was stopped between a window and
+    the validation after it.
+    """
     return self._history.handled < done
 
   def after(self, done):

@@ -9,9 +9,9 @@ from trainloop.model import rows as row_lib
 class Callables:
   """The caller's callables, called on the host at windows' and epochs' ends.
 
-  They get numbers, never tensors of the run. One that raises does not tear
-  the run: it ends after its window as at `TrainLoop.stop`, with a checkpoint,
-  and then what was raised goes on.
+  They get numbers, never tensors of the run. Where one raises, the fit ends
+  after its window with a checkpoint, as after `TrainLoop.stop`; then that
+  exception is raised from `fit`.
 
   Args:
     on_window: called with a dict after each window, or None; see `TrainLoop`.
@@ -50,13 +50,15 @@ class Callables:
     return self._callbacks is not None and self._callbacks.stop_asked
 
   def begin(self, model, turns, plan, epoch):
-    """Before the first update of a process in a fit.
+    """Calls the Keras callbacks' on_train_begin and on_epoch_begin.
+
+    It comes before the first update that a process makes in a fit.
 
     Args:
       model: the keras.Model.
       turns: the loop's `Turns`.
       plan: the fit's `FitPlan`.
-      epoch: the epoch that goes on, from 0.
+      epoch: the epoch of the next update, from 0.
     """
     self._turns, self._error = turns, None
     if self._callbacks is not None:
@@ -94,10 +96,12 @@ class Callables:
       self._try(lambda: self._callbacks.epoch(from_0, metrics, goes_on), True)
 
   def end(self):
-    """After the last update, with everything on the disk.
+    """Calls the Keras callbacks' on_train_end, unless a callable has raised.
+
+    It comes after the last update, with everything on the disk.
 
     Raises:
-      What one of them raised.
+      The exception of a callable, if one raised.
     """
     if self._callbacks is not None:
       self._try(self._callbacks.end, True)

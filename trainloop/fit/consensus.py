@@ -4,9 +4,10 @@
 class Consensus:
   """Whether to stop or to save again, the same on all workers.
 
-  A signal reaches one worker, a disk fills on the chief, and clocks differ:
-  after each window all workers settle what one of them may know, and until
-  the next one they act on that. One worker alone asks itself.
+  A stop signal may reach one worker only, a full disk concerns the chief only,
+  and clocks differ. So after each window the workers exchange these facts by a
+  collective, and all act on the result until the next one. A single worker
+  needs no exchange.
 
   Args:
     workers: the run's `Workers`.
@@ -20,13 +21,16 @@ class Consensus:
     self._stop = self._owes = False
 
   def settle(self, seconds):
-    """On all workers after a window, on the thread that waits for it.
+    """Exchanges stop requests and failed saves between the workers.
+
+    Every worker calls it after each window, on the thread that waits for it.
 
     Args:
-      seconds: that the window took here.
+      seconds: how long the window took on this worker.
 
     Returns:
-      What it took the chief, from which all reckon the next ones' length.
+      How long it took on the chief: from it all workers compute the same
+      length of the next windows.
     """
     if self._workers.count == 1:
       return seconds

@@ -6,8 +6,8 @@ import kernels
 from kernels import checks
 from kernels.steps import Steps
 
-# A curve of so many steps or fewer is looked at step by step, 50 ns each; of a
-# longer one so many, and an update looks at its own values all the same.
+# A curve of up to this many steps is checked at each step, 50 ns each. Of a
+# longer one about as many steps are; each update checks its own values, too.
 EVERY = 1 << 20
 _PART = EVERY // 4
 

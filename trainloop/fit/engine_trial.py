@@ -1,8 +1,8 @@
-"""compile="measure": both engines on the first batches; the faster one stays.
+"""compile="measure": times both engines on the first batches; uses the faster.
 
-Everything is put back as it was, bit for bit, so that the run is the one that
-`compile` set to the winner would give. The winner is part of the run's
-identity: a run that goes on takes it from there and measures nothing.
+All variables are restored bit for bit, so the run is the one that `compile`
+set to the winner would give. A workdir records the winner: a run that is
+resumed takes it from there and measures nothing.
 """
 
 import time
@@ -15,8 +15,10 @@ from trainloop.workdir import claims
 
 _TRIAL = 64  # most updates of a timed window
 _REPEATS = 3
-_HOPELESS = 3.0  # times slower in its first update: not tried further
-_SECONDS, _SHARE = 5.0, 0.02  # what it may take, whichever is larger
+# XLA is not timed further if an update takes it so many times as long.
+_HOPELESS = 3.0
+# Time limit of both trials: seconds, or a share of the fit if that is more.
+_SECONDS, _SHARE = 5.0, 0.02
 
 
 def once(trainee, programs, source, schedule, epochs, workdir, tell):

@@ -20,7 +20,9 @@ from trainloop.workdir.fit_entry import Lengths, Terms
 
 @dataclasses.dataclass
 class Fits:
-  """The n-th call of `fit` is the n-th fit of the workdir.
+  """The fits of one loop, run one at a time.
+
+  The n-th call of `fit` in a process is the n-th fit of the workdir.
 
   Attributes:
     trainee: the loop's `Trainee`.
@@ -188,7 +190,7 @@ class Fits:
       )
 
   def _entry(self, request):
-    """What the records remember of the fit: from before, or begun now."""
+    """The fit's `FitEntry`: the recorded one if it is resumed, or a new one."""
     entry = self.records.resume(request.terms)
     if entry is not None:
       return entry

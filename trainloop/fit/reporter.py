@@ -30,10 +30,12 @@ class WindowReport(typing.NamedTuple):
 
 
 class Reporter:
-  """Tells everybody what came of windows, validations and epochs.
+  """Passes results of windows, validations and epochs on to where they go.
 
-  A window is deferred until the device works on the next one. `done` counts
-  the updates done; a series has its values at the last of them.
+  These are the history, the records (row journal, TensorBoard), the terminal
+  and the caller's callables. A window is reported while the device works on
+  the next one. `done` is the count of updates done; scalars are recorded at
+  the last of these updates, step `done - 1`, unless a method says otherwise.
 
   Args:
     request: the `FitRequest`.
@@ -142,12 +144,13 @@ class Reporter:
     self._records.event(done - 1, "best", f"{text} (epoch {epoch})")
 
   def plateau(self, done, used, coming, goes_on):
-    """The plateau scale's own series: where it was used, where it changes.
+    """Records the plateau's factor on the learning rates after a validation.
 
     Args:
       done: updates done.
-      used, coming: the scale of the updates before, and of those that come.
-      goes_on: whether any come.
+      used: the factor of the last update done; recorded at that update.
+      coming: the factor from now on; if new, recorded at the next update.
+      goes_on: whether the fit has a next update.
     """
     self._add_validation("train", done, {event_file.SCALE: used})
     if coming != used and goes_on:
@@ -186,7 +189,13 @@ class Reporter:
     return self._callables.at_epochs
 
   def call_at_epoch(self, done, metrics, goes_on):
-    """Calls them; `metrics` as of `epoch`, `goes_on` if another follows."""
+    """Calls the caller's callables at an epoch's end.
+
+    Args:
+      done: updates done.
+      metrics: what `epoch` returned.
+      goes_on: whether another epoch of the fit follows.
+    """
     epoch = epoch_number(self._plan, done)
     self._callables.epoch(epoch, done, metrics, goes_on)
 

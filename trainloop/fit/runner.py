@@ -58,13 +58,13 @@ class FitRunner:
     self.history = self._new_history(entry)
 
   def run(self):
-    """Runs it, from a checkpoint again where the guard says so.
+    """Runs the fit; goes back to a checkpoint where `on_nonfinite` says so.
 
     Returns:
-      Whether it came to its end; if not, it goes on another time.
+      Whether the fit is finished; False after a stop, to be resumed later.
 
     Raises:
-      NonFiniteError: if an update is not finite and the guard says so.
+      NonFiniteError: if an update is not finite and `on_nonfinite` says so.
       ValueRangeError: if ids or labels of a batch are out of range.
       What a callable raised, with everything on the disk.
     """

@@ -37,8 +37,11 @@ def own(optimizer):
 
 
 def own_step(optimizer):
-  """The step that an optimizer's own schedule has come to, int: a loaded one
-  goes on, as in Keras."""
+  """The step at which an optimizer's own schedule goes on, an int.
+
+  0 for a constant rate; else the count of updates that the optimizer has made,
+  also before it was saved and loaded, as in Keras.
+  """
   constant = isinstance(scheduled_optimizer.own_rate(optimizer), float)
   return 0 if constant else int(optimizer.iterations.numpy())
 
@@ -116,7 +119,8 @@ def begin(trainee, lengths, schedule, at, data):
 
   Args:
     trainee, lengths, schedule: see `plan`.
-    at: the step that its schedule is at now, or None where one goes on.
+    at: the schedule's own step at which the fit begins; None where the
+      schedule of the fit before goes on.
     data: (data source of training, that of validation or None).
 
   Returns:

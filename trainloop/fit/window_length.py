@@ -52,9 +52,9 @@ def limits(lengths, most, validates, saves, crosses):
 
   Args:
     lengths: the fit's `Lengths`.
-    most: most updates of a window, for other reasons.
-    validates: whether a validation is something to do.
-    saves: whether a checkpoint is.
+    most: most updates of a window by `steps_per_loop` and the data.
+    validates: whether the fit has validations, evaluated or judged.
+    saves: whether it has checkpoints.
     crosses: whether the data lets a window cross an epoch's end.
   """
   size, histograms = lengths.steps_per_epoch, lengths.histograms_steps

@@ -11,7 +11,7 @@ def _number(value=0):
 
 
 class Basis(tf.Module):
-  """What the present judging is about: a schedule and two sets of data.
+  """What decides whether judging goes on from the fit before, or starts anew.
 
   A best value means something only beside values of the same data, reached on
   the same schedule. All that decides is in a checkpoint, so that a process
@@ -19,9 +19,9 @@ class Basis(tf.Module):
 
   Attributes:
     fit: number of the present fit, from 1; 0 before the first.
-    since: number of the fit whose judging goes on.
-    epoch: epochs of the run before that one.
-    changed: why it does not go on from the fit before, bits; 0 if it does.
+    since: number of the fit in which the present judging began.
+    epoch: epochs of the run before that fit.
+    changed: what differs from the fit before, as bits of `_WHAT`; 0: nothing.
     data: checksums of training and validation data; -1 for none.
   """
 

@@ -10,7 +10,8 @@ import keras
 
 from kernels import checks
 
-# By the words of a name; what has none of them, or some of both, must say.
+# Words of a metric's name that tell whether more (_MAX) or less (_MIN) is
+# better. A name with none of them, or with some of both, needs a `mode`.
 _MAX = (
   "accuracy",
   "acc",
@@ -82,10 +83,15 @@ def _of_metric(metric):
 
 
 def _said(name, said):
-  """The direction of a result; 0 where its metric, or which it is, is open.
+  """The direction of a result; 0 where its metric gives none or is ambiguous.
 
-  A result is called as its metric, perhaps with its output in front, with a
-  number behind where there are several of a name, or one value a class.
+  A result has the name of its metric, perhaps with the model's output before
+  it ("out_acc"), and with a number behind it where several metrics have one
+  name, or where a metric has one value a class ("acc_1").
+
+  Args:
+    name: the result's.
+    said: {name of a metric: set of the directions of metrics of that name}.
   """
   for called in (name, re.sub(r"_\d+$", "", name)):
     ends = [m for m in said if called == m or called.endswith(f"_{m}")]

@@ -39,8 +39,14 @@ class _MonitorState(tf.Module):
     return self.beats(value, self.best)
 
   def beats(self, value, other):
-    """bool tensor; NaN beats nothing, and nothing beats what is infinitely
-    good. In the order of operations that Keras has."""
+    """Whether a value is better than another by more than `min_delta`.
+
+    NaN is never better, and nothing is better than an infinitely good value.
+    The operations have the order that Keras uses.
+
+    Returns:
+      A bool tensor.
+    """
     delta = tf.constant(self._min_delta, tf.float64)
     if self._relative:
       part = delta * tf.abs(other)
@@ -261,10 +267,11 @@ class Judge(tf.Module):
     self._best_weights.restore()
 
   def begin(self, anew, data, epoch):
-    """Before another fit: goes on, or starts anew; on the host.
+    """Prepares judging for another fit: goes on, or resets; on the host.
 
-    A fit that goes on has the best so far to beat, and waits on; after one
-    that stopped early the wait starts again, or it would stop at once.
+    Where it goes on, the best value and the count of patience stay; after a
+    fit that stopped early the count is 0 again, or the new fit would stop at
+    once.
 
     Args:
       anew, data, epoch: see `Basis.begin`.

@@ -39,9 +39,9 @@ class EarlyStopping:
       last finished cycle.
     min_delta_mode: "absolute", in the monitor's unit; or "relative", as a
       fraction of the best value, in [0, 1).
-    baseline: a finite number, or None. Validations that are better than the
-      best, but not than this, are kept as the best and count as waiting all
-      the same; the run stops at one that is neither.
+    baseline: a finite number, or None. A validation that is better than the
+      best, but not than this, becomes the best and still counts towards
+      `patience`, which ends the run only at one that is not the best.
     start_from_epoch: epochs at the start that are not looked at, int >= 0;
       but for `target` and `divergence`, which hold from the first validation.
 

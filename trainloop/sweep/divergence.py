@@ -74,7 +74,8 @@ class DivergenceCheck(tf.Module):
       row: float32 vector, the update's row.
 
     Returns:
-      (row, diverged): with the loss that counts, and whether that ends it.
+      (row, diverged): the row with the loss that is judged, and whether the
+      sweep has diverged, a bool tensor.
     """
     loss = row[rows.LOSS] if self._room is None else self._validate()
     row = tf.stack(rows.Row(*tf.unstack(row))._replace(loss=loss))

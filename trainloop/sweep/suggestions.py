@@ -123,10 +123,10 @@ def fastest(rates, losses):
 def automatic_range(rates, losses):
   """(low, high): between which learning rates a cyclical schedule may move.
 
-  With the centred moving average of the losses in the stretch from where it
-  starts to fall to its minimum, where it starts to rise again, and delta its
-  highest less its lowest value there: from the rate at which it first passes
-  min + 0.5 delta to where it passes min + 0.05 delta.
+  Both are read from the centred moving average of the losses, between its
+  minimum and its highest value before that; delta is the difference of the
+  two. From that highest value on, low is the rate at which the average first
+  is at most min + 0.5 delta, high that at which it is at most min + 0.05 delta.
 
   Args:
     rates, losses: learning rates and raw losses, one a step done.

@@ -119,7 +119,8 @@ def sweep_learning_rate(
   The updates are those of `loop.fit`, with momentum as the optimizer has it
   before its first update. Weights, slots, counters, BatchNormalization, random
   numbers and the place in the data are put back, also after an exception or
-  Ctrl-C. Only a dataset that shuffles itself anew in each pass has made one.
+  Ctrl-C. What stays: a `tf.data.Dataset` that reshuffles in each pass has been
+  read by the sweep, so its next pass has another order.
 
   Args:
     loop: a `TrainLoop`.
