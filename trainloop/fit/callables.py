@@ -43,11 +43,11 @@ class Callables:
     return self._on_epoch is not None or self._callbacks is not None
 
   @property
-  def stop_asked(self):
+  def stop_requested(self):
     """Whether one of them raised, or asked to end the fit."""
     if self._error is not None:
       return True
-    return self._callbacks is not None and self._callbacks.stop_asked
+    return self._callbacks is not None and self._callbacks.stop_requested
 
   def begin(self, model, turns, plan, epoch):
     """Calls the Keras callbacks' on_train_begin and on_epoch_begin.

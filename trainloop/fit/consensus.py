@@ -11,13 +11,13 @@ class Consensus:
 
   Args:
     workers: the run's `Workers`.
-    stop_asked: function that says whether this worker was asked to stop.
+    stop_requested: function that says whether this worker was asked to stop.
     records: what says whether this worker owes a save.
   """
 
-  def __init__(self, workers, stop_asked, records):
+  def __init__(self, workers, stop_requested, records):
     self._workers = workers
-    self._stop_asked, self._records = stop_asked, records
+    self._stop_requested, self._records = stop_requested, records
     self._stop = self._owes = False
 
   def settle(self, seconds):
@@ -35,14 +35,14 @@ class Consensus:
     if self._workers.count == 1:
       return seconds
     owes = self._workers.is_chief and self._records.owes_save
-    table = self._workers.gather([seconds, self._stop_asked(), owes])
+    table = self._workers.gather([seconds, self._stop_requested(), owes])
     self._stop, self._owes = table[:, 1:].any(axis=0)
     return float(table[0, 0])
 
   @property
-  def stop_asked(self):
+  def stop_requested(self):
     """Whether to leave the run now."""
-    return self._stop_asked() if self._workers.count == 1 else self._stop
+    return self._stop_requested() if self._workers.count == 1 else self._stop
 
   @property
   def owes_save(self):

@@ -93,7 +93,7 @@ class Callbacks:
     self._logs = {}
 
   @property
-  def stop_asked(self):
+  def stop_requested(self):
     """Whether one of them has set `model.stop_training`."""
     return self._model is not None and bool(self._model.stop_training)
 
@@ -118,7 +118,7 @@ class Callbacks:
     """on_epoch_end, and on_epoch_begin of the next one if there is one."""
     self._logs = dict(sorted(logs.items()))  # in the order that Keras has
     self._call("on_epoch_end", epoch, dict(self._logs))
-    if goes_on and not self.stop_asked:
+    if goes_on and not self.stop_requested:
       self._call("on_epoch_begin", epoch + 1, {})
 
   def end(self):

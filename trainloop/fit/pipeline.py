@@ -92,9 +92,9 @@ class Pipeline:
       if stop or done == self._plan.end:
         return stop or "completed", done
       # A run may be left between a window and the validation after it.
-      if not self._consensus.stop_asked:
+      if not self._consensus.stop_requested:
         done = self._window(done)
-      if self._consensus.stop_asked:
+      if self._consensus.stop_requested:
         self._reporter.catch_up()
         self._boundary.note_position(done)
         return "preempted", done

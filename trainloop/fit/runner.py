@@ -156,7 +156,7 @@ class FitRunner:
     """The `Pipeline` of the updates that are left."""
     request, plan, trainee = self._request, self._plan, self._trainee
     records, history = self._records, self.history
-    consensus = Consensus(trainee.workers, self._stop_asked, records)
+    consensus = Consensus(trainee.workers, self._stop_requested, records)
     reporter = Reporter(
       request,
       plan,
@@ -188,8 +188,8 @@ class FitRunner:
       self._profile,
     )
 
-  def _stop_asked(self):
-    return self._host.stop.is_set() or self._host.callables.stop_asked
+  def _stop_requested(self):
+    return self._host.stop.is_set() or self._host.callables.stop_requested
 
   def _leave_broken(self):
     """Saves the state before an update that ends the fit by an error."""

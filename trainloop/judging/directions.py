@@ -67,7 +67,7 @@ def of_metrics(names, metrics):
   for metric in metrics:
     for one in getattr(metric, "metrics", None) or [metric]:
       said.setdefault(one.name, set()).add(_of_metric(one))
-  found = {name: _said(name, said) for name in names}
+  found = {name: _result_direction(name, said) for name in names}
   return {name: sign for name, sign in found.items() if sign}
 
 
@@ -82,7 +82,7 @@ def _of_metric(metric):
   return told or next(iter(kinds), 0)
 
 
-def _said(name, said):
+def _result_direction(name, said):
   """The direction of a result; 0 where its metric gives none or is ambiguous.
 
   A result has the name of its metric, perhaps with the model's output before
