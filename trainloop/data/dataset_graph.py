@@ -4,6 +4,9 @@ import sys
 
 import tensorflow as tf
 
+# What TensorFlow raises for a dataset or iterator that it can't write down.
+UNSUPPORTED = (tf.errors.OpError, ValueError, NotImplementedError)
+
 
 def of(dataset):
   """The GraphDef of a dataset; None where TensorFlow can't say it."""
@@ -14,7 +17,7 @@ def of(dataset):
         external_state_policy=1,  # of shuffles and random ops: passed over
         strip_device_assignment=True,
       )
-  except (tf.errors.OpError, ValueError, NotImplementedError):
+  except UNSUPPORTED:
     return None
   return tf.compat.v1.GraphDef.FromString(made.numpy())
 
@@ -43,7 +46,7 @@ def checksum(dataset):
     variant = tf.data.experimental.to_variant(dataset)
     try:
       fingerprint = tf.raw_ops.DatasetFingerprint(input_dataset=variant)
-    except (tf.errors.OpError, ValueError, NotImplementedError):
+    except UNSUPPORTED:
       return 0
   return int(fingerprint.numpy()) % 2**32
 

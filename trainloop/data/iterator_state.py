@@ -8,6 +8,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from kernels import checks
+from trainloop.data import dataset_graph
 
 _NAMES = ("it.index", "it.data-00000-of-00001")
 _HEAD = struct.Struct("<qqq")
@@ -37,7 +38,7 @@ def pack(place, draws=0):
     prefix = os.path.join(folder, "it")
     try:
       tf.train.Checkpoint(it=place.iterator).write(prefix)
-    except (tf.errors.OpError, ValueError, NotImplementedError):
+    except dataset_graph.UNSUPPORTED:
       return b""
     parts = [_read(os.path.join(folder, name)) for name in _NAMES]
   if parts[1].count(_SEEDS) < draws:
