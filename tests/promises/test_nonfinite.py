@@ -236,25 +236,16 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
   net = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])
   x = np.full((8, 1), 1e10, np.float32)
   data = trainloop.ArrayData(x, x[:, :1], batch_size=8)
-  loop = small.loop(
-    net,
-    keras.optimizers.SGD(1e38),
-    loss="mae",
-    metrics=None,
-    workdir=tmp_path,
-    compile="graph",
-  )
+  options = {"loss": "mae", "metrics": None, "compile": "graph"}
+
+  def made():
+    optimizer = keras.optimizers.SGD(1e38)
+    return small.loop(net, optimizer, workdir=tmp_path, **options)
+
   with pytest.raises(trainloop.NonFiniteError, match="not finite"):
-    loop.fit(data, 5)
+    made().fit(data, 5)
   assert not np.isfinite(net.get_weights()[0]).all()
-  again = small.loop(
-    net,
-    keras.optimizers.SGD(1e38),
-    loss="mae",
-    metrics=None,
-    workdir=tmp_path,
-    compile="graph",
-  )
+  again = made()
   with pytest.raises(trainloop.NonFiniteError, match="not finite"):
     again.fit(data, 5)
   assert again.resumed_from == [0]
