@@ -40,6 +40,7 @@ _MODES = {
   "short_epochs": "10 updates an epoch, a validation each 10 epochs",
   "dispatch": "what a window costs the host",
   "streamed": "from a tf.data.Dataset",
+  "refit": "other schedules, lengths and a sweep on a loop that has trained",
 }
 _SMALL = "mlp_64_64_10"
 
@@ -81,7 +82,11 @@ def names(mode):
   every = list(models.MODELS)
   if FLAGS.only:
     return [name for name in every if FLAGS.only in name]
-  own = {"compare": models.COMPARED, "engines": every}
+  own = {
+    "compare": models.COMPARED,
+    "engines": every,
+    "refit": [_SMALL, "transformer_6"],
+  }
   return own.get(mode, [_SMALL])
 
 

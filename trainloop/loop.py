@@ -155,7 +155,9 @@ class TrainLoop:
     aims = TraineeOptions(goal, judges, numerics, seed, bias_correction)
     self._trainee = Trainee(strategy, model, optimizer, aims)
     skips = chosen.guard == "skip"
-    self._programs = Programs(self._trainee, compile, skips, memory)
+    self._programs = Programs(
+      self._trainee, compile, skips, memory, window_length.most
+    )
     self._stop = threading.Event()
     chief = self._trainee.workers.is_chief
     self._progress = terminal.Progress(verbose if chief else 0)

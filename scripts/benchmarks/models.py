@@ -34,6 +34,16 @@ def _attention(shape, embed=None):
   return keras.Model(inputs, _classes()(L.GlobalAveragePooling1D()(x)))
 
 
+def _transformer(layers):
+  x = inputs = L.Input((40,), dtype="int32")
+  x = L.Embedding(2000, 64)(x)
+  for _ in range(layers):
+    x = L.LayerNormalization()(x + L.MultiHeadAttention(4, 16)(x, x))
+    wide = L.Dense(256, activation="gelu")(x)
+    x = L.LayerNormalization()(x + L.Dense(64)(wide))
+  return keras.Model(inputs, _classes()(L.GlobalAveragePooling1D()(x)))
+
+
 def _embedding_bag():
   bag = [L.Embedding(20000, 50), L.GlobalAveragePooling1D()]
   return _net((400,), *bag, _classes(), dtype="int32")
@@ -106,6 +116,7 @@ MODELS = {
     lambda: _attention((40,), L.Embedding(2000, 64)),
   ),
   "transformer_block": (32, (40, 64), None, lambda: _attention((40, 64))),
+  "transformer_6": (32, (40,), 2000, lambda: _transformer(6)),
   "lstm": (
     32,
     (30, 16),

@@ -4,7 +4,7 @@ import functools
 import os
 import tempfile
 
-from benchmarks import models, peers
+from benchmarks import models, peers, refits
 from benchmarks.measure import case, measure
 from benchmarks.runners import (
   Bare,
@@ -203,3 +203,8 @@ def streamed(task, options):
   rows = measure(makers, options)
   floors = [(_FASTEST, _OURS, ">=", 2)]
   return [_table("streamed", task, _UPDATE, rows, floors)]
+
+
+def refit(task, options):
+  """Other schedules, lengths and a sweep on a loop that has trained."""
+  return refits.refit(task, options)

@@ -85,12 +85,12 @@ def test_training_and_evaluation_give_named_batches(sources, name):
 )
 def test_what_is_staged_is_named_so(source):
   source.place(True, staging.Memory(resident_mb=1e-6))
-  source.stage(2)
+  source.stage(2, room=3)
   source.begin(0, epochs=1)
   batches = source.training(STRATEGY, 0, 0, 2)
   assert type(batches) is protocol.Staged and batches.length == 2
   assert batches.positions.tolist() == [0, 1]
-  assert batches.stretch[0].shape == (2, 8, 8)
+  assert batches.stretch[0].shape == (3, 8, 8)
 
 
 def test_room_keeps_the_batches():

@@ -35,6 +35,7 @@ def dataset():
 @pytest.mark.parametrize("make", [small.data, dataset])
 def test_it_is_the_run_of_the_winner(make):
   measured = train("measure", make())
+  assert measured.traces == 2, "the fit runs a program of the trial"
   assert measured.engine.reason.startswith("measured: graph ")
   forced = train(measured.engine.name, make())
   assert small.state_of(measured) == small.state_of(forced)
@@ -49,7 +50,7 @@ def test_the_faster_one_stays(monkeypatch, slow, tmp_path):
   time = engine_trial._Trial._time
 
   def slower(self, n):
-    late = (self._rehearsal.window._capacity is None) == (slow == "graph")
+    late = (self._rehearsal.window._room is None) == (slow == "graph")
     return time(self, n) + 1e3 * late
 
   monkeypatch.setattr(engine_trial._Trial, "_time", slower)

@@ -12,12 +12,12 @@ import pytest
 
 from support import commands
 
-KINDS = {"resident": 0, "staged": 0, "dataset": 0, "sweep": 1}  # a window each
+KINDS = ["resident", "staged", "dataset", "sweep", "schedules"]
 
 
 @pytest.fixture(scope="module")
 def counts(tmp_path_factory):
-  """{kind: (programs after a warm-up, after the same again)}."""
+  """{kind: (programs after a warm-up, after the same or other runs)}."""
   folder = tmp_path_factory.mktemp("programs")
   flags = f"--xla_dump_to={folder} --xla_dump_hlo_as_text"
   env = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": commands.PATHS}
@@ -36,4 +36,4 @@ def counts(tmp_path_factory):
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_compiled_twice(counts, kind):
   warm, after = counts[kind]
-  assert after - warm == KINDS[kind], "compiled again"
+  assert after == warm, "compiled again"

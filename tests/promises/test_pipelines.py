@@ -101,7 +101,7 @@ def source(name, jit, content=b""):
   made = data_lib.DatasetData(PIPELINES[name](), steps)
   assert made.steps_per_epoch == EPOCH
   made.place(jit, staging.Memory())
-  made.stage(EPOCH if jit == "epoch" else 5)
+  made.stage(EPOCH if jit == "epoch" else 5, room=13)
   made.begin(0, content, EPOCHS)
   return made
 
@@ -156,7 +156,7 @@ def test_what_is_left_of_a_stretch_is_a_window(whole, stretch):
   made = source("map", True)
   read(made, range(17))
   other = source("map", True, made.position(1, 5))
-  other.stage(stretch)
+  other.stage(stretch, room=8)
   at, batches = 17, {}
   while at < 30:
     count = other.cut(at % EPOCH)

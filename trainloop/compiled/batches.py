@@ -72,7 +72,7 @@ class Feed:
       body: traced with the `Batches` of each part, and `extra`.
       parts: a list of `Resident`s of the same arrays, or of one `Staged` or
         `Stream`.
-      *extra: int32 tensors.
+      *extra: tensors, of which the first size may change.
 
     Returns:
       What the body returns.
@@ -98,7 +98,8 @@ class Feed:
       flat = structures.leaves(source)
       spec = [_spec(a, 1, jit) for a in flat]
       shapes = structures.map_leaves(lambda a: _spec(a, 1, jit), source)
-    places = [_spec(one, 2, jit) for one in where]
+    frees = [2 if i < len(parts) else 1 for i in range(len(where))]
+    places = [_spec(*one, jit) for one in zip(where, frees, strict=True)]
     key = (body, kind, len(parts), repr(shapes), repr(places))
 
     fast = jit and not strategies.on_gpu(self._strategy)

@@ -3,8 +3,9 @@
 from trainloop.compiled import micro_batches
 from trainloop.compiled.engine_cache import Engines
 from trainloop.compiled.histograms import Histograms
+from trainloop.compiled.table import MOMENTUM, Table, columns_of
 from trainloop.compiled.update import Update
-from trainloop.compiled.window import Window
+from trainloop.compiled.window import Capacity, Window
 from trainloop.data import staging
 from trainloop.model import preflight
 
@@ -17,6 +18,7 @@ class Programs:
     compile: see `engine_choice.choose`.
     skips: see `Update`.
     memory: a `staging.Memory`; None for the default.
+    most: most updates of a window, int >= 1.
 
   Attributes:
     replica: the model's `Replica`; None before the first data, as `engines`.
@@ -24,10 +26,10 @@ class Programs:
     memory: as it was given, or the default.
   """
 
-  def __init__(self, trainee, compile="auto", skips=False, memory=None):
+  def __init__(self, trainee, compile="auto", skips=False, memory=None, most=1):
     self._trainee, self._compile, self._skips = trainee, compile, skips
-    self.memory = memory or staging.Memory()
-    self._windows, self._histograms = {}, None
+    self.memory, self._most = memory or staging.Memory(), most
+    self._windows, self._tables, self._histograms = {}, {}, None
     self.replica = self.engines = None
 
   def build(self, source):
@@ -82,6 +84,11 @@ class Programs:
     """Has a data source decide where its batches stand; see `Memory`."""
     source.place(self.engine.name == "xla", self.memory)
 
+  def capacity(self, source):
+    """The `Capacity` of the windows that read a data source; places it."""
+    self.place(source)
+    return Capacity.of(source, self._most)
+
   def evaluate(self, source, empty):
     """{metric name: float} over all examples of a data source.
 
@@ -110,45 +117,54 @@ class Programs:
     self._trainee.prepare(schedule)
     self.engines.with_optimizer(self._trainee.binding)
 
-  def window(self, schedule, limits, source, observe=None):
-    """The compiled `Window` of a schedule; made once for the same arguments.
+  def table(self, schedule, columns=None):
+    """The `Table` of a schedule; made once for the same arguments.
 
     Args:
       schedule: a `kernels.Schedule`.
-      limits: the `Limits` of its calls.
-      source: the data source that it will read.
-      observe: see `Update`.
-
-    Raises:
-      ValueError: if the optimizer can't follow the schedule.
+      columns: names of its columns; None for those that the schedule fills.
     """
-    self.prepare(schedule)
+    columns = columns or columns_of(schedule)
+    own, state = self._trainee.binding.momentum, self._trainee.state
+    key = (schedule, columns, own)
+    if key not in self._tables:
+      self._tables[key] = Table(state, schedule, columns, own)
+    return self._tables[key]
+
+  def window(self, columns, source, observe=None):
+    """The compiled `Window` for such tables; made once for the same arguments.
+
+    Args:
+      columns: names of the tables' columns.
+      source: the data source that it will read.
+      observe: see `Update`; then its calls do one update.
+    """
+    capacity = self.capacity(source)
+    if observe is not None:
+      capacity = Capacity(updates=1, ends=0)
     name, watched = self.engine.name, self._trainee.intake.watched(source)
-    key = (name, schedule, limits.updates, limits.ends, watched, observe)
+    # The optimizer's own momentum is a constant of the program.
+    moves = MOMENTUM in columns
+    own = None if moves else self._trainee.binding.momentum
+    key = (name, columns, capacity, watched, observe, own)
     if key not in self._windows:
-      window = self.new_window(
-        schedule, limits, source, self._skips, observe=observe
-      )
-      self._windows[key] = window
+      self._windows[key] = self._new_window(columns, capacity, watched, observe)
     return self._windows[key]
 
-  def new_window(
-    self, schedule, limits, source, skips, watch=None, observe=None
-  ):
-    """A `Window` of its own; see there, and `window`."""
+  def _new_window(self, columns, capacity, watched, observe):
     trainee, jit = self._trainee, self.engine.name == "xla"
     update = Update(
       trainee.strategy,
       self.replica,
       trainee.binding,
       trainee.state,
-      schedule,
+      columns,
       jit=jit,
-      skips=skips,
-      watched=trainee.intake.watched(source),
+      skips=self._skips,
+      watched=watched,
       observe=observe,
     )
-    return Window(trainee.strategy, update, trainee.state, limits, jit, watch)
+    return Window(trainee.strategy, update, trainee.state, capacity, jit)
 
   @property
   def histograms(self):

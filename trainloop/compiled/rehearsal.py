@@ -1,50 +1,40 @@
 """Trial updates outside of a fit, as of a sweep; their caller undoes them."""
 
-from trainloop.compiled.window import Limits
-
 
 class Rehearsal:
-  """Windows of a trainee from the start of some data.
+  """Windows of a trainee from the start of some data: those of its fits.
 
   Args:
     strategy: the trainee's `tf.distribute.Strategy`.
     programs: its `Programs`, prepared for a schedule.
     source: a data source that nothing else reads.
-    most: most updates of a window, int >= 1.
+    table: the `Table` of the schedule that the updates follow.
+    updates: how many there may be, int >= 1.
+    most: most of them in a window, int >= 1.
 
   Attributes:
-    most: the same, or fewer where the data ask for it.
-    window: the `Window`; None before `begin`.
+    window: the `Window`.
   """
 
-  def __init__(self, strategy, programs, source, most):
-    self._strategy, self._programs = strategy, programs
-    self._source, self.window = source, None
-    programs.place(source)
-    self.most = min(most, source.steps_per_epoch, source.most_steps)
+  def __init__(self, strategy, programs, source, table, updates, most):
+    self._strategy, self._source, self._table = strategy, source, table
+    capacity, size = programs.capacity(source), source.steps_per_epoch
+    self._most = min(most, capacity.updates, size)
+    source.stage(self._most, capacity.updates)
+    source.begin(0, epochs=-(-updates // size))
+    self.window = programs.window(table.columns, source)
 
-  def begin(self, schedule, updates, skips=False, watch=None):
-    """Goes to the start of the data, and makes the window.
+  def run(self, done, most):
+    """The `Result` of a window.
 
     Args:
-      schedule: the `kernels.Schedule` that the updates follow.
-      updates: how many there may be, int >= 1.
-      skips: see `Update`;  watch: see `Window`.
+      done: updates before it.
+      most: how many it may have, int >= 1; an epoch's end ends it, too.
     """
-    source, limits = self._source, Limits((), self.most, 0)
-    source.stage(self.most)
-    source.begin(0, epochs=-(-updates // source.steps_per_epoch))
-    self.window = self._programs.new_window(
-      schedule, limits, source, skips, watch
-    )
-
-  def length(self, done, most):
-    """How many updates, at most `most`, the window after `done` ones has."""
-    size = self._source.steps_per_epoch
-    inside = done % size
-    return min(most, self.most, size - inside, self._source.cut(inside))
-
-  def batches(self, done, n):
-    """The batches of the n updates after `done` ones."""
     epoch, inside = divmod(done, self._source.steps_per_epoch)
-    return self._source.training(self._strategy, epoch, inside, n)
+    left = self._source.steps_per_epoch - inside
+    n = min(most, self._most, left, self._source.cut(inside))
+    batches = self._source.training(self._strategy, epoch, inside, n)
+    result = self.window(self._table, batches)
+    self.window.check(result, done)
+    return result

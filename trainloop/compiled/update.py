@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from trainloop.compiled import replica as replica_lib
+from trainloop.compiled.table import LEARNING_RATE, MOMENTUM
 from trainloop.devices import strategies
 from trainloop.model import bias_correction, bounds
 from trainloop.model.rows import Row
@@ -16,7 +17,7 @@ class Update:
     replica: a `Replica`.
     binding: the optimizer's `Binding`.
     state: the run's `TrainState`.
-    schedule: a `kernels.Schedule`.
+    columns: names of the hyperparameters that it is given; see `table`.
     jit: whether XLA compiles it.
     skips: whether a refused update is passed over: the step advances and its
       row says skipped. Otherwise it ends the window, unless it was only the
@@ -32,7 +33,7 @@ class Update:
     replica,
     binding,
     state,
-    schedule,
+    columns,
     jit=False,
     skips=False,
     watched=False,
@@ -42,7 +43,7 @@ class Update:
     self._replica = replica
     self._binding = binding
     self._state = state
-    self._schedule = schedule
+    self._columns = columns
     self._jit = jit
     self._folds = jit and not strategies.on_gpu(strategy)
     self._skips, self.watched = skips, watched
@@ -54,29 +55,13 @@ class Update:
     """The `RangeChecks` that knows what an alarm is of."""
     return self._replica.range_checks
 
-  def table(self, n):
-    """The next n steps' learning rates and momenta, float32 (n,), in graph.
-
-    One vector call a window: a kernel gives the same bits for a vector as for
-    its elements, and a call a step would cost 30 us of small ops.
-    """
-    state = self._state
-    first = state.global_step - state.schedule_start
-    steps = first + tf.range(tf.cast(n, tf.int64))
-    rates, momenta = self._schedule(steps)
-    if momenta is None:
-      own = self._binding.momentum
-      momenta = tf.fill([n], float("nan") if own is None else own)
-    return rates * state.judge.scale * state.rate_scale, momenta
-
-  def __call__(self, batch, count, i, table):
+  def __call__(self, batch, count, given):
     """One update.
 
     Args:
       batch: per-replica (x, y, sample_weight).
       count: its `strategies.Count`.
-      i: int32 scalar, index of the update in its window.
-      table: the window's learning rates and momenta, as `table` returns them.
+      given: its row of the window's table, float32 (columns,).
 
     Returns:
       (row, halts, counted, alarm): float32 (`rows.WIDTH`,); whether
@@ -84,7 +69,7 @@ class Update:
       `Clock.totals`; an alarm (see `bounds`), None unless `watched`.
     """
     replica, run = self._replica, self._strategy.run
-    learning_rate, momentum = table[0][i], table[1][i]
+    learning_rate, momentum = self._hyperparameters(given)
     guard = self._select if self._jit else self._branch
     moved = self._moved() if self._jit else replica.touched
     before = run(replica_lib.read, args=(moved,))
@@ -121,11 +106,19 @@ class Update:
     counted = tf.where(accepted, counted, tf.zeros_like(counted))
     return row, halts, counted, alarm
 
+  def _hyperparameters(self, given):
+    """(learning_rate, momentum) of an update, float32 scalars; the momentum is
+    the optimizer's own where it has no column, and NaN without one."""
+    by_name = dict(zip(self._columns, tf.unstack(given), strict=True))
+    own = self._binding.momentum
+    constant = tf.constant(float("nan") if own is None else own)
+    return by_name[LEARNING_RATE], by_name.get(MOMENTUM, constant)
+
   def _usable(self, learning_rate, momentum):
     """Whether what the schedule gives is finite; a row's momentum is NaN where
     the optimizer has none."""
     usable = tf.math.is_finite(learning_rate)
-    if self._schedule.moves_momentum:
+    if MOMENTUM in self._columns:
       usable = usable & tf.math.is_finite(momentum)
     return usable
 
@@ -142,7 +135,7 @@ class Update:
   def finish(self, table, done):
     """Leaves the last of the `done` learning rates in the optimizer; one that
     is not finite was not used."""
-    last = table[0][tf.maximum(done, 1) - 1]
+    last = table[tf.maximum(done, 1) - 1, self._columns.index(LEARNING_RATE)]
 
     def leave():
       self._binding.leave(last)
@@ -196,7 +189,7 @@ class Update:
       gradients,
       self._replica.variables,
       learning_rate,
-      momentum if self._schedule.moves_momentum else None,
+      momentum if MOMENTUM in self._columns else None,
       self._correction(momentum),
     )
 

@@ -10,20 +10,36 @@ from trainloop.compiled import batches as batches_lib
 from trainloop.model import bounds
 from trainloop.model import rows as row_lib
 
+# Each end of an epoch inside a window keeps a copy of the metrics.
+_MOST_ENDS = 64
+
 
 @dataclasses.dataclass(frozen=True)
-class Limits:
-  """How large a window may get.
+class Capacity:
+  """What a compiled window has room for.
+
+  It follows from the data and from `steps_per_loop` alone, so that fits of
+  other lengths, sweeps and trials share one program.
 
   Attributes:
-    wake_every: periods in updates; a window ends at each multiple.
-    updates: most updates of a window.
+    updates: most updates of a call.
     ends: most ends of epochs inside one.
   """
 
-  wake_every: tuple
   updates: int
   ends: int
+
+  @classmethod
+  def of(cls, source, most):
+    """The capacity of windows that read a data source.
+
+    Args:
+      source: the data source of training, placed.
+      most: most updates that are wanted, int >= 1.
+    """
+    updates, size = min(most, source.most_steps), source.steps_per_epoch
+    inside = (updates + size - 2) // size if source.crosses else 0
+    return cls(updates, min(_MOST_ENDS, inside))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,44 +74,48 @@ class Window:
     strategy: the `tf.distribute.Strategy` of model and optimizer.
     update: the `Update` that it repeats.
     state: the run's `TrainState`.
-    limits: the `Limits` of its calls.
+    capacity: the `Capacity` of its calls.
     jit: whether XLA compiles it: then one program serves calls of up to
-      `limits.updates`.
-    watch: looks at each row in graph, gives the row to keep and whether it
-      ends the window; None for training.
+      `capacity.updates`.
+
+  Attributes:
+    capacity: the same.
   """
 
-  def __init__(self, strategy, update, state, limits, jit=False, watch=None):
+  def __init__(self, strategy, update, state, capacity, jit=False):
     self._strategy = strategy
     self._update = update
     self._state = state
-    self.limits = limits
+    self.capacity = capacity
     # Out of arrays with one row XLA makes another program, whose loss may
     # differ in the last bit.
-    self._capacity = max(2, limits.updates) if jit else None
-    self._watch = watch
+    self._room = max(2, capacity.updates) if jit else None
     self._feed = batches_lib.Feed(strategy, jit=jit)
 
-  def __call__(self, batches, ends=()):
+  def __call__(self, table, batches, ends=()):
     """Does an update a batch; one that is not finite is not applied.
 
     Args:
+      table: the `Table` that gives each update its hyperparameters.
       batches: n of them, a `Resident`, `Staged` or `Stream`.
       ends: ints in (0, n), rising: numbers of updates after which an epoch
-        ends; at most `limits.ends`. One that ends with the window is left to
+        ends; at most `capacity.ends`. One that ends with the window is left to
         the caller.
 
     Returns:
       A `Result`.
     """
     n = batches.length
-    if self._capacity is not None:
+    if self._room is not None:
       # A short window shares the program of a full one. The partial last
       # batch of an epoch has a shape, and so a program, of its own.
-      batches = batches.padded(self._capacity)
+      batches = batches.padded(self._room)
+    with self._strategy.scope():
+      rows = table(self._room or n)
     # n and the ends of epochs as one tensor: each argument costs call time.
-    counts = [n, *ends, *[n] * (1 + self.limits.ends - len(ends))]
-    return Result(*self._feed.call(self._train, [batches], tf.constant(counts)))
+    counts = [n, *ends, *[n] * (1 + self.capacity.ends - len(ends))]
+    counts = tf.constant(counts)
+    return Result(*self._feed.call(self._train, [batches], rows, counts))
 
   def check(self, result, step):
     """Refuses data that ended a window as out of its range.
@@ -118,21 +138,15 @@ class Window:
     """How often the window was traced."""
     return self._feed.traces(self._train)
 
-  def _train(self, batches, counts):
+  def _train(self, batches, table, counts):
     n, ends = counts[0], counts[1:]
-    clock, size = self._state.clock, n
-    if self._capacity is not None:
-      size = tf.constant(self._capacity)
-    table = self._update.table(size)
+    clock, size = self._state.clock, self._room or n
 
     def body(i, halted, totals, rows, _):
-      row, halted, counted, alarm = self._update(*batches(i), i, table)
+      row, halted, counted, alarm = self._update(*batches(i), table[i])
       alarm = [alarm] if self._update.watched else []
       totals = totals + counted
       done = i + tf.cast(~halted, tf.int32)
-      if self._watch is not None:
-        row, ended = self._watch(row)
-        halted = halted | ended
       return done, halted, totals, rows.write(i, row), alarm
 
     def until(end, *loop):
@@ -146,7 +160,7 @@ class Window:
     rows = tf.TensorArray(tf.float32, size, element_shape=[row_lib.WIDTH])
     alarm = [bounds.none()] if self._update.watched else []
     loop = (tf.constant(0), tf.constant(False), clock.totals(), rows, alarm)
-    if self.limits.ends:
+    if self.capacity.ends:
       loop, epochs, closed = self._epochs(until, loop, n, ends)
     else:
       loop, epochs, closed = until(n, *loop), tf.constant(0), None
@@ -168,7 +182,7 @@ class Window:
     """
     first = [tf.zeros([], tf.float64), *self._update.metrics()]
     closed = tuple(
-      tf.TensorArray(v.dtype, self.limits.ends, element_shape=v.shape)
+      tf.TensorArray(v.dtype, self.capacity.ends, element_shape=v.shape)
       for v in first
     )
 

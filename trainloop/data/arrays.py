@@ -4,6 +4,7 @@ The batch of a step is a pure function of (seed, epoch, step in the epoch), so
 a resumed run needs no iterator state and starts anywhere at no cost.
 """
 
+import copy
 import sys
 import zlib
 
@@ -64,7 +65,7 @@ class ArrayData:
     )
     self.num_examples = self._check_lengths()
     self._resident = self._crc32 = self._memory = None
-    self._stretch, self._fixed = 1, False
+    self._room, self._fixed = 1, False
 
   def _check_lengths(self):
     leaves = structures.leaves(self.arrays[0])
@@ -147,9 +148,9 @@ class ArrayData:
 
   @property
   def most_steps(self):
-    """Most steps of a window: its indices take at most 16 MB, and its batches
-    what may be staged if they are not on the device."""
-    steps = max(1, 2**22 // self.batch_size)
+    """Most steps of a window: its indices take at most 2 MB, which each call
+    copies, and its batches what may be staged if they are not on the device."""
+    steps = max(1, 2**19 // self.batch_size)
     if self._memory is None:
       return steps
     return min(steps, self._memory.steps(self.batch_bytes))
@@ -159,9 +160,10 @@ class ArrayData:
     """Bytes of one batch."""
     return staging.size_of(self.arrays) / self.num_examples * self.batch_size
 
-  def stage(self, steps):
+  def stage(self, steps, room):
     """See `protocol.Source`."""
-    self._stretch = steps
+    del steps
+    self._room = room
 
   @property
   def crosses(self):
@@ -206,7 +208,7 @@ class ArrayData:
     if self._memory is None:
       return Resident(self._tensors(), indices)
     whole = self._fixed and indices.shape[1] == self.batch_size
-    steps = self._stretch if whole else count
+    steps = self._room if whole else count
     staged = staging.stretch(self.arrays, indices, steps)
     return Staged(staged, np.arange(count, dtype=np.int32))
 
@@ -219,21 +221,21 @@ class ArrayData:
       index = shuffle.shuffle(index, (self.seed, epoch), self.num_examples)
     return index.astype(np.int32).reshape(count, -1)
 
-  def cyclic_batches(self, first, count):
-    """Batches in the order of the arrays, over and over.
+  def batch(self, index):
+    """One batch in the order of the arrays, as an `ArrayData` of its own, which
+    stands on the device.
 
     Args:
-      first: index of the first batch in that endless sequence, int >= 0.
-      count: number of batches, int >= 1.
-
-    Returns:
-      (x, y, sample_weight) tensors (count, batch, ...); a partial last batch
-      is not among them, unless there is no other.
+      index: which, int >= 0; behind the last the first comes again. A partial
+        last batch is not among them, unless there is no other.
     """
     size = min(self.batch_size, self.num_examples)
-    batch = np.arange(first, first + count) % (self.num_examples // size)
-    indices = batch[:, None] * size + np.arange(size)
-    return staging.stretch(self.arrays, indices, count)
+    first = index % (self.num_examples // size) * size
+    one = copy.copy(self)
+    one.arrays = structures.part(self.arrays, first, first + size)
+    one.num_examples = one.batch_size = size
+    one._resident = one._crc32 = one._memory = None
+    return one
 
   def evaluation(self, strategy):
     """See `protocol.Source`: in the order of the arrays.

@@ -67,7 +67,8 @@ class DatasetData:
     self.steps_per_epoch = steps
     self.dataset = dataset
     self._name, self._first, self._memory = name, None, None
-    self._stretch, self._place, self._opaque = 0, b"", False
+    self._stretch = self._room = 0
+    self._place, self._opaque = b"", False
     self._iterator = self._next = self._stream = self._steps = None
     self._origin = self._skipped = 0
     self._proven, self._draws = b"", None
@@ -131,10 +132,10 @@ class DatasetData:
     most = self._memory.steps(staging.size_of(self.dataset.element_spec))
     return min(most, MOST_STEPS)
 
-  def stage(self, steps):
+  def stage(self, steps, room):
     """See `protocol.Source`."""
-    if steps != self._stretch:
-      self._stretch, self._stream = steps, None
+    if (steps, room) != (self._stretch, self._room):
+      self._stretch, self._room, self._stream = steps, room, None
 
   @property
   def crosses(self):
@@ -200,7 +201,7 @@ class DatasetData:
     whole, place = self._passes(), self._proven_place(at)
     if self._steps is not None:
       whole = whole.take(self._steps)
-    return ReadAhead(whole, self._origin, self._stretch, at, place)
+    return ReadAhead(whole, self._origin, self._stretch, self._room, at, place)
 
   def _proven_place(self, at):
     """The proven place to read on from to step `at`; b"" if there is none."""

@@ -2,7 +2,7 @@
 
 `ArrayData`, `DatasetData` and `ShardedData` have every member, so no caller
 tests for one. Two callers test the class: `batch_errors`, which reads datasets
-again, and a sweep, which cycles through an `ArrayData`'s validation batches.
+again, and a sweep, which takes an `ArrayData`'s validation batches in turn.
 """
 
 import dataclasses
@@ -155,8 +155,13 @@ class Planned(typing.Protocol):
       memory: a `staging.Memory`.
     """
 
-  def stage(self, steps):
-    """Takes the most updates of a window, for batches that are staged."""
+  def stage(self, steps, room):
+    """Takes what batches are staged for.
+
+    Args:
+      steps: most updates of a window.
+      room: how many the compiled window has room for, >= `steps`.
+    """
 
 
 class Read(typing.Protocol):

@@ -23,14 +23,15 @@ class ReadAhead:
     dataset: all batches from the fit's first step to its last; all of one
       shape.
     first: step of the run that the first of them is for.
-    stretch: batches that are staged together, int >= 1.
+    stretch: batches that are read and staged together, int >= 1.
+    room: how many the staged tensors have room for, >= `stretch`.
     at: the step to begin with; batches before it are skipped.
     place: bytes of `position` to go on from, b"" for the dataset's start; not
       used if it was saved with another `stretch`.
   """
 
-  def __init__(self, dataset, first, stretch, at, place=b""):
-    self._stretch, self._staged = stretch, None
+  def __init__(self, dataset, first, stretch, room, at, place=b""):
+    self._stretch, self._room, self._staged = stretch, room, None
     self._end = self.at = at  # steps: behind the present stretch, and next
     self._length = 0
     self._dataset, self._skipped = dataset, at - first
@@ -105,4 +106,4 @@ class ReadAhead:
   def _stage(self, batches):
     self._length = structures.leaves(batches)[0].shape[0]
     self._end = self.at + self._length
-    self._staged = staging.padded(batches, self._stretch)
+    self._staged = staging.padded(batches, self._room)

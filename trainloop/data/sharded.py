@@ -93,7 +93,7 @@ class ShardedData:
   def place(self, jit, memory):
     """See `protocol.Source`: batches come one by one, whatever compiles."""
 
-  def stage(self, steps):
+  def stage(self, steps, room):
     """See `protocol.Source`: nothing is staged."""
 
   def begin(self, first_epoch, place=b"", epochs=None):

@@ -13,6 +13,8 @@ from trainloop.data import structures
 # that tf.data or NumPy is just making.
 _STRETCHES = 4
 _MB = 2**20
+# A stretch is copied whole, however short its window is: 16 MB take some 5 ms.
+_COPIED_MB, _COPIED_STEPS = 16, 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +47,9 @@ class Memory:
 
   def steps(self, batch_bytes):
     """How many batches of a window may be staged, int >= 1."""
-    return max(1, int(self.staging_mb * _MB / _STRETCHES / max(1, batch_bytes)))
+    batch_mb = max(1, batch_bytes) / _MB
+    copied = max(_COPIED_STEPS, _COPIED_MB / batch_mb)
+    return max(1, int(min(copied, self.staging_mb / _STRETCHES / batch_mb)))
 
 
 def size_of(batch):

@@ -66,10 +66,10 @@ def measure(trainee, programs, source, schedule, updates):
   snapshot = Snapshot(trainee.moved())
   before = snapshot.take()
   try:
-    graph = _Trial(trainee.strategy, programs, source, schedule, "graph")
+    graph = _Trial(trainee, programs, source, schedule, "graph")
     budget = max(_SECONDS, _SHARE * updates * graph.first) / 2
     graph.run(budget)
-    xla = _Trial(trainee.strategy, programs, source, schedule, "xla")
+    xla = _Trial(trainee, programs, source, schedule, "xla")
     if xla.first < _HOPELESS * graph.first:
       xla.run(budget)
   finally:
@@ -93,23 +93,30 @@ class _Trial:
     seconds: of an update, the least seen.
   """
 
-  def __init__(self, strategy, programs, source, schedule, name):
+  def __init__(self, trainee, programs, source, schedule, name):
     programs.engines.replace(Engine(name, "on trial"))
-    again = source.again()
-    self._rehearsal = Rehearsal(strategy, programs, again, _TRIAL)
-    self._rehearsal.begin(schedule, self._rehearsal.most, skips=True)
+    self._rehearsal = Rehearsal(
+      trainee.strategy,
+      programs,
+      source.again(),
+      programs.table(schedule),
+      _TRIAL,
+      _TRIAL,
+    )
     self._time(1)  # compiles
     self.first = self.seconds = self._time(1)
 
   def run(self, budget):
     """Times windows for about so many seconds."""
-    n = int(budget / _REPEATS / max(self.first, 1e-6))
-    n = max(1, self._rehearsal.length(0, n))
-    times = [self._time(n) / n for _ in range(_REPEATS)]
+    n = max(1, int(budget / _REPEATS / max(self.first, 1e-6)))
+    times = [self._time(n) for _ in range(_REPEATS)]
     self.seconds = min(self.seconds, *times)
 
   def _time(self, n):
-    batches = self._rehearsal.batches(0, n)
+    """Seconds of an update in a window of up to n; of the data's first ones."""
     began = time.perf_counter()
-    self._rehearsal.window(batches).rows.numpy()
-    return time.perf_counter() - began
+    result = self._rehearsal.run(0, n)
+    result.rows.numpy()  # waits for the device
+    # One that is refused ends the window, and has taken its time.
+    updates = max(1, int(result.done))
+    return (time.perf_counter() - began) / updates

@@ -5,7 +5,6 @@ import dataclasses
 import typing
 
 from trainloop.compiled.programs import Programs
-from trainloop.compiled.window import Limits
 from trainloop.data import batch_errors
 from trainloop.data import source as data_lib
 from trainloop.fit import engine_trial, schedules
@@ -96,6 +95,7 @@ class Fits:
     lengths = Lengths.of(epochs, source.steps_per_epoch, every)
     whole = self._identity(source, validation, lengths, schedule)
     limits = self._limits(lengths, source, validation)
+    table = self.programs.table(schedule)
     saves = self.host.options.saves
     return FitRequest(
       source=source,
@@ -105,8 +105,9 @@ class Fits:
       terms=self._terms(lengths, whole),
       not_compared=whole.not_compared if saves else "",
       limits=limits,
-      window=self.programs.window(schedule, limits, source),
-      inspection=self._inspection(source, schedule),
+      window=self.programs.window(table.columns, source),
+      table=table,
+      inspection=self._inspection(source, table.columns),
     )
 
   @property
@@ -164,19 +165,16 @@ class Fits:
       lengths,
       source,
       validation,
-      self.host.window_length.most,
       self.host.options.saves,
       self.host.callables.at_epochs,
     )
 
-  def _inspection(self, source, schedule):
+  def _inspection(self, source, columns):
     """The `Inspection` of histograms; None where nobody asks for them."""
     if self.host.options.extras.histograms_every is None:
       return None
-    limits, histograms = Limits((), updates=1, ends=0), self.programs.histograms
-    window = self.programs.window(
-      schedule, limits, source, observe=histograms.observe
-    )
+    histograms = self.programs.histograms
+    window = self.programs.window(columns, source, histograms.observe)
     return Inspection(window, histograms)
 
   def _open_records(self):

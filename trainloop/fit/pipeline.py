@@ -126,7 +126,7 @@ class Pipeline:
     epoch, inside = plan.position(done)
     longest = min(self._window_length.updates, request.limits.updates)
     n = min(longest, plan.until_event(done), request.source.cut(inside))
-    n = plan.with_ends(done, n, request.limits.ends)
+    n = plan.with_ends(done, n, request.window.capacity.ends)
     inspected = plan.inspects(done + 1)
     return Ready(
       window=request.inspection.window if inspected else request.window,
@@ -142,7 +142,8 @@ class Pipeline:
       (its `Result` as NumPy, when it began, the seconds that it took).
     """
     began, clock = time.time(), time.perf_counter()
-    result = ready.window(ready.batches, ready.epoch_ends)
+    table = self._request.table
+    result = ready.window(table, ready.batches, ready.epoch_ends)
     result = dataclasses.replace(
       result,
       rows=result.rows.numpy(),  # waits for the device

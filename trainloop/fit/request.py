@@ -5,7 +5,9 @@ import typing
 
 import kernels
 from trainloop.compiled.histograms import Histograms
-from trainloop.compiled.window import Limits, Window
+from trainloop.compiled.table import Table
+from trainloop.compiled.window import Window
+from trainloop.fit.window_length import Limits
 from trainloop.workdir.fit_entry import Terms
 
 
@@ -38,6 +40,7 @@ class FitRequest:
     not_compared: in words, what of it may differ then unseen; "" for nothing.
     limits: the `Limits` of its windows.
     window: the compiled `Window` that trains.
+    table: the `Table` of the schedule, which it is given.
     inspection: the `Inspection` of its histograms; None for none.
   """
 
@@ -49,4 +52,5 @@ class FitRequest:
   not_compared: str
   limits: Limits
   window: Window
+  table: Table
   inspection: Inspection | None = None

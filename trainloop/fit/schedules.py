@@ -165,14 +165,13 @@ def curve(plan, schedule, momentum, first=None):
   return own._replace(steps=own.steps + start, momenta=momenta)
 
 
-def limits(trainee, programs, lengths, source, validation, most, saves, visits):
+def limits(trainee, programs, lengths, source, validation, saves, visits):
   """The `Limits` of a fit's windows; see `window_length`.
 
   Args:
     trainee, lengths: see `plan`.
     programs: its `Programs`.
     source, validation: data sources, the latter may be None.
-    most: most updates of a window.
     saves: whether the run has a workdir, which all workers know alike.
     visits: whether the host must see the model at each epoch's end.
 
@@ -185,13 +184,13 @@ def limits(trainee, programs, lengths, source, validation, most, saves, visits):
     lengths.validate_steps,
     lengths.updates,
   )
-  programs.place(source)
+  capacity = programs.capacity(source)
   limits = window_length.limits(
     lengths,
-    min(most, source.most_steps),
+    capacity.updates,
     validates=validation is not None or bool(trainee.state.judge.monitors),
     saves=saves,
     crosses=source.crosses and not visits,
   )
-  source.stage(limits.updates)
+  source.stage(limits.updates, capacity.updates)
   return limits

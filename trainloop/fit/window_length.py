@@ -1,14 +1,13 @@
 """How many updates go into the next window."""
 
+import dataclasses
 import numbers
 
 from kernels import checks
-from trainloop.compiled.window import Limits
 
 # Long enough that a call's overhead vanishes, short enough for a live line.
 _TARGET_SECONDS = 0.1
 _FIRST, _MOST, _GROWTH = 16, 4096, 4
-_MOST_ENDS = 64  # of epochs in a window: each keeps a copy of the metrics
 
 
 class WindowLength:
@@ -47,12 +46,25 @@ class WindowLength:
     self.updates = max(1, min(target, _GROWTH * self.updates, _MOST))
 
 
+@dataclasses.dataclass(frozen=True)
+class Limits:
+  """How large the windows of one fit may get.
+
+  Attributes:
+    wake_every: periods in updates; a window ends at each multiple.
+    updates: most updates of a window.
+  """
+
+  wake_every: tuple
+  updates: int
+
+
 def limits(lengths, most, validates, saves, crosses):
   """The `Limits` of a fit's windows.
 
   Args:
     lengths: the fit's `Lengths`.
-    most: most updates of a window by `steps_per_loop` and the data.
+    most: most updates that the compiled window has room for.
     validates: whether the fit has validations, evaluated or judged.
     saves: whether it has checkpoints.
     crosses: whether the data lets a window cross an epoch's end.
@@ -65,7 +77,4 @@ def limits(lengths, most, validates, saves, crosses):
     *([] if crosses else [size]),
   ]
   updates = min([most, *wake_every])
-  wake_every = wake_every or [lengths.updates]
-  apart = any(size % cycle == 0 for cycle in wake_every)
-  ends = 0 if apart else min(_MOST_ENDS, (updates + size - 2) // size)
-  return Limits(tuple(wake_every), updates, ends)
+  return Limits(tuple(wake_every or [lengths.updates]), updates)

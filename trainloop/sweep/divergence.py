@@ -1,14 +1,10 @@
-"""Looks at each update of a sweep in graph, and says where it diverged."""
+"""Whether a sweep has diverged: read from its losses, on the host."""
 
 import typing
 
-import tensorflow as tf
+import numpy as np
 
-from trainloop.compiled.batches import Feed
-from trainloop.data import structures
-from trainloop.data.protocol import Staged
-from trainloop.devices import strategies
-from trainloop.model import rows
+from trainloop.model import rows as row_lib
 
 
 class Criterion(typing.NamedTuple):
@@ -26,76 +22,47 @@ class Criterion(typing.NamedTuple):
   validation: typing.Any = None
 
 
-class DivergenceCheck(tf.Module):
-  """Divergence of a sweep, decided inside its window.
+class DivergenceCheck:
+  """Ends a sweep at the first loss that is not finite, or above `divergence`
+  times the least smoothed loss so far.
 
-  A sweep has diverged at a loss that is not finite, or above `divergence`
-  times the least smoothed loss so far. Losses are those of the global batch,
-  so that all replicas stop at the same update.
+  Losses are those of the global batch, so all workers stop at the same update.
 
   Args:
-    strategy: the `tf.distribute.Strategy`; made under its scope.
-    replica: the model's `Replica`.
     criterion: the `Criterion`.
-    updates: most updates of a window, int >= 1.
+    scales_loss: whether an update may be refused because a loss scale was too
+      large, which is no divergence.
   """
 
-  def __init__(self, strategy, replica, criterion, updates=1):
-    super().__init__(name="watch")
-    self._strategy, self._replica = strategy, replica
-    self._beta, self._divergence, validation = criterion
-    self._mean = tf.Variable(0.0, dtype=tf.float64, trainable=False)
-    self._weight = tf.Variable(0.0, dtype=tf.float64, trainable=False)
-    self._best = tf.Variable(float("inf"), dtype=tf.float64, trainable=False)
-    self._turn = tf.Variable(0, dtype=tf.int32, trainable=False)
-    self._feed, self._validation = Feed(strategy), validation
-    self._updates, self._room = updates, None
-    if validation is not None:
-      batches = validation.cyclic_batches(0, updates)
-      self._room = structures.map_leaves(
-        lambda batch: tf.Variable(batch, trainable=False), batches
-      )
+  def __init__(self, criterion, scales_loss=False):
+    self._beta, self._factor = criterion.smoothing, criterion.divergence
+    self._scales_loss = scales_loss
+    self._mean, self._weight, self._least = 0.0, 0.0, np.inf
+    self.diverged = False
 
-  def stage(self, done):
-    """Before the window after `done` updates: its validation batches."""
-    if self._room is None:
-      return
-    batches = structures.leaves(
-      self._validation.cyclic_batches(done, self._updates)
-    )
-    for room, batch in zip(structures.leaves(self._room), batches, strict=True):
-      room.assign(batch)
-    self._turn.assign(0)
+  def up_to(self, rows):
+    """The rows up to the one that diverged, and with it; all if none did.
 
-  def __call__(self, row):
-    """Looks at one update; traced, cross-replica.
+    One that was refused is left out: its update was not made.
 
     Args:
-      row: float32 vector, the update's row.
-
-    Returns:
-      (row, diverged): the row with the loss that is judged, and whether the
-      sweep has diverged, a bool tensor.
+      rows: float32 (n, `rows.WIDTH`) of the updates that came next.
     """
-    loss = row[rows.LOSS] if self._room is None else self._validate()
-    row = tf.stack(rows.Row(*tf.unstack(row))._replace(loss=loss))
-    value = tf.cast(loss, tf.float64)
-    self._mean.assign(self._beta * self._mean + (1 - self._beta) * value)
-    self._weight.assign(self._beta * self._weight + (1 - self._beta))
-    least = tf.minimum(self._best, self._mean / self._weight)
-    diverged = ~tf.math.is_finite(value)
-    if self._divergence is not None:
-      # Written so that a loss below 0 has a bound above it, too.
-      bound = least + (self._divergence - 1) * tf.abs(least)
-      diverged = diverged | (value > bound)
-    self._best.assign(least)
-    return row, diverged
+    for i, row in enumerate(rows):
+      if row[row_lib.SKIPPED] and not self._scales_loss:
+        self.diverged = True
+        return rows[:i]
+      if self._ends(float(row[row_lib.LOSS])):
+        self.diverged = True
+        return rows[: i + 1]
+    return rows
 
-  def _validate(self):
-    """The loss of the next validation batch, float32 scalar."""
-    data = structures.map_leaves(tf.convert_to_tensor, self._room)
-    staged = Staged(data, tf.range(self._updates))
-    batch, count = self._feed.batches(staged)(self._turn.read_value())
-    self._turn.assign_add(1)
-    loss, _ = self._strategy.run(self._replica.evaluate, args=(batch, count))
-    return strategies.first(self._strategy, loss)
+  def _ends(self, loss):
+    """Whether a loss is the last one, for the smoothed losses to come."""
+    self._mean = self._beta * self._mean + (1 - self._beta) * loss
+    self._weight = self._beta * self._weight + (1 - self._beta)
+    self._least = min(self._least, self._mean / self._weight)
+    if not np.isfinite(loss) or self._factor is None:
+      return not np.isfinite(loss)
+    # Written so that a loss below 0 has a bound above it, too.
+    return loss > self._least + (self._factor - 1) * abs(self._least)

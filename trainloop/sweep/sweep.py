@@ -13,17 +13,20 @@ import kernels
 from kernels import checks
 from trainloop.base import durations
 from trainloop.compiled.rehearsal import Rehearsal
+from trainloop.compiled.table import columns_of
 from trainloop.data import source as data_lib
 from trainloop.devices import entry
 from trainloop.model import exclusive_calls
-from trainloop.model.rows import LEARNING_RATE, LOSS
+from trainloop.model import rows as row_lib
 from trainloop.model.snapshot import Snapshot
 from trainloop.model.trainee import Trainee
 from trainloop.sweep import report, suggestions
 from trainloop.sweep.divergence import Criterion, DivergenceCheck
 
 _ON = ("train", "validation")
-_MOST = 256  # updates of a window: Ctrl-C is heard between two
+# Updates of a window: behind the one that diverged the rest are for nothing,
+# and Ctrl-C is heard between two.
+_MOST = 32
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -161,8 +164,8 @@ def sweep_learning_rate(
   validation = _validation(on, validation)
   criterion = Criterion(smoothing, divergence, validation)
   rows, ended = _sweep(loop, source, schedule, criterion)
-  rows = rows[np.isfinite(rows[:, LOSS])]
-  rates, losses = rows[:, LEARNING_RATE], rows[:, LOSS]
+  rows = rows[np.isfinite(rows[:, row_lib.LOSS])]
+  rates, losses = rows[:, row_lib.LEARNING_RATE], rows[:, row_lib.LOSS]
   return Sweep(name, rates, losses, steps, ended, smoothing)
 
 
@@ -177,39 +180,54 @@ def _sweep(loop, source, schedule, criterion):
     criterion: a `Criterion`.
   """
   trainee, programs = loop.trainee, loop.programs
-  validation, most = criterion.validation, min(_MOST, schedule.total_steps)
-  programs.admit(source, validation)
-  # For the schedule to come, whose momentum may need slots.
-  programs.prepare(loop.coming_schedule(source))
-  if validation is not None:
-    most = min(most, programs.memory.steps(validation.batch_bytes))
-  strategy = trainee.strategy
-  rehearsal = Rehearsal(strategy, programs, source, most)
-  with strategy.scope():
-    watch = DivergenceCheck(
-      strategy, programs.replica, criterion, rehearsal.most
-    )
+  programs.admit(source, criterion.validation)
+  # For the schedule to come, whose momentum may need slots; and its columns,
+  # so that the sweep's program is that of the fits.
+  coming = loop.coming_schedule(source)
+  programs.prepare(coming)
   snapshot = Snapshot(trainee.moved())
   before = snapshot.take()
   try:
     trainee.state.begin_sweep()
-    return _run(rehearsal, schedule, watch)
+    rehearsal = Rehearsal(
+      trainee.strategy,
+      programs,
+      source,
+      programs.table(schedule, columns_of(coming)),
+      schedule.total_steps,
+      _MOST if criterion.validation is None else 1,
+    )
+    check = DivergenceCheck(criterion, trainee.options.numerics.scales_loss)
+    judged = functools.partial(_judged, trainee, programs, criterion.validation)
+    return _run(rehearsal, schedule.total_steps, check, judged)
   finally:
     snapshot.put_back(before)
 
 
-def _run(rehearsal, schedule, watch):
+def _run(rehearsal, total, check, judged):
   """(rows float32 (n, columns), whether it ended early)."""
-  total, blocks, done, ended = schedule.total_steps, [], 0, False
-  rehearsal.begin(schedule, total, watch=watch)
+  blocks, done, ended = [], 0, False
   while done < total and not ended:
-    batches = rehearsal.batches(done, rehearsal.length(done, total - done))
-    watch.stage(done)
-    result = rehearsal.window(batches)
-    rehearsal.window.check(result, done)
-    blocks.append(result.rows.numpy()[: int(result.done)])
-    done, ended = done + len(blocks[-1]), bool(result.halted)
+    result = rehearsal.run(done, total - done)
+    rows = result.rows.numpy()[: int(result.done)]
+    blocks.append(check.up_to(judged(rows, done)))
+    done = done + len(rows)
+    ended = bool(result.halted) or check.diverged
   return np.concatenate(blocks), ended
+
+
+def _judged(trainee, programs, validation, rows, done):
+  """The rows of a window after `done` updates, with the losses that count.
+
+  Those of the validation are of one batch, after a window of one update.
+  """
+  if validation is None or not len(rows):
+    return rows
+  batches = validation.batch(done).evaluation(trainee.strategy)
+  watched = trainee.intake.watched(validation)
+  loss = programs.evaluation(batches, watched).values["loss"].numpy()
+  (row,) = rows
+  return np.array([row_lib.Row(*row)._replace(loss=loss)], np.float32)
 
 
 def compare_learning_rates(loops, data, **options):

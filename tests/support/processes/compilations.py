@@ -4,7 +4,7 @@
 
 XLA_FLAGS must say --xla_dump_to=FOLDER. Prints a line for each kind: its name,
 the number of programs after a warm-up, and after the same again, with other
-windows, data and steps.
+windows, data and steps; for "schedules" after other schedules and lengths.
 """
 
 import os
@@ -15,6 +15,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 import numpy as np
 import tensorflow as tf
 
+import kernels
 import trainloop
 from support import small
 
@@ -55,8 +56,31 @@ def sweep():
   return run
 
 
+def schedules():
+  """One loop: other schedules and lengths, a plateau that cuts, a sweep."""
+  plateau = trainloop.ReduceOnPlateau(patience=1, min_delta=9.0)
+  loop = small.loop(compile="xla", reduce_on_plateau=plateau)
+  data, held = small.data(), small.data(30, 10)
+  calls = []
+
+  def run():
+    calls.append(1)
+    if len(calls) < 3:
+      loop.fit(data, 1, validation=held, schedule=kernels.Constant(0.1))
+      return
+    loop.fit(data, 3, schedule=kernels.Cosine(0.1, 36), validation=held)
+    stable = kernels.WarmupStableDecay(0.1, 8, 56, 20)
+    loop.fit(data, 7, schedule=stable, validation=held)
+    pieces = kernels.PiecewiseConstant([5], [0.1, 0.01])
+    loop.fit(data, 1, schedule=pieces, validation=held)
+    trainloop.sweep_learning_rate(loop, data, steps=20)
+    assert loop.traces == 1, loop.traces
+
+  return run
+
+
 if __name__ == "__main__":
-  for kind in (resident, staged, dataset, sweep):
+  for kind in (resident, staged, dataset, sweep, schedules):
     run, before, counts = kind(), programs(), []
     for _ in range(3):
       run()
