@@ -112,7 +112,7 @@ def test_a_length_in_a_process_of_its_own(short):
 
 @pytest.mark.long
 def test_the_other_modes(tmp_path):
-  modes = ("validation", "short_epochs", "dispatch", "streamed")
+  modes = ("validation", "short_epochs", "dispatch", "streamed", "refit")
   found, _ = measured(*(f"--{mode}" for mode in modes), cwd=tmp_path)
   all_ran(found["tables"], modes)
   windows = [t for t in found["tables"] if t["mode"] == "dispatch"]
