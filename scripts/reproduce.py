@@ -18,7 +18,7 @@ import os
 
 from absl import app, flags
 
-from cli import exits, flag_rules, verbosity
+from cli import cache_flag, exits, flag_rules, verbosity
 from cli.light import output
 
 FLAGS = flags.FLAGS
@@ -56,15 +56,18 @@ def define_flags():
   )
   flags.DEFINE_bool("quick", False, "a small part of the data, two epochs")
   flags.DEFINE_string("output", "runs/reproduce", "folder for the results")
+  cache_flag.define()
   flag_rules.show_in_help()
 
 
 def main(argv):
   del argv
+  cache_flag.check()
   if not os.path.isdir(FLAGS.data_dir):
     flag_rules.stop(f"--data_dir={FLAGS.data_dir} is not a folder")
   names = NAMES if FLAGS.experiment == "all" else (FLAGS.experiment,)
   with exits.worded(again="the same command goes on"):
+    cache_flag.start()
     with verbosity.startup():
       import tensorflow as tf
 

@@ -17,7 +17,7 @@ if __name__ == "__main__":
 from absl import app, flags
 
 import train
-from cli import device_flags, exits, flag_rules, verbosity
+from cli import cache_flag, device_flags, exits, flag_rules, verbosity
 from cli.light import output
 
 FLAGS = flags.FLAGS
@@ -57,6 +57,7 @@ def define_flags():
     "engine that compiles the updates; auto: by a rule",
   )
   device_flags.define()
+  cache_flag.define()
   flag_rules.integer(
     "seed", 0, "of weights and data order [any integer]", 0, 2**32 - 1
   )
@@ -68,6 +69,7 @@ def check_flags():
   """Rules about several flags, before TensorFlow is imported."""
   train.check_data_and_model()
   device_flags.check()
+  cache_flag.check()
   if FLAGS.compare and FLAGS["optimizer"].present:
     flag_rules.stop("--optimizer has no effect with --compare")
   if FLAGS.min_lr >= FLAGS.max_lr:
@@ -86,6 +88,7 @@ def main(argv):
 
 def _run():
   """Sweeps, shows and writes."""
+  cache_flag.start()
   with verbosity.startup():
     import trainloop
     from trainloop.devices import collectives

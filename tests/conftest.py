@@ -2,6 +2,9 @@
 
 import os
 import pathlib
+import shutil
+import subprocess
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -11,6 +14,11 @@ import tensorflow as tf
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
+# Scripts that tests start share what XLA compiles, apart from their user's.
+_CACHE = None
+if "TRAINLOOP_COMPILE_CACHE" not in os.environ:
+  _CACHE = tempfile.TemporaryDirectory(prefix="compile-cache-")
+  os.environ["TRAINLOOP_COMPILE_CACHE"] = _CACHE.name
 
 tf.config.set_logical_device_configuration(
   tf.config.list_physical_devices("CPU")[0],
@@ -36,3 +44,17 @@ def two_replicas():
   """One MirroredStrategy a process: a second one fails."""
   devices = [d.name for d in tf.config.list_logical_devices("CPU")[:2]]
   return tf.distribute.MirroredStrategy(devices)
+
+
+@pytest.fixture
+def disk(tmp_path):
+  """A folder on a disk of its own of 512 KB."""
+  folder = tmp_path / "disk"
+  folder.mkdir()
+  command = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
+  if not shutil.which("mount") or (
+    subprocess.run(command, capture_output=True, check=False).returncode
+  ):
+    pytest.skip("no right to mount a small disk here")
+  yield folder
+  subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -52,6 +52,10 @@ ALLOWED = {
     "its graph holds its own gradients alive",
     {"graph._custom_gradients"},
   ),
+  ("private", "trainloop/compiled/trace_numbers.py"): (
+    "TensorFlow has no other way to name the parts of a function",
+    {"tensorflow.python.framework.ops"},
+  ),
   ("foreign", "trainloop/base/output.py"): (
     "sys.stdout and sys.stderr are there to be replaced",
     {"setattr(sys)"},

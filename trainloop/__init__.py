@@ -16,6 +16,7 @@ compiled graph; n updates run in one call, and each leaves a row.
 """
 
 from trainloop import recipes
+from trainloop.base.compile_cache import compile_cache
 from trainloop.data.sharded import ShardedData
 from trainloop.data.source import ArrayData
 from trainloop.devices.cluster import Cluster
@@ -51,6 +52,7 @@ __all__ = [
   "TrainLoop",
   "ValueRangeError",
   "compare_learning_rates",
+  "compile_cache",
   "recipes",
   "strategy_for",
   "sweep_learning_rate",

@@ -1,8 +1,8 @@
 """The packages' modules for scripts whose flags are checked before TensorFlow.
 
 `import trainloop` takes seconds, and flags are checked and errors shown before:
-`output` and `strict_json`, which need no TensorFlow, come without their
-package, and a `Deferred` module is imported where it is first used.
+modules that need no TensorFlow come without their package, and a `Deferred`
+module is imported where it is first used.
 """
 
 import importlib
@@ -38,5 +38,6 @@ class Deferred(types.ModuleType):
     return getattr(importlib.import_module(self.__name__), name)
 
 
+compile_cache = _load("base.compile_cache")
 output = _load("base.output")
 strict_json = _load("base.strict_json")

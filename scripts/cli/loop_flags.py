@@ -24,6 +24,7 @@ _ABOUT_FILES = (
   "overwrite",
   "replan",
   "grace",
+  "compile_cache",
   "verbosity",
 )
 

@@ -35,6 +35,7 @@ import signal
 from absl import flags
 
 from cli import (
+  cache_flag,
   device_flags,
   exits,
   flag_rules,
@@ -62,6 +63,7 @@ def define(**defaults):
   schedule_flags.define()
   loop_flags.define()
   device_flags.define()
+  cache_flag.define()
   judging_flags.define()
   verbosity.define()
   for name, value in defaults.items():
@@ -75,6 +77,7 @@ def check():
   schedule_flags.check()
   judging_flags.check()
   device_flags.check()
+  cache_flag.check()
 
 
 def run(work, dry=False):
@@ -90,6 +93,7 @@ def run(work, dry=False):
   again = "the same command goes on" if FLAGS.workdir else ""
   with exits.worded(_in_flags, again):
     # Imported here: flags are checked in 0.1 s, TensorFlow takes 4.
+    cache_flag.start()
     with verbosity.startup():
       import trainloop
     strategy = device_flags.strategy(verbosity.startup(), dry)

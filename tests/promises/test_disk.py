@@ -29,20 +29,6 @@ def whole(runs):
   return runs.outcome(workdir, runs.fit(workdir))
 
 
-@pytest.fixture
-def disk(tmp_path):
-  """A folder on a disk of its own of 512 KB."""
-  folder = tmp_path / "disk"
-  folder.mkdir()
-  command = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
-  if not shutil.which("mount") or (
-    subprocess.run(command, capture_output=True, check=False).returncode
-  ):
-    pytest.skip("no right to mount a small disk here")
-  yield folder
-  subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def fill(folder):
   """Takes all the space that is left; removing the file gives it back."""
   path = pathlib.Path(folder, "filler")

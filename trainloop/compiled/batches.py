@@ -6,7 +6,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from trainloop.compiled import fast_random
+from trainloop.compiled import fast_random, trace_numbers
 from trainloop.data import structures
 from trainloop.data.protocol import Resident, Staged, Stream
 from trainloop.devices import strategies
@@ -117,6 +117,9 @@ class Feed:
         autograph=False,
         jit_compile=jit,
       )
+      name = repr((body.__qualname__, *key[1:]))
+      with trace_numbers.settled(name) if jit else contextlib.nullcontext():
+        self._compiled[key].get_concrete_function()
     # The concrete function: the other looks its arguments up at every call,
     # half a millisecond of the host's time.
     return self._compiled[key].get_concrete_function(), flat
