@@ -54,8 +54,9 @@ def compile_cache(folder=None):
   """Keeps what XLA compiles for a CPU in a folder, and takes it from there.
 
   Call it right behind the imports, or before: TensorFlow reads its flags with
-  its first tensor, variable or setting, and later calls do nothing. Programs are those of one TensorFlow, processor and set of XLA flags:
-  others are never run. No bit of a run depends on it: what is damaged there is
+  its first tensor, variable or setting, and later calls do nothing. Programs
+  are those of one TensorFlow, processor and set of XLA flags: others are never
+  run. No bit of a run depends on the folder: what is damaged there is
   compiled again, and where the folder can't be used there is no cache. At most
   256 MiB stay, the last used ones. A cache that TF_XLA_FLAGS names wins.
 
