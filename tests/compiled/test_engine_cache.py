@@ -1,7 +1,8 @@
 """What sends a run to the graph engine, and what an explicit XLA says to it.
 
-The whole update and the evaluation belong to the rule: model, loss, metrics,
-their results, `step`, regularisers, constraints, the optimizer.
+The whole update belongs to the rule: model, loss, metrics, `step`,
+regularisers, constraints, the optimizer. What stands in an evaluation alone
+sends that to the graph.
 """
 
 import keras
@@ -9,7 +10,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import trainloop
 from support import small
 
 X, Y = small.arrays(32)
@@ -28,6 +28,11 @@ class Layer(keras.layers.Layer):
 
   def call(self, x):
     return self._does(x)
+
+
+class AtRest(Layer):
+  def call(self, x, training=False):
+    return x if training else self._does(x)
 
 
 class Metric(keras.metrics.Mean):
@@ -63,6 +68,12 @@ def as_text(value):
 def hashed(value):
   text = tf.strings.as_string(value)
   return tf.cast(tf.strings.to_hash_bucket_fast(text, 1), tf.float32) + value
+
+
+def eigen(value):
+  """Has an op that XLA has no kernel for, and that no list names."""
+  values = tf.linalg.eigvals(tf.einsum("bi,bj->bij", value, value))
+  return value + 0.0 * tf.math.real(tf.stop_gradient(values))
 
 
 def asserted(value):
@@ -135,14 +146,20 @@ CASES = {
 }
 
 
+# In an evaluation alone.
+AT_REST = {"python": through_python, "assertion": asserted, "refused": eigen}
+
+
 def make(options, parts, compile):
   options, parts = dict(options), dict(parts)
   layer = parts.pop("layer", None)
+  if callable(layer) and not isinstance(layer, keras.layers.Layer):
+    layer = Layer(layer)
   keras.utils.set_random_seed(0)
   net = keras.Sequential(
     [
       keras.layers.Input((8,)),
-      *([] if layer is None else [Layer(layer)]),
+      *([] if layer is None else [layer]),
       keras.layers.Dense(3, activation="softmax", **parts),
     ]
   )
@@ -209,16 +226,38 @@ def test_keras_own_parts_stay_in_xla():
   assert loop.engine.name == "xla", loop.engine
 
 
-def test_one_update_is_traced_for_the_rule():
+@pytest.mark.parametrize("case", AT_REST)
+@pytest.mark.parametrize("compile", ["auto", "xla"])
+def test_an_evaluation_that_xla_has_not_goes_to_the_graph(case, compile):
+  histories = []
+  for does in (AT_REST[case], lambda x: x):
+    loop = make({}, {"layer": AtRest(does)}, compile)
+    fitted = loop.fit(small.data(32), 2, validation=small.data(20))
+    assert loop.engine.name == "xla", loop.engine
+    histories.append(fitted.epochs)
+  one, want = histories
+  assert one["loss"].tobytes() == want["loss"].tobytes()
+  for name in ("val_loss", "val_accuracy"):
+    np.testing.assert_allclose(one[name], want[name], rtol=1e-6)
+
+
+@pytest.mark.parametrize("compile", ["auto", "xla", "graph"])
+@pytest.mark.parametrize("validates", [False, True])
+def test_how_often_a_model_is_run_in_python(compile, validates):
+  """Once to build it, then once for each program, when it is needed."""
   calls = []
 
   def counted(x):
     calls.append(x)
     return x
 
-  loop = make({}, {"layer": counted}, "auto")
+  loop = make({}, {"layer": counted}, compile)
   before = len(calls)
-  data = trainloop.ArrayData(X, Y, batch_size=8)
-  loop.programs.build(data)
-  traced = [x for x in calls[before:] if not hasattr(x, "numpy")]
-  assert len(traced) == 2, traced  # one update, one evaluation
+  loop.programs.build(small.data(32))
+  (eager,) = calls[before:]
+  assert hasattr(eager, "numpy")
+  held = small.data(32) if validates else None
+  for _ in range(2):
+    loop.fit(small.data(32), 2, validation=held)
+  traced = calls[before + 1 :]
+  assert len(traced) == 1 + validates, traced

@@ -8,15 +8,17 @@ import tensorflow as tf
 import kernels
 import trainloop
 from support import small
+from trainloop.data import source as data_lib
 
 X, Y = small.arrays()
 IMAGES = X.reshape(-1, 4, 2, 1)
+KERNEL = np.ones((2, 2, 1, 2), np.float32)
 
 
 def chosen(layers, x=X, compile="auto"):
   net = keras.Sequential([keras.layers.Input(x.shape[1:]), *layers])
   loop = small.loop(net, compile=compile)
-  loop.evaluate(trainloop.ArrayData(x, Y, batch_size=8))
+  loop.fit(trainloop.ArrayData(x, Y, batch_size=8), 1)
   return loop.engine
 
 
@@ -39,6 +41,21 @@ def test_convolutions_go_to_the_graph():
   assert "XLA is slow at Conv2D" in engine.reason
   layers = [keras.layers.Conv2D(2, 2), keras.layers.Flatten(), dense()]
   assert chosen(layers, IMAGES, "xla").name == "xla"
+
+
+@pytest.mark.parametrize(
+  "make",
+  [
+    lambda: keras.layers.Conv2DTranspose(2, 2),
+    lambda: keras.layers.DepthwiseConv2D(2),
+    lambda: keras.layers.SeparableConv2D(2, 2),
+    lambda: keras.layers.Lambda(lambda x: tf.nn.conv2d(x, KERNEL, 1, "SAME")),
+  ],
+  ids=["transposed", "depthwise", "separable", "an op of one's own"],
+)
+def test_every_convolution_is_seen(make):
+  engine = chosen([make(), keras.layers.Flatten(), dense()], IMAGES)
+  assert engine.name == "graph" and "XLA is slow at" in engine.reason
 
 
 class Eigen(keras.layers.Layer):
@@ -73,8 +90,14 @@ def test_a_dataset_goes_to_the_graph():
 def test_choosing_changes_nothing():
   net = small.model(rich=True)
   before = small.digest(net.variables)
-  small.loop(net).evaluate(small.data())
+  loop = small.loop(net)
+  loop.programs.admit(source := data_lib.adapt("data", small.data()))
+  loop.trainee.prepare(kernels.Constant(0.1))
+  state = small.state_of(loop)
+  loop.programs.compile(loop.programs.table(kernels.Constant(0.1)), source)
+  assert loop.engine.name == "xla" and loop.traces == 1
   assert small.digest(net.variables) == before
+  assert small.state_of(loop) == state and loop.global_step == 0
 
 
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])

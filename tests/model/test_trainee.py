@@ -76,7 +76,7 @@ def test_it_has_slots_and_averages_once_a_schedule_is_known():
   assert trainee.state is None and programs.engine is None
   programs.build(small.data())
   assert not trainee.moved()["optimizer"].keys() & {"dense/kernel_momentum"}
-  programs.prepare(kernels.Constant(0.1))
+  trainee.prepare(kernels.Constant(0.1))
   moved = trainee.moved()
   held = {id(v) for group in moved.values() for v in group.values()}
   assert len(held) == sum(map(len, moved.values()))

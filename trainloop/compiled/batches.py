@@ -6,7 +6,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from trainloop.compiled import fast_random, trace_numbers
+from trainloop.compiled import fast_random, trace_numbers, xla_ops
 from trainloop.data import structures
 from trainloop.data.protocol import Resident, Staged, Stream
 from trainloop.devices import strategies
@@ -56,13 +56,14 @@ class Feed:
     strategy: the `tf.distribute.Strategy`.
     jit: whether XLA compiles calls that read tensors; then all shapes are
       fixed.
+    gives_way: whether what XLA can't run runs in the graph instead.
   """
 
-  def __init__(self, strategy, jit=False):
+  def __init__(self, strategy, jit=False, gives_way=False):
     self._strategy = strategy
     self._replicas = strategy.num_replicas_in_sync
-    self._jit = jit
-    self._compiled = {}
+    self._jit, self._gives_way = jit, gives_way
+    self._compiled, self._in_graph = {}, set()
     self._recent = {}  # by body: what it was called with last
 
   def call(self, body, parts, *extra):
@@ -77,20 +78,46 @@ class Feed:
     Returns:
       What the body returns.
     """
-    where = [*(tf.constant(_places(part)) for part in parts), *extra]
+    where = _arguments(parts, extra)
     shapes = [(one.shape, one.dtype) for one in where]
     source, recent = _source(parts[0]), self._recent.get(body)
     with self._strategy.scope():  # cross-replica context while it is traced
-      if recent is None or recent[0] is not source or recent[1] != shapes:
+      known = recent and recent[0] is source and recent[1] == shapes
+      if not known:
         recent = source, shapes, *self._find(body, parts, where)
         self._recent[body] = recent
       _, _, function, flat = recent
-      return function(flat, *where)
+      try:
+        return function(flat, *where)
+      except tf.errors.OpError:
+        if known or not self._gives_way or body in self._in_graph:
+          raise
+        # XLA refuses before anything runs; any other error comes again.
+        self._in_graph.add(body)
+        del self._recent[body]
+    return self.call(body, parts, *extra)
+
+  def refusal(self, body, parts, *extra):
+    """Why XLA can't run such a call; "" if it can: makes it, to find out.
+
+    Args: as in `call`.
+    """
+    where = _arguments(parts, extra)
+    with self._strategy.scope():
+      function, flat = self._find(body, parts, where)
+      why = xla_ops.obstacle(function.graph)
+      if why:
+        return why
+      try:
+        function(flat, *where)
+      except tf.errors.OpError as error:
+        return xla_ops.refusal(error)
+    return ""
 
   def _find(self, body, parts, where):
     """The compiled body for such arguments, and the source as it takes it."""
     source, kind = _source(parts[0]), type(parts[0])
-    jit = self._jit and kind is not Stream
+    jit = self._jit and kind is not Stream and body not in self._in_graph
     if kind is Stream:
       flat, spec = source, tf.type_spec_from_value(source)
       shapes = spec
@@ -100,7 +127,7 @@ class Feed:
       shapes = structures.map_leaves(lambda a: _spec(a, 1, jit), source)
     frees = [2 if i < len(parts) else 1 for i in range(len(where))]
     places = [_spec(*one, jit) for one in zip(where, frees, strict=True)]
-    key = (body, kind, len(parts), repr(shapes), repr(places))
+    key = (body, kind, len(parts), jit, repr(shapes), repr(places))
 
     fast = jit and not strategies.on_gpu(self._strategy)
     opened = functools.partial(self._open, kind, shapes)
@@ -122,7 +149,11 @@ class Feed:
         self._compiled[key].get_concrete_function()
     # The concrete function: the other looks its arguments up at every call,
     # half a millisecond of the host's time.
-    return self._compiled[key].get_concrete_function(), flat
+    function = self._compiled[key].get_concrete_function()
+    if jit and self._gives_way and xla_ops.obstacle(function.graph):
+      self._in_graph.add(body)
+      return self._find(body, parts, where)
+    return function, flat
 
   def batches(self, staged):
     """The `Batches` of a `Staged` of tensors; in graph."""
@@ -236,6 +267,11 @@ class Feed:
       return structures.part(batch, start, stop)
 
     return self._strategy.run(take), count
+
+
+def _arguments(parts, extra):
+  """Tensors that a body is called with, beside the data."""
+  return [*(tf.constant(_places(part)) for part in parts), *extra]
 
 
 def _source(part):

@@ -1,6 +1,5 @@
 """The engines of a loop: chosen once for each kind of data that comes."""
 
-from trainloop.base import seeds
 from trainloop.compiled import engine_choice
 from trainloop.compiled.evaluation import Evaluation
 
@@ -15,6 +14,7 @@ class Engines:
     compile: see `engine_choice.choose`.
     strategy: the model's `tf.distribute.Strategy`.
     replica: the model's `Replica`.
+    ops: names of the ops of the model's first call, a set.
 
   Attributes:
     present: the `Engine` of the training data that came last.
@@ -22,8 +22,9 @@ class Engines:
     measures: whether which is faster is still to be measured.
   """
 
-  def __init__(self, compile, strategy, replica):
+  def __init__(self, compile, strategy, replica, ops):
     self._compile, self._strategy, self._replica = compile, strategy, replica
+    self._ops = ops
     self._chosen, self._evaluations, self._kind = {}, {}, None
     self.present = self.evaluation = None
     self.measures = compile == "measure"
@@ -36,12 +37,9 @@ class Engines:
     """
     self._kind = engine_choice.obstacle(self._strategy, source)
     if self._kind not in self._chosen:
-      # TensorFlow draws a number only to learn a device's name.
-      with seeds.preserved():
-        choice = engine_choice.choose(
-          self._compile, self._strategy, source, self._replica
-        )
-      self._chosen[self._kind] = choice
+      self._chosen[self._kind] = engine_choice.choose(
+        self._compile, self._strategy, source, self._ops
+      )
     self.replace(self._chosen[self._kind])
 
   def replace(self, other):
@@ -58,19 +56,13 @@ class Engines:
     self.measures = False
     self.replace(winner)
 
-  def with_optimizer(self, binding):
-    """Chooses again, now that the optimizer has its slots.
+  def give_way(self, why):
+    """Compiles with the graph from now on, as XLA can't run the window.
 
     Args:
-      binding: see `engine_choice.with_optimizer`.
+      why: a few words.
+
+    Raises:
+      ValueError: if XLA was asked for.
     """
-    with seeds.preserved():
-      choice = engine_choice.with_optimizer(
-        self._compile,
-        self.present,
-        self._strategy,
-        binding,
-        self._replica.variables,
-      )
-    if choice is not self.present:
-      self.replace(choice)
+    self.replace(engine_choice.without_xla(self._compile, why))

@@ -31,13 +31,13 @@ class Evaluation:
   Args:
     strategy: the `tf.distribute.Strategy` of the model.
     replica: a `Replica`.
-    jit: whether XLA compiles the pass.
+    jit: whether XLA compiles the pass, where it can.
   """
 
   def __init__(self, strategy, replica, jit=False):
     self._strategy = strategy
     self._replica = replica
-    self._feed = Feed(strategy, jit)
+    self._feed = Feed(strategy, jit, gives_way=True)
 
   def __call__(self, parts, watched=False):
     """Evaluates a data source; the training metrics stay as they are.

@@ -1,5 +1,6 @@
 """What is compiled for a trainee: windows, evaluation, histograms."""
 
+from trainloop.base import seeds
 from trainloop.compiled import micro_batches
 from trainloop.compiled.engine_cache import Engines
 from trainloop.compiled.histograms import Histograms
@@ -30,6 +31,7 @@ class Programs:
     self._trainee, self._compile, self._skips = trainee, compile, skips
     self.memory, self._most = memory or staging.Memory(), most
     self._windows, self._tables, self._histograms = {}, {}, None
+    self._compiled = set()  # the windows that XLA is known to run
     self.replica = self.engines = None
 
   def build(self, source):
@@ -46,7 +48,8 @@ class Programs:
       return
     with trainee.building(source):
       replica = micro_batches.replica_for(trainee, source.example)
-      engines = Engines(self._compile, trainee.strategy, replica)
+      ops = trainee.intake.ops
+      engines = Engines(self._compile, trainee.strategy, replica, ops)
       engines.choose(source)
     self.replica, self.engines = replica, engines
 
@@ -105,17 +108,29 @@ class Programs:
       empty()
     return {name: float(value) for name, value in measured.values.items()}
 
-  def prepare(self, schedule):
-    """Prepares the trainee for a schedule, and the engine for its optimizer.
+  def compile(self, table, source):
+    """Compiles what will train on a data source, where XLA is to: if it can't,
+    the engine is the graph from now on. No update is made.
 
     Args:
-      schedule: a `kernels.Schedule`.
+      table: the `Table` of a schedule, for which the trainee is prepared.
+      source: the data source.
 
     Raises:
-      ValueError: see `Trainee.prepare`.
+      ValueError: if XLA was asked for and can't.
     """
-    self._trainee.prepare(schedule)
-    self.engines.with_optimizer(self._trainee.binding)
+    if self.engine.name != "xla":
+      return
+    window = self.window(table.columns, source)
+    if window in self._compiled:
+      return
+    source.stage(window.capacity.updates, window.capacity.updates)
+    # TensorFlow draws a number only to learn a device's name.
+    with seeds.preserved():
+      why = window.refusal(table, source.no_batches())
+    if why:
+      self.engines.give_way(why)
+    self._compiled.add(window)
 
   def table(self, schedule, columns=None):
     """The `Table` of a schedule; made once for the same arguments.

@@ -105,6 +105,19 @@ class Window:
     Returns:
       A `Result`.
     """
+    return Result(*self._feed.call(*self._arguments(table, batches, ends)))
+
+  def refusal(self, table, batches):
+    """Why XLA can't run it, in a few words; "" if it can, and has compiled it.
+
+    Args:
+      table: see `__call__`.
+      batches: none of them, see `protocol.Read.no_batches`: no update is made.
+    """
+    return self._feed.refusal(*self._arguments(table, batches, ()))
+
+  def _arguments(self, table, batches, ends):
+    """What `Feed.call` takes."""
     n = batches.length
     if self._room is not None:
       # A short window shares the program of a full one. The partial last
@@ -114,8 +127,7 @@ class Window:
       rows = table(self._room or n)
     # n and the ends of epochs as one tensor: each argument costs call time.
     counts = [n, *ends, *[n] * (1 + self.capacity.ends - len(ends))]
-    counts = tf.constant(counts)
-    return Result(*self._feed.call(self._train, [batches], rows, counts))
+    return self._train, [batches], rows, tf.constant(counts)
 
   def check(self, result, step):
     """Refuses data that ended a window as out of its range.

@@ -212,6 +212,15 @@ class ArrayData:
     staged = staging.stretch(self.arrays, indices, steps)
     return Staged(staged, np.arange(count, dtype=np.int32))
 
+  def no_batches(self):
+    """See `protocol.Source`."""
+    size = min(self.batch_size, self.num_examples)
+    indices = np.zeros((0, size), np.int32)
+    if self._memory is None:
+      return Resident(self._tensors(), indices)
+    staged = staging.stretch(self.arrays, indices, self._room)
+    return Staged(staged, np.zeros(0, np.int32))
+
   def _indices(self, epoch, first, count):
     """int32 (count, batch): examples of some steps of an epoch."""
     start = first * self.batch_size

@@ -4,6 +4,7 @@ import copy
 import struct
 import sys
 
+import numpy as np
 import tensorflow as tf
 
 from kernels import checks
@@ -182,6 +183,14 @@ class DatasetData:
       self._iterator = self._start(at)
     self._next = at + count
     return Stream(self._iterator, count)
+
+  def no_batches(self):
+    """See `protocol.Source`."""
+    spec = (*self.dataset.element_spec, None)[:3]
+    stretch = structures.map_leaves(
+      lambda leaf: tf.zeros([self._room, *leaf.shape], leaf.dtype), spec
+    )
+    return Staged(stretch, np.zeros(0, np.int32))
 
   def _start(self, at):
     """An iterator that gives the batch of step `at` next."""

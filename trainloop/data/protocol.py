@@ -192,6 +192,10 @@ class Read(typing.Protocol):
       A `Resident`, `Staged` or `Stream`.
     """
 
+  def no_batches(self):
+    """A `Resident` or `Staged` of no batch, for `jit` and after `stage`; in a
+    window's room it has the shapes of `training`."""
+
   def position(self, epoch, first):
     """The place before an update, as bytes for `begin`.
 

@@ -119,6 +119,9 @@ class ShardedData:
     self._next = at + count
     return Stream(self._iterator, count)
 
+  def no_batches(self):
+    """See `protocol.Source`: XLA never reads it."""
+
   def evaluation(self, strategy):
     """See `protocol.Source`: a fresh pass."""
     return [Stream(self._pass(strategy), self.steps_per_epoch)]

@@ -59,17 +59,18 @@ def measure(trainee, programs, source, schedule, updates):
   why = engine_choice.obstacle(trainee.strategy, source)
   if why:
     return Engine("graph", why, forced=True)
-  programs.prepare(schedule)
-  by_rule = programs.engine
-  if by_rule.forced:
-    return by_rule
+  by_rule, table = programs.engine, programs.table(schedule)
   snapshot = Snapshot(trainee.moved())
   before = snapshot.take()
   try:
-    graph = _Trial(trainee, programs, source, schedule, "graph")
+    programs.engines.replace(Engine("xla", "on trial"))
+    programs.compile(table, source)
+    if programs.engine.forced:
+      return programs.engine
+    graph = _Trial(trainee, programs, source, table, "graph")
     budget = max(_SECONDS, _SHARE * updates * graph.first) / 2
     graph.run(budget)
-    xla = _Trial(trainee, programs, source, schedule, "xla")
+    xla = _Trial(trainee, programs, source, table, "xla")
     if xla.first < _HOPELESS * graph.first:
       xla.run(budget)
   finally:
@@ -93,13 +94,13 @@ class _Trial:
     seconds: of an update, the least seen.
   """
 
-  def __init__(self, trainee, programs, source, schedule, name):
+  def __init__(self, trainee, programs, source, table, name):
     programs.engines.replace(Engine(name, "on trial"))
     self._rehearsal = Rehearsal(
       trainee.strategy,
       programs,
       source.again(),
-      programs.table(schedule),
+      table,
       _TRIAL,
       _TRIAL,
     )

@@ -90,9 +90,10 @@ class Fits:
     schedule = self.coming(source, epochs, schedule)
     updates = epochs * source.steps_per_epoch
     schedules.check_curve(trainee, schedule, schedule_step, updates)
-    self._choose_engine(source, schedule, epochs)
     every = self.host.options.every
     lengths = Lengths.of(epochs, source.steps_per_epoch, every)
+    schedules.check_validation(trainee, lengths, validation)
+    self._choose_engine(source, schedule, epochs)
     whole = self._identity(source, validation, lengths, schedule)
     limits = self._limits(lengths, source, validation)
     table = self.programs.table(schedule)
@@ -123,8 +124,8 @@ class Fits:
     return schedules.own_step(self.trainee.binding.optimizer)
 
   def _choose_engine(self, source, schedule, epochs):
-    """Before the identity, which the engine is a part of."""
-    self.programs.prepare(schedule)
+    """Before the identity, which the engine is a part of; compiles."""
+    self.trainee.prepare(schedule)
     engine_trial.once(
       self.trainee,
       self.programs,
@@ -134,6 +135,7 @@ class Fits:
       None if self._overwrites else self.workdir,
       self.host.progress.line,
     )
+    self.programs.compile(self.programs.table(schedule), source)
 
   def _identity(self, source, validation, lengths, schedule):
     return identity.of(

@@ -165,6 +165,24 @@ def curve(plan, schedule, momentum, first=None):
   return own._replace(steps=own.steps + start, momenta=momenta)
 
 
+def check_validation(trainee, lengths, validation):
+  """Refuses a fit that would never see a validation that it needs.
+
+  Args:
+    trainee, lengths: see `plan`.
+    validation: data source, or None.
+
+  Raises:
+    ValueError: if there is none, or it comes too late.
+  """
+  preflight.check_validation(
+    trainee.state.judge.monitors,
+    validation,
+    lengths.validate_steps,
+    lengths.updates,
+  )
+
+
 def limits(trainee, programs, lengths, source, validation, saves, visits):
   """The `Limits` of a fit's windows; see `window_length`.
 
@@ -178,12 +196,6 @@ def limits(trainee, programs, lengths, source, validation, saves, visits):
   Raises:
     ValueError: if the run would never see a validation that it needs.
   """
-  preflight.check_validation(
-    trainee.state.judge.monitors,
-    validation,
-    lengths.validate_steps,
-    lengths.updates,
-  )
   capacity = programs.capacity(source)
   limits = window_length.limits(
     lengths,

@@ -8,7 +8,7 @@ import tensorflow as tf
 from kernels import callables, checks
 from trainloop.data import structures
 from trainloop.devices import strategies
-from trainloop.model import layer_states, lookups, targets
+from trainloop.model import layer_states, lookups, seen_ops, targets
 from trainloop.model.objective import Compiled
 
 _ERRORS = (
@@ -72,6 +72,8 @@ class FirstCall:
   Attributes:
     batch: (x, y, sample_weight) of the first data as the model is called with,
       tensors; None before `build`.
+    ops: names of the ops that the model and its loss ran, forward and, as far
+      as needed, backward; those of one replica alone.
   """
 
   def __init__(self, model, strategy, objective, accumulate):
@@ -79,6 +81,7 @@ class FirstCall:
     self._objective, self._accumulate = objective, accumulate
     self._compares = isinstance(objective, Compiled)
     self.batch = self._example = None
+    self.ops = set()
     self._outputs = {}  # by the shapes of the data
     self._reached = None  # whether a gradient of the loss reaches a weight
 
@@ -95,7 +98,7 @@ class FirstCall:
     self._example, strategy = source.example, self._strategy
     _check_sizes(source.example)
     self.batch = share(source.example, self._parts())
-    with resting(self._model, strategy):
+    with resting(self._model, strategy), seen_ops.into(self.ops):
       if not self._compares:
         self._outputs[self._key(source.example)] = None
         self._objective.build(strategy, self.batch)

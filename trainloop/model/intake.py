@@ -43,6 +43,11 @@ class Intake:
     return self._first_call.batch
 
   @property
+  def ops(self):
+    """Names of the ops of the model's first call, a set."""
+    return self._first_call.ops
+
+  @property
   def range_checks(self):
     """The `RangeChecks` over ids and labels."""
     return self._ranges.range_checks

@@ -184,7 +184,9 @@ def _sweep(loop, source, schedule, criterion):
   # For the schedule to come, whose momentum may need slots; and its columns,
   # so that the sweep's program is that of the fits.
   coming = loop.coming_schedule(source)
-  programs.prepare(coming)
+  trainee.prepare(coming)
+  table = programs.table(schedule, columns_of(coming))
+  programs.compile(table, source)
   snapshot = Snapshot(trainee.moved())
   before = snapshot.take()
   try:
@@ -193,7 +195,7 @@ def _sweep(loop, source, schedule, criterion):
       trainee.strategy,
       programs,
       source,
-      programs.table(schedule, columns_of(coming)),
+      table,
       schedule.total_steps,
       _MOST if criterion.validation is None else 1,
     )

@@ -205,7 +205,7 @@ def identity(name):
   programs = Programs(trainee, "graph")
   programs.admit(source, source)
   schedule = schedules.resolve(trainee, None, source, 1)
-  programs.prepare(schedule)
+  trainee.prepare(schedule)
   every = {"validate": "1ep", "checkpoint": "1ep"}
   data, made = (source, source), fit_identity.made(trainee)
   lengths = Lengths.of(1, source.steps_per_epoch, every)
