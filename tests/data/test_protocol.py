@@ -43,7 +43,7 @@ def sources():
 
 
 def test_the_protocol_is_all_that_there_is():
-  assert len(METHODS) == 11 and len(VALUES) == 10
+  assert len(METHODS) == 12 and len(VALUES) == 10
 
 
 @pytest.mark.parametrize("method", METHODS)

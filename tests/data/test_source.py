@@ -6,6 +6,7 @@ import tensorflow as tf
 
 import trainloop
 from support import small
+from trainloop.data import staging
 from trainloop.data.source import DatasetData
 
 STRATEGY = tf.distribute.get_strategy()
@@ -53,6 +54,25 @@ def test_evaluation_sees_each_example_once_in_order():
     blocks = [p.indices.ravel() for p in data.evaluation(STRATEGY)]
     assert np.concatenate(blocks).tolist() == list(range(examples))
     assert all(len(block) for block in blocks)
+
+
+@pytest.mark.parametrize("examples", [5, 8, 20, 2100])
+def test_for_xla_its_shapes_do_not_depend_on_the_length(examples):
+  data, other = small.data(examples, 8), small.data(16, 8)
+  for one in (data, other):
+    one.place(True, staging.Memory())
+  parts = data.evaluation(STRATEGY)
+  seen = []
+  for part in parts:
+    targets = part.stretch[1].numpy()[: part.length]
+    seen += targets.ravel().tolist()
+    assert part.positions.tolist() == list(range(part.length))
+  assert seen == small.arrays(examples)[1].tolist()
+  (want,) = other.evaluation(STRATEGY)
+  whole = [part for part in parts if part.stretch[0].shape[1] == 8]
+  assert {part.room for part in whole} <= {want.room}
+  assert len(whole) == -(-(examples // 8) // want.room)
+  assert data.evaluation(STRATEGY) is parts, "copied again"
 
 
 def test_a_later_epoch_costs_nothing_more():

@@ -19,22 +19,15 @@ class Batches:
 
   Args:
     take: function of i that gives it.
-    places: int32 (n, ...), where n batches stand; or n, a scalar.
     ahead: function for an iterator that may end before n; None for others.
   """
 
-  def __init__(self, take, places, ahead=None):
-    self._take, self._places, self._ahead = take, places, ahead
-    self.ends = ahead is not None  # whether it may end before `length`
+  def __init__(self, take, ahead=None):
+    self._take, self._ahead = take, ahead
+    self.ends = ahead is not None  # whether it may end before them all
 
   def __call__(self, i):
     return self._take(i)
-
-  @property
-  def length(self):
-    """How many there are, or may be where it `ends`, int32 scalar."""
-    scalar = self._places.shape.rank == 0
-    return self._places if scalar else tf.shape(self._places)[0]
 
   def ahead(self):
     """The next batch of an iterator that may end.
@@ -66,45 +59,44 @@ class Feed:
     self._compiled, self._in_graph = {}, set()
     self._recent = {}  # by body: what it was called with last
 
-  def call(self, body, parts, *extra):
-    """Calls `body(*batches, *extra)`, compiled.
+  def call(self, body, part, *extra):
+    """Calls `body(batches, *extra)`, compiled.
 
     Args:
-      body: traced with the `Batches` of each part, and `extra`.
-      parts: a list of `Resident`s of the same arrays, or of one `Staged` or
-        `Stream`.
+      body: traced with the `Batches` of the part, and `extra`.
+      part: a `Resident`, `Staged` or `Stream`.
       *extra: tensors, of which the first size may change.
 
     Returns:
       What the body returns.
     """
-    where = _arguments(parts, extra)
+    where = [tf.constant(_places(part)), *extra]
     shapes = [(one.shape, one.dtype) for one in where]
-    source, recent = _source(parts[0]), self._recent.get(body)
+    source, recent = _source(part), self._recent.get(body)
     with self._strategy.scope():  # cross-replica context while it is traced
       known = recent and recent[0] is source and recent[1] == shapes
       if not known:
-        recent = source, shapes, *self._find(body, parts, where)
+        recent = source, shapes, self._find(body, part, where)
         self._recent[body] = recent
-      _, _, function, flat = recent
+      function, flat, jit = recent[2]
       try:
         return function(flat, *where)
       except tf.errors.OpError:
-        if known or not self._gives_way or body in self._in_graph:
+        if known or not (jit and self._gives_way):
           raise
         # XLA refuses before anything runs; any other error comes again.
         self._in_graph.add(body)
         del self._recent[body]
-    return self.call(body, parts, *extra)
+    return self.call(body, part, *extra)
 
-  def refusal(self, body, parts, *extra):
+  def refusal(self, body, part, *extra):
     """Why XLA can't run such a call; "" if it can: makes it, to find out.
 
     Args: as in `call`.
     """
-    where = _arguments(parts, extra)
+    where = [tf.constant(_places(part)), *extra]
     with self._strategy.scope():
-      function, flat = self._find(body, parts, where)
+      function, flat, _ = self._find(body, part, where)
       why = xla_ops.obstacle(function.graph)
       if why:
         return why
@@ -114,9 +106,10 @@ class Feed:
         return xla_ops.refusal(error)
     return ""
 
-  def _find(self, body, parts, where):
-    """The compiled body for such arguments, and the source as it takes it."""
-    source, kind = _source(parts[0]), type(parts[0])
+  def _find(self, body, part, where):
+    """The compiled body for such arguments, the source as it takes it, and
+    whether XLA compiles it."""
+    source, kind = _source(part), type(part)
     jit = self._jit and kind is not Stream and body not in self._in_graph
     if kind is Stream:
       flat, spec = source, tf.type_spec_from_value(source)
@@ -125,22 +118,13 @@ class Feed:
       flat = structures.leaves(source)
       spec = [_spec(a, 1, jit) for a in flat]
       shapes = structures.map_leaves(lambda a: _spec(a, 1, jit), source)
-    frees = [2 if i < len(parts) else 1 for i in range(len(where))]
-    places = [_spec(*one, jit) for one in zip(where, frees, strict=True)]
-    key = (body, kind, len(parts), jit, repr(shapes), repr(places))
-
-    fast = jit and not strategies.on_gpu(self._strategy)
-    opened = functools.partial(self._open, kind, shapes)
-
-    def traced(flat, *where):
-      with fast_random.vectorised() if fast else contextlib.nullcontext():
-        batches = [opened(flat, one) for one in where[: len(parts)]]
-        return body(*batches, *where[len(parts) :])
-
+    places, *extra = where
+    specs = [_spec(places, 2, jit), *(_spec(one, 1, jit) for one in extra)]
+    key = (body, kind, jit, repr(shapes), repr(specs))
     if key not in self._compiled:
       self._compiled[key] = tf.function(
-        traced,
-        input_signature=[spec, *places],
+        self._traced(body, kind, shapes, jit),
+        input_signature=[spec, *specs],
         autograph=False,
         jit_compile=jit,
       )
@@ -152,13 +136,18 @@ class Feed:
     function = self._compiled[key].get_concrete_function()
     if jit and self._gives_way and xla_ops.obstacle(function.graph):
       self._in_graph.add(body)
-      return self._find(body, parts, where)
-    return function, flat
+      return self._find(body, part, where)
+    return function, flat, jit
 
-  def batches(self, staged):
-    """The `Batches` of a `Staged` of tensors; in graph."""
-    flat = structures.leaves(staged.stretch)
-    return self._open(Staged, staged.stretch, flat, staged.positions)
+  def _traced(self, body, kind, shapes, jit):
+    """What is traced: `body` of the data's tensors, or iterator."""
+    fast = jit and not strategies.on_gpu(self._strategy)
+
+    def traced(flat, places, *extra):
+      with fast_random.vectorised() if fast else contextlib.nullcontext():
+        return body(self._open(kind, shapes, flat, places), *extra)
+
+    return traced
 
   def traces(self, body):
     """How often `body` was traced."""
@@ -179,9 +168,9 @@ class Feed:
     """
     if kind is not Stream:
       gather = self._gather if kind is Resident else self._stage
-      return Batches(functools.partial(gather, frame, flat, places), places)
+      return Batches(functools.partial(gather, frame, flat, places))
     ahead = functools.partial(self._ahead, flat) if _ends(flat) else None
-    return Batches(functools.partial(self._next, flat), places, ahead)
+    return Batches(functools.partial(self._next, flat), ahead)
 
   def _gather(self, frame, flat, indices, i):
     """The examples of batch i, each replica its contiguous share."""
@@ -267,11 +256,6 @@ class Feed:
       return structures.part(batch, start, stop)
 
     return self._strategy.run(take), count
-
-
-def _arguments(parts, extra):
-  """Tensors that a body is called with, beside the data."""
-  return [*(tf.constant(_places(part)) for part in parts), *extra]
 
 
 def _source(part):

@@ -4,12 +4,16 @@ import math
 import typing
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from trainloop.compiled import replica as replica_lib
 from trainloop.compiled.batches import Feed
 from trainloop.devices import strategies
 from trainloop.model import bounds, model_metrics
+
+# Loss, examples and batches of a pass that has not begun.
+_NOTHING = (np.float64(0.0), np.int64(0), np.int32(0))
 
 
 class EvaluationResult(typing.NamedTuple):
@@ -25,13 +29,29 @@ class EvaluationResult(typing.NamedTuple):
   examples: typing.Any
 
 
+class _Sums(typing.NamedTuple):
+  """What a pass has read so far.
+
+  Attributes:
+    loss: sum of the examples' losses, float64 scalar.
+    examples: how many there were, int64 scalar.
+    batches: in how many batches, int32 scalar.
+    alarm: see `bounds`.
+  """
+
+  loss: typing.Any
+  examples: typing.Any
+  batches: typing.Any
+  alarm: typing.Any
+
+
 class Evaluation:
-  """A whole evaluation pass in one compiled call; reads training metrics.
+  """Evaluation passes, a compiled call a part; reads training metrics.
 
   Args:
     strategy: the `tf.distribute.Strategy` of the model.
     replica: a `Replica`.
-    jit: whether XLA compiles the pass, where it can.
+    jit: whether XLA compiles the parts, where it can.
   """
 
   def __init__(self, strategy, replica, jit=False):
@@ -52,13 +72,28 @@ class Evaluation:
     Raises:
       ValueRangeError: for the first batch with values out of range.
     """
-    if not watched:
-      return self._feed.call(self._pass, parts)
-    measured, count, alarm = self._feed.call(self._watched, parts)
-    broken = self._replica.range_checks.broken(alarm.numpy())
-    if broken:
-      raise bounds.ValueRangeError(*broken, batch=int(count) - 1)
-    return measured
+    body = self._watched if watched else self._plain
+    sums = _Sums(*map(tf.constant, _NOTHING), bounds.none())
+    training = self._set_aside()
+    try:
+      for part in parts:
+        full, n = part.padded(part.room), tf.constant(part.length)
+        sums = _Sums(*self._feed.call(body, full, n, *sums))
+        broken = watched and self._replica.range_checks.broken(
+          sums.alarm.numpy()
+        )
+        if broken:
+          raise bounds.ValueRangeError(*broken, batch=int(sums.batches) - 1)
+      return EvaluationResult(
+        self._measured(sums.loss, sums.examples), sums.examples
+      )
+    finally:  # also where the host is interrupted between two parts
+      self._put_back(training)
+
+  @property
+  def traces(self):
+    """How often a part was traced."""
+    return self._feed.traces(self._plain) + self._feed.traces(self._watched)
 
   @tf.function(autograph=False)
   def training_metrics(self, loss):
@@ -98,42 +133,51 @@ class Evaluation:
     """Starts the training metrics again from zero."""
     self._strategy.run(self._replica.objective.reset)
 
-  def _pass(self, *parts):
-    return self._whole(parts, None)[0]
+  @tf.function(autograph=False)
+  def _set_aside(self):
+    """The training metrics; those of a pass begin at zero."""
+    run = self._strategy.run
+    training = run(replica_lib.read, args=(self._replica.metric_state,))
+    run(self._replica.objective.reset)
+    return training
 
-  def _watched(self, *parts):
-    return self._whole(parts, bounds.none())
+  @tf.function(autograph=False)
+  def _put_back(self, training):
+    state = self._replica.metric_state
+    self._strategy.run(replica_lib.write, args=(state, training))
 
-  def _whole(self, parts, alarm):
-    """One pass: (`EvaluationResult`, batches read, alarm).
-
-    Args:
-      parts: a `Batches` for each part of the pass.
-      alarm: `bounds.none()` to check ids and labels, None not to.
-    """
-    replica, run = self._replica, self._strategy.run
-    training = run(replica_lib.read, args=(replica.metric_state,))
-    run(replica.objective.reset)
-    totals, read = [], 0
-    for batches in parts:
-      *total, done, alarm = self._part(batches, alarm)
-      totals, read = [*totals, total], read + done
-    loss_sum, examples = (sum(column) for column in zip(*totals, strict=True))
+  @tf.function(autograph=False)
+  def _measured(self, loss_sum, examples):
+    """{metric name: value} of the pass."""
     results = self._results(loss_sum / tf.cast(examples, tf.float64))
-    results = {
+    return {
       # A metric that has counted nothing reads 0, the best of errors.
       name: tf.where(examples > 0, tf.cast(value, tf.float64), math.nan)
       for name, value in results.items()
     }
-    run(replica_lib.write, args=(replica.metric_state, training))
-    return EvaluationResult(results, examples), read, alarm
 
-  def _part(self, batches, alarm):
+  def _plain(self, batches, n, loss_sum, examples, read, alarm):
+    """One part, added to the sums so far: `_Sums`, flat."""
+    *sums, done, _ = self._part(batches, n, loss_sum, examples, None)
+    return *sums, read + done, alarm
+
+  def _watched(self, batches, n, loss_sum, examples, read, alarm):
+    """As `_plain`, up to a batch that gives an alarm."""
+    *sums, done, alarm = self._part(batches, n, loss_sum, examples, alarm)
+    return *sums, read + done, alarm
+
+  def _part(self, batches, n, loss_sum, examples, alarm):
     """Evaluates batches into the metrics, up to one that gives an alarm.
 
+    Args:
+      batches: the `Batches`.
+      n: how many of them there are, int32 scalar.
+      loss_sum, examples: see `_Sums`.
+      alarm: None not to look at ids and labels.
+
     Returns:
-      (loss_sum, examples, done, alarm): the sum of the examples' losses,
-      float64, how many there were, int64, in how many batches.
+      (loss_sum, examples, done, alarm): the sums, these batches added; how
+      many were read.
     """
     watched = alarm is not None
 
@@ -161,8 +205,7 @@ class Evaluation:
       more = more & (i < n)
       return more & (alarms[0][0] == 0) if watched else more
 
-    n = batches.length
-    sums = (tf.zeros([], tf.float64), tf.zeros([], tf.int64))
+    sums = (loss_sum, examples)
     start = (tf.constant(0), True, *sums, [alarm] if watched else [])
     i, _, loss_sum, examples, alarms = tf.while_loop(
       goes_on, body, start, parallel_iterations=1

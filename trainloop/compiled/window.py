@@ -127,7 +127,7 @@ class Window:
       rows = table(self._room or n)
     # n and the ends of epochs as one tensor: each argument costs call time.
     counts = [n, *ends, *[n] * (1 + self.capacity.ends - len(ends))]
-    return self._train, [batches], rows, tf.constant(counts)
+    return self._train, batches, rows, tf.constant(counts)
 
   def check(self, result, step):
     """Refuses data that ended a window as out of its range.

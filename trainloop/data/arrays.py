@@ -64,7 +64,7 @@ class ArrayData:
       structures.arrays("sample_weight", sample_weight),
     )
     self.num_examples = self._check_lengths()
-    self._resident = self._crc32 = self._memory = None
+    self._resident = self._chunks = self._crc32 = self._memory = None
     self._room, self._fixed = 1, False
 
   def _check_lengths(self):
@@ -144,7 +144,8 @@ class ArrayData:
     self._fixed = jit
     streams = not memory.holds(staging.size_of(self.arrays))
     self._memory = memory if streams else None
-    self._resident = None if streams else self._resident
+    if streams:
+      self._resident = self._chunks = None
 
   @property
   def most_steps(self):
@@ -243,17 +244,20 @@ class ArrayData:
     one = copy.copy(self)
     one.arrays = structures.part(self.arrays, first, first + size)
     one.num_examples = one.batch_size = size
-    one._resident = one._crc32 = one._memory = None
+    one._resident = one._chunks = one._crc32 = one._memory = None
     return one
 
   def evaluation(self, strategy):
     """See `protocol.Source`: in the order of the arrays.
 
-    A partial last batch is a `Resident` of its own. Arrays that are not on the
-    device are read as a dataset.
+    A partial last batch is a part of its own. Arrays that are not on the device
+    are read as a dataset.
     """
     if self._memory is not None:
       return self._dataset().evaluation(strategy)
+    if self._fixed:
+      self._chunks = self._chunks or self._staged_chunks()
+      return self._chunks
     whole = self.num_examples // self.batch_size * self.batch_size
     indices = np.arange(self.num_examples, dtype=np.int32)
     blocks = [
@@ -261,6 +265,25 @@ class ArrayData:
       indices[None, whole:],
     ]
     return [Resident(self._tensors(), one) for one in blocks if one.size]
+
+  def _staged_chunks(self):
+    """The batches in the order of the arrays, in stretches of one size."""
+    room, size = staging.chunk(self.batch_bytes), self.batch_size
+    whole = self.num_examples // size
+    parts, indices = [], np.arange(self.num_examples)
+    for first in range(0, whole, room):
+      stop = min(first + room, whole)
+      block = indices[first * size : stop * size].reshape(-1, size)
+      parts.append((block, room))
+    rest = indices[None, whole * size :]
+    parts += [(rest, 1)] if rest.size else []
+    return [
+      Staged(
+        staging.stretch(self.arrays, block, steps),
+        np.arange(len(block), dtype=np.int32),
+      )
+      for block, steps in parts
+    ]
 
   def _dataset(self):
     """The batches in the order of the arrays, as they are read."""

@@ -10,6 +10,8 @@ import typing
 
 import numpy as np
 
+from trainloop.data import structures
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Resident:
@@ -27,6 +29,11 @@ class Resident:
   def length(self):
     """Batches, int."""
     return len(self.indices)
+
+  @property
+  def room(self):
+    """Batches that its tensors have room for, int."""
+    return self.length
 
   def padded(self, most):
     """The same batches, with room for `most` of them."""
@@ -50,6 +57,11 @@ class Staged:
     """Batches, int."""
     return len(self.positions)
 
+  @property
+  def room(self):
+    """Batches that its tensors have room for, int."""
+    return structures.leaves(self.stretch)[0].shape[0]
+
   def padded(self, most):
     """The same batches, with room for `most` of them."""
     return dataclasses.replace(self, positions=_padded(self.positions, most))
@@ -67,6 +79,11 @@ class Stream:
 
   iterator: typing.Any
   length: int
+
+  @property
+  def room(self):
+    """Batches that it may give, int."""
+    return self.length
 
   def padded(self, most):
     """The same batches: an iterator needs no room."""
@@ -205,7 +222,8 @@ class Read(typing.Protocol):
   def evaluation(self, strategy):
     """All examples, each once: a list of what `training` gives.
 
-    They are one pass, one after another; several have the same `arrays`.
+    They are one pass, one after another. For XLA their shapes follow from the
+    size of a batch alone, so that data of another length share a program.
     """
 
   def again(self):

@@ -15,6 +15,8 @@ _STRETCHES = 4
 _MB = 2**20
 # A stretch is copied whole, however short its window is: 16 MB take some 5 ms.
 _COPIED_MB, _COPIED_STEPS = 16, 16
+# Of an evaluation: long enough that a call's own cost is a small part of it.
+_CHUNK_MB, _CHUNK_STEPS = 4, 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +52,15 @@ class Memory:
     batch_mb = max(1, batch_bytes) / _MB
     copied = max(_COPIED_STEPS, _COPIED_MB / batch_mb)
     return max(1, int(min(copied, self.staging_mb / _STRETCHES / batch_mb)))
+
+
+def chunk(batch_bytes):
+  """How many batches of an evaluation stand in one stretch, int >= 1.
+
+  Args:
+    batch_bytes: of one batch.
+  """
+  return max(1, min(_CHUNK_STEPS, int(_CHUNK_MB * _MB / max(1, batch_bytes))))
 
 
 def size_of(batch):

@@ -185,6 +185,8 @@ def _sweep(loop, source, schedule, criterion):
   # so that the sweep's program is that of the fits.
   coming = loop.coming_schedule(source)
   trainee.prepare(coming)
+  if criterion.validation is not None:
+    programs.place(criterion.validation)
   table = programs.table(schedule, columns_of(coming))
   programs.compile(table, source)
   snapshot = Snapshot(trainee.moved())

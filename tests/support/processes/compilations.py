@@ -73,7 +73,12 @@ def schedules():
     loop.fit(data, 7, schedule=stable, validation=held)
     pieces = kernels.PiecewiseConstant([5], [0.1, 0.01])
     loop.fit(data, 1, schedule=pieces, validation=held)
+    loop.fit(data, 1, schedule=pieces, validation=small.data(50, 10))
+    loop.evaluate(small.data(70, 10))
     trainloop.sweep_learning_rate(loop, data, steps=20)
+    trainloop.sweep_learning_rate(
+      loop, data, steps=20, on="validation", validation=small.data(80, 10)
+    )
     assert loop.traces == 1, loop.traces
 
   return run
