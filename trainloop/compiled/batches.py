@@ -89,22 +89,31 @@ class Feed:
         del self._recent[body]
     return self.call(body, part, *extra)
 
-  def refusal(self, body, part, *extra):
-    """Why XLA can't run such a call; "" if it can: makes it, to find out.
+  def attempt(self, body, part, *extra):
+    """Traces such a call, without making it.
 
     Args: as in `call`.
+
+    Returns:
+      A function that makes it, on any thread, and says why XLA can't run it;
+      "" if it can.
     """
     where = [tf.constant(_places(part)), *extra]
     with self._strategy.scope():
       function, flat, _ = self._find(body, part, where)
-      why = xla_ops.obstacle(function.graph)
+    why = xla_ops.obstacle(function.graph)
+
+    def made():
       if why:
         return why
       try:
-        function(flat, *where)
+        with self._strategy.scope():
+          function(flat, *where)
       except tf.errors.OpError as error:
         return xla_ops.refusal(error)
-    return ""
+      return ""
+
+    return made
 
   def _find(self, body, part, where):
     """The compiled body for such arguments, the source as it takes it, and

@@ -90,6 +90,17 @@ class Evaluation:
     finally:  # also where the host is interrupted between two parts
       self._put_back(training)
 
+  def compile(self, parts, watched=False):
+    """Traces and compiles it for such parts; nothing is evaluated.
+
+    Args: as in `__call__`.
+    """
+    body = self._watched if watched else self._plain
+    none, sums = tf.constant(0), map(tf.constant, _NOTHING)
+    sums = [*sums, bounds.none()]
+    for part in parts:
+      self._feed.call(body, part.padded(part.room), none, *sums)
+
   @property
   def traces(self):
     """How often a part was traced."""

@@ -1,5 +1,7 @@
 """What is compiled for a trainee: windows, evaluation, histograms."""
 
+from concurrent import futures
+
 from trainloop.base import seeds
 from trainloop.compiled import micro_batches
 from trainloop.compiled.engine_cache import Engines
@@ -8,6 +10,7 @@ from trainloop.compiled.table import MOMENTUM, Table, columns_of
 from trainloop.compiled.update import Update
 from trainloop.compiled.window import Capacity, Window
 from trainloop.data import staging
+from trainloop.data.protocol import Stream
 from trainloop.model import preflight
 
 
@@ -108,13 +111,14 @@ class Programs:
       empty()
     return {name: float(value) for name, value in measured.values.items()}
 
-  def compile(self, table, source):
+  def compile(self, table, source, validation=None):
     """Compiles what will train on a data source, where XLA is to: if it can't,
     the engine is the graph from now on. No update is made.
 
     Args:
       table: the `Table` of a schedule, for which the trainee is prepared.
       source: the data source.
+      validation: that of a validation, which is compiled beside it; or None.
 
     Raises:
       ValueError: if XLA was asked for and can't.
@@ -126,11 +130,24 @@ class Programs:
       return
     source.stage(window.capacity.updates, window.capacity.updates)
     # TensorFlow draws a number only to learn a device's name.
-    with seeds.preserved():
-      why = window.refusal(table, source.no_batches())
+    with seeds.preserved(), futures.ThreadPoolExecutor(1) as aside:
+      compiling = aside.submit(window.attempt(table, source.no_batches()))
+      if validation is not None:
+        self._compile_evaluation(validation)
+      why = compiling.result()
     if why:
       self.engines.give_way(why)
     self._compiled.add(window)
+
+  def _compile_evaluation(self, validation):
+    """Compiles a validation that XLA reads; others are traced when due."""
+    if validation.arrays is None:
+      return  # an iterator that is not read would move a dataset's seeds
+    self.place(validation)
+    parts = validation.evaluation(self._trainee.strategy)
+    if not any(isinstance(part, Stream) for part in parts):
+      watched = self._trainee.intake.watched(validation)
+      self.evaluation.compile(parts, watched)
 
   def table(self, schedule, columns=None):
     """The `Table` of a schedule; made once for the same arguments.

@@ -107,14 +107,14 @@ class Window:
     """
     return Result(*self._feed.call(*self._arguments(table, batches, ends)))
 
-  def refusal(self, table, batches):
-    """Why XLA can't run it, in a few words; "" if it can, and has compiled it.
+  def attempt(self, table, batches):
+    """Traces it; see `Feed.attempt`.
 
     Args:
       table: see `__call__`.
       batches: none of them, see `protocol.Read.no_batches`: no update is made.
     """
-    return self._feed.refusal(*self._arguments(table, batches, ()))
+    return self._feed.attempt(*self._arguments(table, batches, ()))
 
   def _arguments(self, table, batches, ends):
     """What `Feed.call` takes."""

@@ -93,7 +93,7 @@ class Fits:
     every = self.host.options.every
     lengths = Lengths.of(epochs, source.steps_per_epoch, every)
     schedules.check_validation(trainee, lengths, validation)
-    self._choose_engine(source, schedule, epochs)
+    self._choose_engine(source, validation, schedule, epochs)
     whole = self._identity(source, validation, lengths, schedule)
     limits = self._limits(lengths, source, validation)
     table = self.programs.table(schedule)
@@ -123,7 +123,7 @@ class Fits:
       return 0
     return schedules.own_step(self.trainee.binding.optimizer)
 
-  def _choose_engine(self, source, schedule, epochs):
+  def _choose_engine(self, source, validation, schedule, epochs):
     """Before the identity, which the engine is a part of; compiles."""
     self.trainee.prepare(schedule)
     engine_trial.once(
@@ -135,7 +135,8 @@ class Fits:
       None if self._overwrites else self.workdir,
       self.host.progress.line,
     )
-    self.programs.compile(self.programs.table(schedule), source)
+    table = self.programs.table(schedule)
+    self.programs.compile(table, source, validation)
 
   def _identity(self, source, validation, lengths, schedule):
     return identity.of(
