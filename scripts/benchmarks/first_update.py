@@ -10,11 +10,7 @@ Python was run by then. In the graph engine the trace belongs to "update".
 Seconds.
 """
 
-import time
-
-_BEGAN = time.time()
-
-import parent  # noqa: E402, F401
+import parent  # noqa: F401
 
 # isort: split
 from cli import interrupts
@@ -26,6 +22,7 @@ if __name__ == "__main__":
 import json
 import subprocess
 import sys
+import time
 
 from absl import app, flags
 
@@ -42,6 +39,7 @@ def define_flags():
     "models", "", "names of the zoo's models, by commas; empty: all"
   )
   flags.DEFINE_string("child", None, "the one model that this process is for")
+  flag_rules.number("began", 0, "when it was started, Unix time [s]")
   flag_rules.show_in_help()
 
 
@@ -64,7 +62,7 @@ class _Laps:
 
 def measured(name):
   """{phase: seconds} and {"engine", "calls"} of one model, in this process."""
-  laps = _Laps(_BEGAN)
+  laps = _Laps(FLAGS.began)
   with verbosity.startup():
     import keras
 
@@ -126,7 +124,7 @@ def main(argv):
     if name not in zoo_models.MODELS:
       flag_rules.stop(f"--models={name} must be of {list(zoo_models.MODELS)}")
     done = subprocess.run(
-      [sys.executable, __file__, f"--child={name}"],
+      [sys.executable, __file__, f"--child={name}", f"--began={time.time()}"],
       capture_output=True,
       text=True,
       check=False,

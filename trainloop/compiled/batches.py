@@ -131,7 +131,7 @@ class Feed:
     specs = [_spec(places, 2, jit), *(_spec(one, 1, jit) for one in extra)]
     key = (body, kind, jit, repr(shapes), repr(specs))
     if key not in self._compiled:
-      self._compiled[key] = tf.function(
+      self._compiled[key] = function = tf.function(
         self._traced(body, kind, shapes, jit),
         input_signature=[spec, *specs],
         autograph=False,
@@ -139,14 +139,13 @@ class Feed:
       )
       name = repr((body.__qualname__, *key[1:]))
       with trace_numbers.settled(name) if jit else contextlib.nullcontext():
-        self._compiled[key].get_concrete_function()
+        graph = function.get_concrete_function().graph
+      if jit and self._gives_way and xla_ops.obstacle(graph):
+        self._in_graph.add(body)
+        return self._find(body, part, where)
     # The concrete function: the other looks its arguments up at every call,
     # half a millisecond of the host's time.
-    function = self._compiled[key].get_concrete_function()
-    if jit and self._gives_way and xla_ops.obstacle(function.graph):
-      self._in_graph.add(body)
-      return self._find(body, part, where)
-    return function, flat, jit
+    return self._compiled[key].get_concrete_function(), flat, jit
 
   def _traced(self, body, kind, shapes, jit):
     """What is traced: `body` of the data's tensors, or iterator."""
