@@ -52,6 +52,10 @@ ALLOWED = {
     "its graph holds its own gradients alive",
     {"graph._custom_gradients"},
   ),
+  ("private", "trainloop/model/seen_ops.py"): (
+    "nothing public tells the ops that run eagerly",
+    {"tensorflow.python.framework.op_callbacks"},
+  ),
   ("private", "trainloop/compiled/trace_numbers.py"): (
     "TensorFlow has no other way to name the parts of a function",
     {"tensorflow.python.framework.ops"},
