@@ -47,6 +47,9 @@ def test_it_is_on_and_tensorflow_is_quiet(script):
   done = script("--compile_cache=here")
   flags, level = done.stdout.rsplit(maxsplit=1)
   assert "--tf_xla_persistent_cache_directory=" in flags and level == "3"
+  for own, level in (("2", "3"), ("1", "1")):
+    done = script("--compile_cache=here", TF_CPP_MIN_LOG_LEVEL=own)
+    assert done.stdout.endswith(f" {level}\n")
   loud = script("--compile_cache=here", "--verbosity=1")
   assert loud.stdout.endswith(" None\n")
   assert (done.stderr, done.returncode) == (loud.stderr, 0)
