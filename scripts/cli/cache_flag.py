@@ -36,8 +36,8 @@ def start():
   if why and wanted not in (None, "none"):
     output = light.output
     output.line(f"warning: no --compile_cache={wanted}: {why}", error=True)
-  if not why and verbosity.level() < 2:
-    # On each load TensorFlow calls its own tuning flags unknown to the
-    # processor, as errors: with "2", errors alone, these would be all.
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2") == "2":
-      os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+  level = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")
+  # On each load TensorFlow calls its own tuning flags unknown to the processor,
+  # as errors: of level 2, errors alone, these would be all.
+  if not why and verbosity.level() < 2 and level == "2":
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
