@@ -261,3 +261,38 @@ def test_how_often_a_model_is_run_in_python(compile, validates):
     loop.fit(small.data(32), 2, validation=held)
   traced = calls[before + 1 :]
   assert len(traced) == 1 + validates, traced
+
+
+class Counting(keras.Model):
+  """A model that notes each run of its `call`: whether it was eager."""
+
+  def __init__(self):
+    super().__init__()
+    self.dense = keras.layers.Dense(3, activation="softmax")
+    self.eager = []
+
+  def build(self, shape):
+    self.dense.build(shape)
+
+  def call(self, x):
+    self.eager.append(hasattr(x, "numpy"))
+    return self.dense(x)
+
+
+@pytest.mark.parametrize("compile", ["auto", "xla", "graph"])
+@pytest.mark.parametrize("validates", [False, True])
+def test_runs_of_a_model_before_its_first_update_is_told(compile, validates):
+  runs, net = [], Counting()
+
+  def told(_):
+    runs.append(list(net.eager))
+
+  loop = small.loop(
+    net, keras.optimizers.SGD(0.1), compile=compile, on_window=told
+  )
+  held = small.data(32) if validates else None
+  loop.fit(small.data(32), 1, validation=held)
+  # In XLA a validation is compiled beside the window.
+  early = validates and compile != "graph"
+  assert runs[0] == [True, False] + [False] * early, runs
+  assert net.eager == [True, False] + [False] * validates
