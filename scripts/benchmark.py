@@ -4,6 +4,8 @@
   python scripts/benchmark.py --engines --seconds=0.3 --repeats=3
   python scripts/benchmark.py --logging --validation --short_epochs --dispatch \
       --streamed --startup --steps --seconds=3
+  python scripts/benchmark.py --zoo --only=vit,lstm --seconds=3 --repeats=3 \
+      --output=zoo.csv
 
 Runners of one table take turns in one process (start-up and memory: in
 processes of their own), and each figure is the median of `--repeats` turns,
@@ -28,6 +30,7 @@ if __name__ == "__main__":
 from absl import app, flags
 
 from cli import exits, flag_rules, verbosity
+from cli.light import output
 
 FLAGS = flags.FLAGS
 _MODES = {
@@ -41,7 +44,9 @@ _MODES = {
   "dispatch": "what a window costs the host",
   "streamed": "from a tf.data.Dataset",
   "refit": "other schedules, lengths and a sweep on a loop that has trained",
+  "zoo": "models that people train: speed, start and memory beside fit's",
 }
+_PARTS = ("steady", "start", "memory")
 _SMALL = "mlp_64_64_10"
 
 
@@ -49,7 +54,9 @@ def define_flags():
   """Defines all flags of the script."""
   for mode, text in _MODES.items():
     flags.DEFINE_bool(mode, False, text)
-  flags.DEFINE_string("only", "", "only models whose name contains this")
+  flags.DEFINE_string(
+    "only", "", "only models whose name contains one of these, by commas"
+  )
   flag_rules.number(
     "seconds", 0.5, "length of one timed run [s]", open_low=True
   )
@@ -71,28 +78,53 @@ def define_flags():
     accept=lambda count: count > 0,
     rule="integers > 0 separated by commas",
   )
-  flags.DEFINE_string("output", None, "JSON file to write; unset: none")
+  _define_zoo()
+  flags.DEFINE_string(
+    "output", None, "file to write, JSON, or CSV if it ends so; unset: none"
+  )
   flag_rules.show_in_help()
+
+
+def _define_zoo():
+  """Those that --zoo alone reads."""
+  flag_rules.names(
+    "parts",
+    ",".join(_PARTS),
+    "with --zoo: what is measured: updates, processes, their memory",
+    _PARTS,
+  )
+  flag_rules.integer(
+    "updates",
+    0,
+    "with --zoo: updates that a process is started for [steps]; 0: as many as "
+    "suit the model",
+    0,
+  )
+  flags.DEFINE_bool(
+    "jit", False, "with --zoo: fit with jit_compile=True takes part, too"
+  )
 
 
 def names(mode):
   """The models of a mode: those asked for, or the mode's own."""
-  from benchmarks import models
+  from benchmarks import models, zoo_models
 
-  every = list(models.MODELS)
+  every = list(zoo_models.MODELS if mode == "zoo" else models.MODELS)
   if FLAGS.only:
-    return [name for name in every if FLAGS.only in name]
+    parts = flag_rules.split(FLAGS.only)
+    return [name for name in every if any(part in name for part in parts)]
   own = {
     "compare": models.COMPARED,
     "engines": every,
     "refit": [_SMALL, "transformer_6"],
+    "zoo": every,
   }
   return own.get(mode, [_SMALL])
 
 
 def tables(mode, name):
   """The tables of one mode on one model."""
-  from benchmarks import measure, models, modes, processes
+  from benchmarks import measure, models, modes, processes, zoo
 
   if mode == "startup":
     return processes.startup(name, FLAGS.repeats)
@@ -101,8 +133,11 @@ def tables(mode, name):
     return processes.steps(
       name, counts, FLAGS.repeats, FLAGS.seconds, FLAGS.steps_per_epoch
     )
-  task = models.task(name, FLAGS.steps_per_epoch)
   options = measure.Options(FLAGS.seconds, FLAGS.repeats, FLAGS.patience)
+  if mode == "zoo":
+    parts = flag_rules.split(FLAGS.parts)
+    return zoo.tables(name, options, parts, FLAGS.updates, FLAGS.jit)
+  task = models.task(name, FLAGS.steps_per_epoch)
   return getattr(modes, mode)(task, options)
 
 
@@ -111,6 +146,8 @@ def main(argv):
   modes = [mode for mode in _MODES if FLAGS[mode].value]
   if not modes:
     flag_rules.stop(f"one of --{', --'.join(_MODES)} must be given")
+  if not FLAGS.parts:
+    flag_rules.stop(f"--parts must name some of {', '.join(_PARTS)}")
   flag_rules.check_output()
   with exits.worded():
     _run(modes)
@@ -119,15 +156,21 @@ def main(argv):
 def _run(modes):
   """Measures in some modes."""
   with verbosity.startup():
-    from benchmarks import models, report
-  if not any(FLAGS.only in name for name in models.MODELS):
-    known = ", ".join(models.MODELS)
-    flag_rules.stop(f"--only={FLAGS.only} is in none of {known}")
+    from benchmarks import models, report, zoo, zoo_models  # noqa: F401
+  for mode in modes:
+    if not names(mode):
+      rule = f"part of a model's name; got {FLAGS.only!r}"
+      flag_rules.stop(f"--only must be, with --{mode}, {rule}")
   results = report.Report(FLAGS.output, FLAGS.repeats)
   for mode in modes:
+    made = []
     for name in names(mode):
       for table in tables(mode, name):
         results.add(table)
+        made.append(table)
+    if mode == "zoo":
+      output.line("\nthis loop over the better of fit's two settings")
+      report.show(zoo.overview(made))
 
 
 if __name__ == "__main__":

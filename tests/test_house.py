@@ -215,7 +215,7 @@ ALLOWED = {
     "a proto is filled by its fields",
     {"value.metadata.plugin_data.plugin_name"},
   ),
-  ("foreign", "scripts/benchmarks/runners.py"): (
+  ("foreign", "scripts/benchmarks/keras_runners.py"): (
     "what a user of `fit` sets in an optimizer of Keras",
     {"self.model.optimizer.learning_rate"},
   ),

@@ -5,6 +5,7 @@
 The last line of standard output is what it measured, as JSON.
 """
 
+import functools
 import gc
 import json
 import sys
@@ -48,10 +49,12 @@ def startup(case):
 
 
 def _runner(name, task):
+  if name == "fit":
+    from benchmarks import keras_runners
+
+    return keras_runners.Fit(task)
   from benchmarks import runners
 
-  if name == "fit":
-    return runners.Fit(task)
   return runners.Loop(task, name)
 
 
@@ -94,14 +97,79 @@ def _fit(runner, updates):
   return time.perf_counter() - began
 
 
+def zoo_steady(case):
+  """Rows of `measure`: the ways to train a model of the zoo take turns.
+
+  Args:
+    case: {"model": name, "kinds": {runner: a kind of `zoo_runners`},
+      "seconds", "repeats", "patience": see `measure.Options`}.
+  """
+  with verbosity.startup():
+    import trainloop  # noqa: F401
+  from benchmarks import measure, zoo_models, zoo_runners
+
+  task = zoo_models.task(case["model"])
+  makers = {
+    runner: functools.partial(zoo_runners.make, kind, task)
+    for runner, kind in case["kinds"].items()
+  }
+  fields = (case[name] for name in ("seconds", "repeats", "patience"))
+  return measure.measure(makers, measure.Options(*fields))
+
+
+def zoo_start(case):
+  """From the start of the process to some updates of a model of the zoo.
+
+  Args:
+    case: {"began": wall time, "model": name, "kind": see `zoo_runners`,
+      "updates": in whole epochs, rounded up; 0: as many as suit the model}.
+
+  Returns:
+    {"engine", "updates"}, and {"total", "processor"} seconds; {"first"}:
+    seconds until the fit was first heard of, after {"first_updates"};
+    {"peak"}: the most bytes that the process had in RAM.
+  """
+  with verbosity.startup():
+    if case["kind"] == "loop":
+      import trainloop  # noqa: F401
+    else:
+      import keras  # noqa: F401
+  from benchmarks import zoo_models, zoo_runners
+
+  task = zoo_models.task(case["model"])
+  runner = zoo_runners.make(case["kind"], task, hears=True)
+  updates = case["updates"] or task.updates
+  updates = -(-updates // task.steps) * task.steps
+  runner.run(updates)
+  return {
+    "engine": runner.engine,
+    "updates": updates,
+    "total": time.time() - case["began"],
+    "processor": time.process_time(),
+    "first": runner.report.time - case["began"],
+    "first_updates": runner.report.updates,
+    "peak": _memory("VmHWM"),  # ru_maxrss may be that of the parent
+  }
+
+
 def resident():
   """Bytes of memory that this process has in RAM now."""
+  return _memory("VmRSS")
+
+
+def _memory(field):
+  """Bytes that a field of the process' status gives."""
   with open(_STATUS, encoding="utf-8") as file:
-    (line,) = [line for line in file if line.startswith("VmRSS:")]
+    (line,) = [line for line in file if line.startswith(f"{field}:")]
   return 1024 * int(line.split()[1])
 
 
 if __name__ == "__main__":
   case = json.loads(sys.argv[1])
-  measure = {"startup": startup, "length": length}[case["what"]]
-  output.line(strict_json.dumps(measure(case)))
+  measurements = {
+    "startup": startup,
+    "length": length,
+    "zoo_start": zoo_start,
+    "zoo_steady": zoo_steady,
+  }
+  output.line(strict_json.dumps(measurements[case["what"]](case)))

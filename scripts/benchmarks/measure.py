@@ -8,10 +8,18 @@ import dataclasses
 import gc
 import statistics
 import time
+import typing
 
 import numpy as np
 
 _DRAWS, _CONFIDENCE = 10_000, 0.95
+
+
+class Turn(typing.NamedTuple):
+  """Seconds of one run: on the clock, and of all processor cores together."""
+
+  wall: float
+  processor: float
 
 
 class NotWritten(Exception):
@@ -40,6 +48,7 @@ class _Entry:
   def __init__(self, name, maker, options):
     self.name, self.note, self.engine = name, "", ""
     self.times, self.updates, self.first = [], 0, 0.0
+    self.processor_times = []
     self.runner, self.repeats = None, 0
     began = time.perf_counter()
     try:
@@ -63,9 +72,11 @@ class _Entry:
     """Finds a length that takes about `options.seconds`, and runs it once."""
     self.updates, self.repeats = self.runner.unit, options.repeats
     for _ in range(3):  # short runs say little about long ones
-      took = self.seconds()
+      turn = self.turn()
+      took = turn.wall
       if took > options.patience:
-        self.times, self.repeats = [1e6 * took / self.updates], 0
+        self.record(turn)
+        self.repeats = 0
         self.note = "; ".join(filter(None, [self.note, "slow: timed once"]))
         return
       updates = options.seconds * self.updates / took / self.runner.unit
@@ -73,19 +84,29 @@ class _Entry:
       if updates <= 2 * self.updates:
         return
       self.updates = updates
-    self.seconds()  # a length may need a compilation of its own
+    self.turn()  # a length may need a compilation of its own
 
-  def seconds(self):
-    """Time of one run."""
-    began = time.perf_counter()
+  def turn(self):
+    """One run, a `Turn`."""
+    began = Turn(time.perf_counter(), time.process_time())
     self.runner.run(self.updates)
-    return time.perf_counter() - began
+    return Turn(
+      time.perf_counter() - began.wall, time.process_time() - began.processor
+    )
+
+  def record(self, turn):
+    """Keeps a run's microseconds an update."""
+    self.times.append(1e6 * turn.wall / self.updates)
+    self.processor_times.append(1e6 * turn.processor / self.updates)
 
   def row(self):
     """Name, engine and times, as JSON types."""
     cells = {"runner": self.name, "engine": self.engine}
     if self.times:
       cells |= summary(self.times)
+      times = [round(one, 4) for one in self.processor_times]
+      cells["processor"] = round(statistics.median(times), 3)
+      cells["processor_times"] = times
       cells |= {"updates": self.updates, "first_s": round(self.first, 2)}
     return {**cells, "note": self.note}
 
@@ -100,7 +121,8 @@ def measure(makers, options):
 
   Returns:
     A list of rows, see `summary` and `add_ratios`; times in microseconds an
-    update, "first_s" the seconds it took to make, compile and run at first.
+    update, "processor" the median of those of all cores together, "first_s"
+    the seconds it took to make, compile and run at first.
   """
   entries = [_Entry(name, make, options) for name, make in makers.items()]
   live = [entry for entry in entries if entry.repeats]
@@ -108,7 +130,7 @@ def measure(makers, options):
   for i in range(options.repeats):
     shift = i % max(1, len(live))  # nobody always follows the same one
     for entry in live[shift:] + live[:shift]:
-      entry.times.append(1e6 * entry.seconds() / entry.updates)
+      entry.record(entry.turn())
   return add_ratios([entry.row() for entry in entries])
 
 

@@ -5,17 +5,9 @@ import os
 import tempfile
 
 from benchmarks import models, peers, refits
+from benchmarks.keras_runners import Fit, fastest_fit, pipeline
 from benchmarks.measure import case, measure
-from benchmarks.runners import (
-  Bare,
-  Dataset,
-  Evaluate,
-  Fit,
-  Loop,
-  array_data,
-  fastest_fit,
-  pipeline,
-)
+from benchmarks.runners import Bare, Dataset, Evaluate, Loop, array_data
 
 _UPDATE = "us an update"
 _OURS, _FASTEST = "this loop", "fit, fastest"

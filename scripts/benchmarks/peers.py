@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.keras_runners import MOMENTUM, RATE, optimizer, pipeline
 from benchmarks.measure import NotWritten
-from benchmarks.runners import MOMENTUM, RATE, optimizer, pipeline
 
 
 def layers_of(task, kinds):

@@ -4,6 +4,7 @@ The processes take turns, as the runners of `measure.py` do.
 """
 
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -19,14 +20,27 @@ _MOST_ROW_BYTES = 40
 _MB = 1 << 20
 
 
-def _ask(what, **task):
-  """What a child process measures, a dict."""
+def ask(what, environment=None, **task):
+  """What a child process measures.
+
+  Args:
+    what: one of `child.py`'s measurements.
+    environment: {variable: value} that the child has besides this process'.
+    **task: what it is measured on.
+
+  Returns:
+    Its answer, as JSON types.
+
+  Raises:
+    RuntimeError: if the child failed.
+  """
   task = {"what": what, "began": time.time(), **task}
   done = subprocess.run(
     [sys.executable, str(_CHILD), strict_json.dumps(task)],
     capture_output=True,
     text=True,
     check=False,
+    env={**os.environ, **(environment or {})},
   )
   if done.returncode:
     raise RuntimeError(f"{_CHILD.name} {task} failed:\n{done.stderr[-2000:]}")
@@ -52,7 +66,7 @@ def startup(name, repeats):
   answers_of = {runner: [] for runner in runners}
   for _ in range(repeats):
     for runner, kind in runners.items():
-      answers_of[runner].append(_ask("startup", runner=kind, model=name))
+      answers_of[runner].append(ask("startup", runner=kind, model=name))
   rows = []
   for runner, answers in answers_of.items():
     row = {"runner": runner, "engine": answers[0]["engine"]}
@@ -81,7 +95,7 @@ def steps(name, counts, repeats, seconds, epoch_steps=0):
   task = {"model": name, "steps": size, "compile": "auto", "seconds": seconds}
   for _ in range(repeats):
     for count, answers in answers_of.items():
-      answers.append(_ask("length", updates=count, warm=5 * size, **task))
+      answers.append(ask("length", updates=count, warm=5 * size, **task))
   rows = [_of_length(*item) for item in answers_of.items()]
   table = _table("steps", name, "us an update", rows)
   last = max(answers_of)

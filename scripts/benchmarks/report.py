@@ -1,7 +1,9 @@
 """What a benchmark prints, and the JSON it writes."""
 
+import csv
 import datetime
 import importlib.metadata
+import io
 import os
 import platform
 
@@ -12,7 +14,13 @@ from cli.light import output, strict_json
 _LIBRARIES = ("tensorflow", "keras", "numpy", "trainloop-tf")
 _PEERS = ("jax", "torch", "tf-models-official")
 # Columns that a table shows, where a row has them; the rest is in the JSON.
-_HIDDEN = ("times", "low", "high", "updates", "n")
+_HIDDEN = ("times", "processor_times", "low", "high", "updates", "n")
+# Of a CSV file: what a table and one of its rows, or of its cases, hold.
+_COLUMNS = (
+  "mode", "model", "unit", "reference", "runner", "case", "engine", "n",
+  "median", "min", "max", "processor", "ratio", "low", "high", "floor",
+  "reached", "updates", "to", "first_s", "first_to", "times", "note",
+)  # fmt: skip
 
 
 def machine():
@@ -53,10 +61,11 @@ def _cpu():
 
 
 class Report:
-  """Prints tables as they come, and keeps a JSON file up to date.
+  """Prints tables as they come, and keeps a file up to date.
 
   Args:
-    path: the file, or None.
+    path: the file, or None; a name that ends in .csv has a line a row, any
+      other is JSON, with the machine and the versions.
     repeats: n of every median.
   """
 
@@ -105,13 +114,34 @@ class Report:
         run_files.made(self._path) as part,  # a kill leaves no half a file
         open(part, "w", encoding="utf-8") as file,
       ):
-        file.write(strict_json.report(self._results, indent=1))
+        if self._path.endswith(".csv"):
+          file.write(csv_text(self._results["tables"]))
+        else:
+          file.write(strict_json.report(self._results, indent=1))
 
 
 def _command():
   """{flag: value} of the flags that were given."""
   values = flags.FLAGS.flag_values_dict()
   return {k: v for k, v in values.items() if flags.FLAGS[k].present}
+
+
+def csv_text(tables):
+  """Some tables as CSV: a line a row, then a line a case of each.
+
+  Args:
+    tables: as `Report.add` takes them.
+  """
+  text = io.StringIO()
+  writer = csv.DictWriter(
+    text, _COLUMNS, extrasaction="ignore", lineterminator="\n"
+  )
+  writer.writeheader()
+  for table in tables:
+    for row in [*table["rows"], *table.get("cases", ())]:
+      times = " ".join(map(str, row.get("times", ())))
+      writer.writerow({**table, **row, "times": times})
+  return text.getvalue()
 
 
 def show(rows):

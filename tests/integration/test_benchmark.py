@@ -1,6 +1,8 @@
 """benchmark.py as its users run it: what it says, never how fast it was."""
 
+import csv
 import json
+import math
 import subprocess
 import sys
 
@@ -110,6 +112,60 @@ def test_a_length_in_a_process_of_its_own(short):
   assert row["n"] == 2 and row["median"] > 0 and row["rows_mb"] == 0.0
 
 
+ZOO_COLUMNS = {"runner", "case", "unit", "median", "ratio", "times", "n"}
+
+
+def zoo(cwd, *flags):
+  """{unit: its lines} of the CSV of a run of the least model, and the text."""
+  small = ("--zoo", "--only=mlp_small", "--seconds=0.001", "--output=out.csv")
+  done = benchmark(*small, *flags, cwd=cwd)
+  assert done.returncode == 0, done.stderr[-3000:]
+  units = {}
+  with open(cwd / "out.csv", encoding="utf-8", newline="") as file:
+    for line in csv.DictReader(file):
+      assert set(line) >= ZOO_COLUMNS and line["model"] == "mlp_small"
+      units.setdefault(line["unit"], []).append(line)
+  for lines in units.values():
+    check_zoo(lines)
+  return units, done.stdout
+
+
+def check_zoo(lines):
+  """Three runners, then their case, whose ratio is of their medians."""
+  *rows, case = lines
+  assert [row["runner"] for row in rows] == [
+    "this loop",
+    "fit",
+    "fit, an epoch a call",
+  ]
+  ours, *fits = (float(row["median"]) for row in rows)
+  assert all(0 < value < math.inf for value in (ours, *fits))
+  for row in rows:
+    assert len(row["times"].split()) == int(row["n"])
+  assert math.isclose(float(case["ratio"]), ours / min(fits), rel_tol=0.01)
+
+
+def test_zoo(tmp_path):
+  units, shown = zoo(tmp_path, "--parts=steady", "--repeats=2")
+  assert list(units) == ["us an update", "us of processor time an update"]
+  assert all(row["n"] == "2" for row in units["us an update"][:3])
+  heading, last = shown.splitlines()[-2:]
+  assert heading.split() == ["model", "steady", "processor"]
+  assert last.startswith("mlp_small")
+
+
+@pytest.mark.long
+def test_zoo_in_processes(tmp_path):
+  units, _ = zoo(tmp_path, "--parts=start,memory", "--repeats=1")
+  assert list(units) == [
+    "s to the first report, cold cache",
+    "s to the last update, cold cache",
+    "s to the first report, warm cache",
+    "s to the last update, warm cache",
+    "MB at the peak",
+  ]
+
+
 @pytest.mark.long
 def test_the_other_modes(tmp_path):
   modes = ("validation", "short_epochs", "dispatch", "streamed", "refit")
@@ -139,6 +195,8 @@ BAD = [
   ([], "one of --compare"),
   (["--compare", "--seconds=0"], "seconds=0"),
   (["--steps", "--step_counts=10,0"], "step_counts=10,0"),
+  (["--zoo", "--parts=speed"], "parts=speed"),
+  (["--zoo", "--parts="], "--parts must name"),
 ]
 
 
