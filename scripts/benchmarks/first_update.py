@@ -66,6 +66,7 @@ def measured(name):
   laps = _Laps(FLAGS.began)
   with verbosity.startup():
     import keras  # noqa: F401
+
     import trainloop  # noqa: F401
     from benchmarks import zoo_models
   laps.end("imports")
