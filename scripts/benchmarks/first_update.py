@@ -39,7 +39,9 @@ def define_flags():
   flags.DEFINE_string(
     "models", "", "names of the zoo's models, by commas; empty: all"
   )
-  flags.DEFINE_string("child", None, "the one model that this process is for")
+  flags.DEFINE_string(
+    "child", None, "the one model of this process; unset: one for each model"
+  )
   flag_rules.number("began", 0, "when it was started, Unix time [s]")
   flag_rules.show_in_help()
 
@@ -103,7 +105,7 @@ def _fit(task, model, laps):
   table = programs.table(schedule)
   if programs.engine.name == "xla":
     window = programs.window(table.columns, data)
-    run = window.attempt(table, data.no_batches())
+    run = window.attempt(table, data.no_batches(window.capacity.updates))
     laps.end("trace")
     run()
     laps.end("XLA")

@@ -296,3 +296,12 @@ def test_runs_of_a_model_before_its_first_update_is_told(compile, validates):
   early = validates and compile != "graph"
   assert runs[0] == [True, False] + [False] * early, runs
   assert net.eager == [True, False] + [False] * validates
+
+
+def test_a_fit_that_is_done_compiles_nothing(tmp_path):
+  for traces in (1, 0):
+    loop = make({"workdir": tmp_path}, {}, "auto")
+    loop.fit(small.data(32), 2, validation=small.data(32))
+    assert loop.engine.name == "xla" and loop.traces == traces
+  history = loop.fit(small.data(32), 1, validation=small.data(32))
+  assert loop.traces == 1 and history.rows["step"].tolist() == [8, 9, 10, 11]

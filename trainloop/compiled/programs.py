@@ -128,10 +128,10 @@ class Programs:
     window = self.window(table.columns, source)
     if window in self._compiled:
       return
-    source.stage(window.capacity.updates, window.capacity.updates)
     # TensorFlow draws a number only to learn a device's name.
     with seeds.preserved(), futures.ThreadPoolExecutor(1) as aside:
-      compiling = aside.submit(window.attempt(table, source.no_batches()))
+      none = source.no_batches(window.capacity.updates)
+      compiling = aside.submit(window.attempt(table, none))
       if validation is not None:
         self._compile_evaluation(validation)
       why = compiling.result()

@@ -213,13 +213,13 @@ class ArrayData:
     staged = staging.stretch(self.arrays, indices, steps)
     return Staged(staged, np.arange(count, dtype=np.int32))
 
-  def no_batches(self):
+  def no_batches(self, room):
     """See `protocol.Source`."""
     size = min(self.batch_size, self.num_examples)
     indices = np.zeros((0, size), np.int32)
     if self._memory is None:
       return Resident(self._tensors(), indices)
-    staged = staging.stretch(self.arrays, indices, self._room)
+    staged = staging.stretch(self.arrays, indices, room)
     return Staged(staged, np.zeros(0, np.int32))
 
   def _indices(self, epoch, first, count):

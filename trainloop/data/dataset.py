@@ -184,11 +184,11 @@ class DatasetData:
     self._next = at + count
     return Stream(self._iterator, count)
 
-  def no_batches(self):
+  def no_batches(self, room):
     """See `protocol.Source`."""
     spec = (*self.dataset.element_spec, None)[:3]
     stretch = structures.map_leaves(
-      lambda leaf: tf.zeros([self._room, *leaf.shape], leaf.dtype), spec
+      lambda leaf: tf.zeros([room, *leaf.shape], leaf.dtype), spec
     )
     return Staged(stretch, np.zeros(0, np.int32))
 

@@ -209,9 +209,13 @@ class Read(typing.Protocol):
       A `Resident`, `Staged` or `Stream`.
     """
 
-  def no_batches(self):
-    """A `Resident` or `Staged` of no batch, for `jit` and after `stage`; in a
-    window's room it has the shapes of `training`."""
+  def no_batches(self, room):
+    """A `Resident` or `Staged` of no batch, of the shapes of `training`.
+
+    Args:
+      room: how many the compiled window has room for; known behind `place`,
+        for `jit`.
+    """
 
   def position(self, epoch, first):
     """The place before an update, as bytes for `begin`.

@@ -119,7 +119,7 @@ class ShardedData:
     self._next = at + count
     return Stream(self._iterator, count)
 
-  def no_batches(self):
+  def no_batches(self, room):
     """See `protocol.Source`: XLA never reads it."""
 
   def evaluation(self, strategy):

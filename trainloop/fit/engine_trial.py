@@ -32,15 +32,24 @@ def once(trainee, programs, source, schedule, epochs, workdir, tell):
   """
   if not programs.engines.measures:
     return
-  fits = [] if workdir is None else claims.newest_fits(workdir)
-  if fits:
-    name = fits[0].terms.engine
+  name = recorded(workdir)
+  if name:
     winner = Engine(name, "as it was measured")
   else:
     tell("both engines are timed on the first batches")
     updates = epochs * source.steps_per_epoch
     winner = measure(trainee, programs, source, schedule, updates)
   programs.engines.settle(winner)
+
+
+def recorded(workdir):
+  """The name of the engine of a run; "" if there is none.
+
+  Args:
+    workdir: its folder, or None.
+  """
+  fits = [] if workdir is None else claims.newest_fits(workdir)
+  return fits[0].terms.engine if fits else ""
 
 
 def measure(trainee, programs, source, schedule, updates):

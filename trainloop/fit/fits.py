@@ -115,6 +115,11 @@ class Fits:
   def _overwrites(self):
     return self.host.options.existing == "overwrite"
 
+  @property
+  def _recorded_run(self):
+    """The folder of a run that may go on; None without."""
+    return None if self._overwrites else self.workdir
+
   def _schedule_step(self, schedule):
     """The step that the coming schedule begins at; None if one goes on."""
     if schedule is None and self.schedule is not None:
@@ -132,11 +137,14 @@ class Fits:
       source,
       schedule,
       epochs,
-      None if self._overwrites else self.workdir,
+      self._recorded_run,
       self.host.progress.line,
     )
-    table = self.programs.table(schedule)
-    self.programs.compile(table, source, validation)
+    # What the run recorded has shown that it runs; it is compiled when it has
+    # something to do.
+    if engine_trial.recorded(self._recorded_run) != self.programs.engine.name:
+      table = self.programs.table(schedule)
+      self.programs.compile(table, source, validation)
 
   def _identity(self, source, validation, lengths, schedule):
     return identity.of(

@@ -73,6 +73,7 @@ class FitRunner:
       self._progress.line(f"this fit is done: {reason}")
       return True
     self._introduce()
+    self._compile()
     self._begin()
     done = self._train()
     if self.history.stop_reason == "preempted":
@@ -120,6 +121,11 @@ class FitRunner:
       )
     if self._records.goes_on:
       self._progress.line(f"goes on at step {self._done} of {plan.end}")
+
+  def _compile(self):
+    """What was left to the fit that has updates to do."""
+    request = self._request
+    self._programs.compile(request.table, request.source, request.validation)
 
   def _begin(self):
     """All that comes before the first update of this process."""
