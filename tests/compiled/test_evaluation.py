@@ -79,6 +79,17 @@ def test_training_metrics_outlive_an_end_between_two_parts(monkeypatch, engine):
     variable.assign(np.full(variable.shape, i + 2.0, variable.dtype.name))
   before = small.digest(state)
   evaluation = made.programs.evaluation
+  reset = evaluation.reset
+
+  def resets():
+    reset()
+    raise Stop
+
+  monkeypatch.setattr(evaluation, "reset", resets)
+  with pytest.raises(Stop):
+    made.evaluate(data)
+  assert small.digest(state) == before
+  monkeypatch.undo()
   call, calls = evaluation._feed.call, []
 
   def stops(*given):

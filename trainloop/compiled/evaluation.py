@@ -74,8 +74,9 @@ class Evaluation:
     """
     body = self._watched if watched else self._plain
     sums = _Sums(*map(tf.constant, _NOTHING), bounds.none())
-    training = self._set_aside()
+    training = self._training_state()
     try:
+      self.reset()
       for part in parts:
         full, n = part.padded(part.room), tf.constant(part.length)
         sums = _Sums(*self._feed.call(body, full, n, *sums))
@@ -87,7 +88,7 @@ class Evaluation:
       return EvaluationResult(
         self._measured(sums.loss, sums.examples), sums.examples
       )
-    finally:  # also where the host is interrupted between two parts
+    finally:  # also where the host is interrupted between two calls
       self._put_back(training)
 
   def compile(self, parts, watched=False):
@@ -145,12 +146,10 @@ class Evaluation:
     self._strategy.run(self._replica.objective.reset)
 
   @tf.function(autograph=False)
-  def _set_aside(self):
-    """The training metrics; those of a pass begin at zero."""
-    run = self._strategy.run
-    training = run(replica_lib.read, args=(self._replica.metric_state,))
-    run(self._replica.objective.reset)
-    return training
+  def _training_state(self):
+    """The state of the training metrics, on each replica."""
+    state = self._replica.metric_state
+    return self._strategy.run(replica_lib.read, args=(state,))
 
   @tf.function(autograph=False)
   def _put_back(self, training):
