@@ -25,23 +25,18 @@ def _images(*layers):
   return _net((28, 28, 1), *layers, L.Flatten(), _classes())
 
 
-def _attention(shape, embed=None):
+def _attention(shape, embed=None, blocks=1, wide=128, activation="relu"):
   inputs = L.Input(shape, dtype="int32" if embed else None)
   x = embed(inputs) if embed else inputs
-  x = L.LayerNormalization()(x + L.MultiHeadAttention(4, 16)(x, x))
-  wide = L.Dense(128, activation="relu")(x)
-  x = L.LayerNormalization()(x + L.Dense(64)(wide))
-  return keras.Model(inputs, _classes()(L.GlobalAveragePooling1D()(x)))
-
-
-def _transformer(layers):
-  x = inputs = L.Input((40,), dtype="int32")
-  x = L.Embedding(2000, 64)(x)
-  for _ in range(layers):
+  for _ in range(blocks):
     x = L.LayerNormalization()(x + L.MultiHeadAttention(4, 16)(x, x))
-    wide = L.Dense(256, activation="gelu")(x)
-    x = L.LayerNormalization()(x + L.Dense(64)(wide))
+    hidden = L.Dense(wide, activation=activation)(x)
+    x = L.LayerNormalization()(x + L.Dense(64)(hidden))
   return keras.Model(inputs, _classes()(L.GlobalAveragePooling1D()(x)))
+
+
+def _transformer():
+  return _attention((40,), L.Embedding(2000, 64), 6, 256, "gelu")
 
 
 def _embedding_bag():
@@ -116,7 +111,7 @@ MODELS = {
     lambda: _attention((40,), L.Embedding(2000, 64)),
   ),
   "transformer_block": (32, (40, 64), None, lambda: _attention((40, 64))),
-  "transformer_6": (32, (40,), 2000, lambda: _transformer(6)),
+  "transformer_6": (32, (40,), 2000, _transformer),
   "lstm": (
     32,
     (30, 16),

@@ -130,6 +130,15 @@ class _Kind:
   loss: str = _CLASSES
 
 
+def _recurrent(layer):
+  """Texts of 100 words through one recurrent layer, a class of Keras'."""
+
+  def make():
+    return networks.text(100, _WORDS, 64, layer(64))
+
+  return _Kind(32, _MANY, _texts(100), make, cosine=False)
+
+
 MODELS = {
   "mobilenet_v2": _Kind(32, _FEW, _images(64), _application("MobileNetV2", 64)),
   "efficientnet_b0": _Kind(
@@ -154,20 +163,8 @@ MODELS = {
     _next_words(128, 4000),
     lambda: networks.transformer(128, 4000, 128, 4),
   ),
-  "lstm": _Kind(
-    32,
-    _MANY,
-    _texts(100),
-    lambda: networks.text(100, _WORDS, 64, L.LSTM(64)),
-    cosine=False,
-  ),
-  "gru": _Kind(
-    32,
-    _MANY,
-    _texts(100),
-    lambda: networks.text(100, _WORDS, 64, L.GRU(64)),
-    cosine=False,
-  ),
+  "lstm": _recurrent(L.LSTM),
+  "gru": _recurrent(L.GRU),
   "conv1d_text": _Kind(
     32,
     _MANY,

@@ -192,9 +192,6 @@ def limits(trainee, programs, lengths, source, validation, saves, visits):
     source, validation: data sources, the latter may be None.
     saves: whether the run has a workdir, which all workers know alike.
     visits: whether the host must see the model at each epoch's end.
-
-  Raises:
-    ValueError: if the run would never see a validation that it needs.
   """
   capacity = programs.capacity(source)
   limits = window_length.limits(
