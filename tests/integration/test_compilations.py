@@ -12,7 +12,7 @@ import pytest
 
 from support import commands
 
-KINDS = ["resident", "staged", "dataset", "sweep", "schedules"]
+KINDS = ["resident", "staged", "dataset", "sweep", "schedules", "graph"]
 
 
 @pytest.fixture(scope="module")

@@ -43,19 +43,23 @@ class Feed:
   """Compiles bodies that read batches, once for all data of one kind.
 
   Data enter as arguments: other data of the same shapes do not trace a body
-  again, nor does, without `jit`, another number of batches.
+  again, nor does, without `jit`, another number of batches or, unless all are
+  `whole`, of examples in them.
 
   Args:
     strategy: the `tf.distribute.Strategy`.
     jit: whether XLA compiles calls that read tensors; then all shapes are
       fixed.
     gives_way: whether what XLA can't run runs in the graph instead.
+    whole: whether all batches have one size. Then a graph knows it: the
+      gradients of means and sums are a fifth of a convolutional network's
+      time where it does not.
   """
 
-  def __init__(self, strategy, jit=False, gives_way=False):
+  def __init__(self, strategy, jit=False, gives_way=False, whole=False):
     self._strategy = strategy
     self._replicas = strategy.num_replicas_in_sync
-    self._jit, self._gives_way = jit, gives_way
+    self._jit, self._gives_way, self._whole = jit, gives_way, whole
     self._compiled, self._in_graph = {}, set()
     self._recent = {}  # by body: what it was called with last
 
@@ -128,7 +132,8 @@ class Feed:
       spec = [_spec(a, 1, jit) for a in flat]
       shapes = structures.map_leaves(lambda a: _spec(a, 1, jit), source)
     places, *extra = where
-    specs = [_spec(places, 2, jit), *(_spec(one, 1, jit) for one in extra)]
+    free = 1 if self._whole else 2
+    specs = [_spec(places, free, jit), *(_spec(one, 1, jit) for one in extra)]
     key = (body, kind, jit, repr(shapes), repr(specs))
     if key not in self._compiled:
       self._compiled[key] = function = tf.function(

@@ -20,10 +20,11 @@ def global_norm(gradients, folds=False):
     gradients: dense tensors.
     folds: whether to fold.
   """
-  squares = [tf.square(tf.cast(g, tf.float32)) for g in gradients]
+  wide = [tf.cast(g, tf.float32) for g in gradients]
   if not folds:
-    return tf.sqrt(tf.add_n([tf.reduce_sum(square) for square in squares]))
-  total = tf.add_n([_folded(square) for square in squares])
+    # Half the sum of the squares, which are not written to memory.
+    return tf.sqrt(2.0 * tf.add_n([tf.nn.l2_loss(g) for g in wide]))
+  total = tf.add_n([_folded(tf.square(g)) for g in wide])
   return tf.sqrt(tf.reduce_sum(_by_rows(total)))
 
 

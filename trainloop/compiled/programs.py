@@ -178,12 +178,16 @@ class Programs:
     # The optimizer's own momentum is a constant of the program.
     moves = MOMENTUM in columns
     own = None if moves else self._trainee.binding.momentum
-    key = (name, columns, capacity, watched, observe, own)
+    partial = source.has_partial_batch(evaluates=False)
+    whole = source.fixed_batches and not partial
+    key = (name, columns, capacity, watched, observe, own, whole)
     if key not in self._windows:
-      self._windows[key] = self._new_window(columns, capacity, watched, observe)
+      self._windows[key] = self._new_window(
+        columns, capacity, watched, observe, whole
+      )
     return self._windows[key]
 
-  def _new_window(self, columns, capacity, watched, observe):
+  def _new_window(self, columns, capacity, watched, observe, whole):
     trainee, jit = self._trainee, self.engine.name == "xla"
     update = Update(
       trainee.strategy,
@@ -196,7 +200,7 @@ class Programs:
       watched=watched,
       observe=observe,
     )
-    return Window(trainee.strategy, update, trainee.state, capacity, jit)
+    return Window(trainee.strategy, update, trainee.state, capacity, jit, whole)
 
   @property
   def histograms(self):

@@ -3,9 +3,10 @@
 import tensorflow as tf
 
 from trainloop.compiled import replica as replica_lib
+from trainloop.compiled.optimizer_step import OptimizerStep
 from trainloop.compiled.table import LEARNING_RATE, MOMENTUM
 from trainloop.devices import strategies
-from trainloop.model import bias_correction, bounds
+from trainloop.model import bounds
 from trainloop.model.rows import Row
 
 
@@ -49,6 +50,9 @@ class Update:
     self._skips, self.watched = skips, watched
     self._observe = observe
     self._scale = state.loss_scale
+    self._step = OptimizerStep(
+      strategy, binding, replica.variables, state, columns, jit
+    )
 
   @property
   def range_checks(self):
@@ -93,7 +97,7 @@ class Update:
       accepted = accepted & (alarm[0] == 0)
 
     def apply():
-      self._apply(gradients, learning_rate, momentum)
+      self._step(gradients, learning_rate, momentum)
       run(replica.count, args=(batch, count, outputs))
 
     guard(accepted, apply, moved, before)
@@ -181,24 +185,3 @@ class Update:
     moved += self._replica.carried
     product = self._state.momentum_product
     return moved if product is None else [*moved, product]
-
-  def _apply(self, gradients, learning_rate, momentum):
-    """The optimizer's update; traced, cross-replica."""
-    self._binding.apply(
-      self._strategy,
-      gradients,
-      self._replica.variables,
-      learning_rate,
-      momentum if MOMENTUM in self._columns else None,
-      self._correction(momentum),
-    )
-
-  def _correction(self, momentum):
-    """The factor on an update's rate for `bias_correction="exact"`, else None;
-    multiplies the update's momentum into `TrainState.momentum_product`."""
-    product = self._state.momentum_product
-    if product is None:
-      return None
-    product.assign(product * tf.cast(momentum, tf.float64))
-    optimizer = self._binding.optimizer
-    return bias_correction.factor(optimizer, momentum, product)

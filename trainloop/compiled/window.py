@@ -77,12 +77,13 @@ class Window:
     capacity: the `Capacity` of its calls.
     jit: whether XLA compiles it: then one program serves calls of up to
       `capacity.updates`.
+    whole: whether all batches have one size; see `Feed`.
 
   Attributes:
     capacity: the same.
   """
 
-  def __init__(self, strategy, update, state, capacity, jit=False):
+  def __init__(self, strategy, update, state, capacity, jit=False, whole=False):
     self._strategy = strategy
     self._update = update
     self._state = state
@@ -90,7 +91,7 @@ class Window:
     # Out of arrays with one row XLA makes another program, whose loss may
     # differ in the last bit.
     self._room = max(2, capacity.updates) if jit else None
-    self._feed = batches_lib.Feed(strategy, jit=jit)
+    self._feed = batches_lib.Feed(strategy, jit=jit, whole=whole)
 
   def __call__(self, table, batches, ends=()):
     """Does an update a batch; one that is not finite is not applied.

@@ -18,6 +18,7 @@ import tensorflow as tf
 import kernels
 import trainloop
 from support import small
+from trainloop.compiled import optimizer_step
 
 (FOLDER,) = re.findall(r"--xla_dump_to=(\S+)", os.environ["XLA_FLAGS"])
 
@@ -84,8 +85,21 @@ def schedules():
   return run
 
 
+def graph():
+  """The optimizer's step of a window that TensorFlow runs."""
+  optimizer_step._PAYS_FROM = 1
+  loop, calls = small.loop(compile="graph"), []
+
+  def run():
+    calls.append(1)
+    loop.fit(small.data(), len(calls), schedule=kernels.Cosine(0.1, 36))
+    loop.fit(small.data(88), 1, schedule=kernels.Constant(len(calls) / 10))
+
+  return run
+
+
 if __name__ == "__main__":
-  for kind in (resident, staged, dataset, sweep, schedules):
+  for kind in (resident, staged, dataset, sweep, schedules, graph):
     run, before, counts = kind(), programs(), []
     for _ in range(3):
       run()
