@@ -4,6 +4,7 @@ import dataclasses
 import json
 import zlib
 
+import keras
 import numpy as np
 
 import kernels
@@ -171,6 +172,11 @@ def _decay(optimizer, model):
   """Which weights do not decay, by their positions, where others do."""
   if not optimizer.weight_decay:
     return {}
+  weights = model.trainable_variables
+  # Keras keeps its first answer, whoever asks: so with what Keras itself asks
+  # with, as a weight's name begins with its layer's only in a tf.Variable.
+  if not isinstance(optimizer, keras.optimizers.Muon):
+    weights = [v.value for v in weights]
   # Private: nothing public tells what `exclude_from_weight_decay` was given.
-  decays = [optimizer._use_weight_decay(v) for v in model.trainable_variables]
+  decays = [optimizer._use_weight_decay(v) for v in weights]
   return {"not_decayed": [i for i, one in enumerate(decays) if not one]}
