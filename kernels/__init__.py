@@ -16,6 +16,7 @@ XLA and in strategy.run, and gives the same bits in each.
 """
 
 from kernels.base import Hyperparameters, Schedule, from_config, tabulate
+from kernels.combined import Combined
 from kernels.compose import Join, Product, Scaled, Warmup
 from kernels.cosine_restarts import CosineRestarts
 from kernels.decay import (
@@ -34,6 +35,7 @@ from kernels.triangular import Triangular
 from kernels.warmup import WarmupCosine, WarmupStableDecay
 
 __all__ = [
+  "Combined",
   "Constant",
   "Cosine",
   "CosineRestarts",

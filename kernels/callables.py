@@ -28,7 +28,7 @@ _NO_VALUE = re.compile(
 )
 
 
-def check(name, value, *arguments, rule):
+def check(name, value, *arguments, rule, **named):
   """Refuses what can't be called with some arguments.
 
   Args:
@@ -36,6 +36,7 @@ def check(name, value, *arguments, rule):
     value: what was given.
     *arguments: examples of what it will be called with, by position.
     rule: what it must be.
+    **named: likewise, by name.
 
   Raises:
     ValueError: if it is no callable, or one of other arguments. A builtin
@@ -43,17 +44,17 @@ def check(name, value, *arguments, rule):
   """
   if not callable(value):
     checks.fail(name, value, rule)
-  if not takes(value, *arguments):
+  if not takes(value, *arguments, **named):
     raise checks.ArgumentError(f"`{name}` must be {rule}; got {_named(value)}")
 
 
-def takes(function, *arguments):
+def takes(function, *arguments, **named):
   """Whether a callable can be called so; True where it hides that."""
   signature = _signature(function)
   if signature is None:
     return True
   try:
-    signature.bind(*arguments)
+    signature.bind(*arguments, **named)
   except TypeError:
     return False
   return True

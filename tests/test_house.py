@@ -52,6 +52,14 @@ ALLOWED = {
     "its graph holds its own gradients alive",
     {"graph._custom_gradients"},
   ),
+  ("private", "trainloop/model/group_steps.py"): (
+    "Keras has no public way to a rate and a decay of a variable's own",
+    {
+      "optimizer._apply_weight_decay",
+      "optimizer._var_key",
+      "self._optimizer._var_key",
+    },
+  ),
   ("private", "trainloop/model/seen_ops.py"): (
     "nothing public tells the ops that run eagerly",
     {"tensorflow.python.framework.op_callbacks"},

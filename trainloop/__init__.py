@@ -27,6 +27,7 @@ from trainloop.fit.signals import StopOnSignals
 from trainloop.judging.options import EarlyStopping, ReduceOnPlateau
 from trainloop.loop import TrainLoop
 from trainloop.model.bounds import ValueRangeError
+from trainloop.model.groups import Group, layer_decay
 from trainloop.recipes import Recipe
 from trainloop.sweep.sweep import (
   Sweep,
@@ -39,6 +40,7 @@ __all__ = [
   "ArrayData",
   "Cluster",
   "EarlyStopping",
+  "Group",
   "History",
   "MissingPeerError",
   "NonFiniteError",
@@ -53,6 +55,7 @@ __all__ = [
   "ValueRangeError",
   "compare_learning_rates",
   "compile_cache",
+  "layer_decay",
   "recipes",
   "strategy_for",
   "sweep_learning_rate",

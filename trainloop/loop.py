@@ -10,13 +10,15 @@ from trainloop.data import batch_errors, counting, staging
 from trainloop.data import source as data_lib
 from trainloop.devices import entry, strategies
 from trainloop.display import terminal
-from trainloop.fit import keras_callbacks, options, schedules
+from trainloop.fit import keras_callbacks, options
+from trainloop.fit import schedules as schedules_lib
 from trainloop.fit.callables import Callables
 from trainloop.fit.fits import Fits
 from trainloop.fit.host import Host
 from trainloop.fit.window_length import WindowLength
 from trainloop.judging.options import judging
-from trainloop.model import exclusive_calls
+from trainloop.model import exclusive_calls, moved
+from trainloop.model import groups as groups_lib
 from trainloop.model.objective import Goal
 from trainloop.model.precision import Numerics
 from trainloop.model.trainee import Trainee, TraineeOptions
@@ -26,8 +28,8 @@ from trainloop.workdir.tensorboard import extras
 class TrainLoop:
   """Trains a Keras model with scheduled learning rate and momentum.
 
-  Each update's learning rate and momentum are computed in the compiled graph,
-  n updates run in one call, and each leaves a row of what it used.
+  Each update's hyperparameters are computed in the compiled graph, n updates
+  run in one call, and each leaves a row of what it used.
 
   Args:
     model: a keras.Model, or a callable that makes one under the strategy.
@@ -36,6 +38,10 @@ class TrainLoop:
       with its own `compute_loss`, or with a `step`.
     schedule: a `kernels.Schedule` or a `Recipe`; None for the optimizer's own
       rate, or its own schedule, which goes on from `optimizer.iterations`.
+    schedules: {name: `kernels.Schedule` or number} of what else moves, on the
+      same clock: momentum, weight_decay, beta_2, rho, clipnorm,
+      global_clipnorm, clipvalue, or a further argument of `step`.
+    groups: {regular expression of variables' paths: `Group`}, or None.
     metrics: Keras metrics or their names, as `Model.compile` takes them.
     loss_weights: weights of several outputs' losses, or None.
     strategy: a `tf.distribute.Strategy` or its name; None for the one in
@@ -65,25 +71,22 @@ class TrainLoop:
       `model` is made under that policy.
     accumulate: micro-batches that an update's batch is computed in, int >= 1.
     log_every: TensorBoard gets each row whose step is a multiple of this, int
-      >= 1, and the last of each epoch; "auto" for 1, and in a fit of more than
-      10^6 updates for so many that at most 10^6 rows go there.
-    hparams: {name: number, str or bool} more for TensorBoard's HParams page.
+      >= 1, and the last of each epoch; "auto" for at most 10^6 rows a fit.
+    hparams: {name: number, str or bool} more for TensorBoard's HParams.
     histograms_every: duration between histograms of weights and of the last
       update's gradients, as "1ep"; None for none.
-    profile: global steps "first:last" of which TensorFlow's profiler writes a
-      profile into the workdir, or None.
+    profile: global steps "first:last" that TensorFlow's profiler sees, or None.
     log_graph: whether TensorBoard gets the graph of the model's forward pass.
-    seed: seeds Keras, TensorFlow, NumPy and `random` while a callable `model`
-      is made, int; what they were seeded with before is put back.
-    on_window: called after each window with {"epoch", "step", "steps", the
-      last row's "learning_rate", "momentum", "loss", "grad_norm", "skipped"}.
+    seed: seeds Keras, TensorFlow, NumPy and `random`, int, while a callable
+      `model` is made.
+    on_window: called after each window with {"epoch", "step", "steps", and the
+      last row's columns}; see `Callables`.
     on_epoch: called after each epoch with {"epoch", "step", "loss", "val_loss"
-      and the other metrics}, while the model holds what was judged; for both
-      see `Callables`.
+      and the other metrics}, while the model holds what was judged.
     callbacks: Keras callbacks that only read, a list; see `keras_callbacks`.
-    step: a function (model, x, y, training) of a batch, in graph, for losses
-      that are not loss(y, f(x)): gives each example's loss, a float tensor of
-      shape (examples,), or {"loss": that, name: likewise, to be averaged}.
+    step: a function (model, x, y, training) of a batch, in graph: gives each
+      example's loss, a float tensor of shape (examples,), or {"loss": that,
+      name: likewise, to be averaged}.
     resident_mb, staging_mb: limits for data; see `staging.Memory`.
     verbose: how much is shown: 0 or False, 1 or True, 2; see `Progress`.
 
@@ -99,6 +102,8 @@ class TrainLoop:
     loss=None,
     *,
     schedule=None,
+    schedules=None,
+    groups=None,
     metrics=None,
     loss_weights=None,
     strategy=None,
@@ -144,15 +149,20 @@ class TrainLoop:
       ),
     )
     window_length = WindowLength(steps_per_loop)
-    schedule = schedules.checked(schedule)
+    schedule = schedules_lib.checked(schedule)
     callbacks = keras_callbacks.adopt(callbacks)
     own = Callables(on_window, on_epoch, callbacks)
     memory = staging.Memory(resident_mb, staging_mb)
     numerics = Numerics(mixed_precision, accumulate)
-    goal = Goal(loss, metrics, loss_weights, step)
+    further = moved.check(schedules)
+    values = moved.values_of_step(further, step)
+    goal = Goal(loss, metrics, loss_weights, step, values)
     judges = judging(early_stopping, reduce_on_plateau)
     strategy = strategies.resolve(strategy)
-    aims = TraineeOptions(goal, judges, numerics, seed, bias_correction)
+    parts = groups_lib.check(groups)
+    aims = TraineeOptions(
+      goal, judges, numerics, seed, bias_correction, further, parts
+    )
     self._trainee = Trainee(strategy, model, optimizer, aims)
     skips = chosen.guard == "skip"
     self._programs = Programs(
@@ -252,14 +262,13 @@ class TrainLoop:
       NonFiniteError: if an update is not finite.
       What a callable of the caller's raised, with everything saved.
     """
-    schedule = schedules.checked(schedule)
+    schedule = schedules_lib.checked(schedule)
     return self._fits.run(data, epochs, validation, schedule, steps_per_epoch)
 
   def stop(self):
     """Makes the running fit, or the next, end after its window; any thread.
 
-    It saves a checkpoint, and its `stop_reason` is "preempted". The same fit
-    of the same workdir goes on from there.
+    Its `stop_reason` is "preempted"; the same fit goes on from its checkpoint.
     """
     self._stop.set()
 
@@ -268,13 +277,12 @@ class TrainLoop:
   def restore_epoch(self, epoch):
     """Goes back to the weights and slots at the end of an epoch.
 
-    Steps and rows go on counting. If the run in the workdir has gone on with
-    another fit from there already, nothing is changed.
+    Steps and rows go on counting. A run that has gone on with another fit from
+    there already stays as it is.
 
     Args:
-      epoch: epoch of the run, from 1, whose end has a checkpoint; which have
-        one depends on `checkpoint_every` and `keep`. The checkpoint of a fit's
-        last epoch holds what the fit ended with.
+      epoch: epoch of the run, from 1, whose end has a checkpoint; that of a
+        fit's last epoch holds what the fit ended with.
 
     Raises:
       ValueError: if its checkpoint was not kept, or before the first `fit`.
@@ -288,9 +296,7 @@ class TrainLoop:
   @entry.guarded
   @exclusive_calls.one("evaluate", reads=True)
   def evaluate(self, data):
-    """The loss and metrics over all examples of some data.
-
-    It may be called in `on_epoch`, and changes nothing.
+    """The loss and metrics over all examples of some data; changes nothing.
 
     Args:
       data: an `ArrayData`, or a batched `tf.data.Dataset` of (x, y[, weight]).

@@ -80,7 +80,8 @@ def test_exact_bias_correction_is_in_it(pays, monkeypatch):
   made = [train(keras.optimizers.Adam(), bias_correction="exact")[0]]
   monkeypatch.setattr(optimizer_step, "_PAYS_FROM", 1 << 60)
   made.append(train(keras.optimizers.Adam(), bias_correction="exact")[0])
-  products = [float(one.trainee.state.momentum_product) for one in made]
+  left = [one.trainee.state.coefficients.products for one in made]
+  products = [float(one["beta_1"]) for one in left]
   assert products[0] == products[1] < 1.0
   for mine, theirs in zip(*(m.model.get_weights() for m in made), strict=True):
     np.testing.assert_allclose(mine, theirs, rtol=2e-4, atol=2e-6)
@@ -135,7 +136,7 @@ def test_only_what_keras_wrote_is_compiled(
   trainee = loop.trainee
   variables = constrained(constraint)
   step = OptimizerStep(
-    trainee.strategy, trainee.binding, variables, trainee.state, (), jit
+    trainee.strategy, trainee.binding, variables, trainee.state, jit
   )
   assert step.compiles == compiles
 

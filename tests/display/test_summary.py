@@ -5,7 +5,7 @@ import numpy as np
 import kernels
 import trainloop
 from support import small
-from trainloop.display import summary
+from trainloop.display import results, summary
 
 
 def test_a_schedule_without_its_defaults():
@@ -33,15 +33,15 @@ def test_a_table_of_the_last_and_the_best_epoch():
     a_metric_whose_name_does_not_fit_in=[1, 2, 3],
     val_loss=[1.0, 0.75, float("nan")],
   )
-  assert summary.table(found, 1) == [
+  assert results.table(found, 1) == [
     " " * 28 + "           epoch 3, last           epoch 2, best",
     " " * 28 + "       train  validation       train  validation",
     "loss" + " " * 24 + "       0.125           -        0.25        0.75",
     "a_metric_whose_name_does_n..           3           -           2"
     "           -",
   ]
-  assert max(map(len, summary.table(found, 1))) < 80
-  assert summary.table(epochs(loss=[0.5]), 0) == [
+  assert max(map(len, results.table(found, 1))) < 80
+  assert results.table(epochs(loss=[0.5]), 0) == [
     "      epoch 1, last and best",
     "                       train",
     "loss                     0.5",

@@ -81,7 +81,7 @@ def test_lamb_at_zero_weights():
 
 
 def product(loop):
-  return float(loop.trainee.state.momentum_product.numpy())
+  return float(loop.trainee.state.coefficients.products["beta_1"].numpy())
 
 
 def test_a_refused_update_does_not_count():

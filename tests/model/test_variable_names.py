@@ -8,6 +8,7 @@ import tensorflow as tf
 import trainloop
 from trainloop.judging import judge
 from trainloop.model import average, state, variable_names
+from trainloop.model.coefficients import Coefficients
 from trainloop.model.loss_scale import LossScale
 from trainloop.model.snapshot import Snapshot
 
@@ -83,7 +84,7 @@ def groups(make, optimizer="sgd", metrics=None):
     trainloop.EarlyStopping("loss", restore="all"),
     trainloop.ReduceOnPlateau("loss", restore_best_first=True),
   )
-  found = state.TrainState(kept, 1.0, LossScale())
+  found = state.TrainState(kept, Coefficients({"beta_1": 1.0}), LossScale())
   found.average = average.of(made, net, 1)
   kept.prepare(lambda: [v.value for v in made.variables])
   counted = [v for one in metrics for v in one.variables]
@@ -145,7 +146,9 @@ def test_equal_paths_are_numbered_in_order():
 def test_all_variables_of_the_state_are_there_once():
   found = groups(sequential, "adam")["state"]
   holder = state.TrainState(
-    judge.Judge([], trainloop.EarlyStopping("loss"), None), 1.0, LossScale()
+    judge.Judge([], trainloop.EarlyStopping("loss"), None),
+    Coefficients({"beta_1": 1.0}),
+    LossScale(),
   )
   named = variable_names.of_module(holder)
   assert sorted(map(id, named.values())) == sorted(map(id, holder.variables))

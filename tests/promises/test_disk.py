@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from support import interruption, reruns, small, stored, workdirs
+from trainloop.model.rows import Layout
 from trainloop.workdir import wall_clock
 from trainloop.workdir.checkpoints import files, saver
 from trainloop.workdir.tensorboard import event_file, event_writer
@@ -59,7 +60,7 @@ def test_events_wait_for_space(disk):
   writer.rows(0.0, 8000, rows[8000:10_000])
   writer.close()
   found = workdirs.scalars(disk / "run" / "train")
-  for column, tag in enumerate(event_file.TAGS):
+  for column, tag in enumerate(event_file.tags(Layout())):
     steps, values = found[tag]
     assert steps == list(range(10_000))
     assert values.tobytes() == rows[:, column].tobytes()

@@ -8,6 +8,7 @@ import pytest
 
 from kernels import checks
 from support import reruns
+from trainloop.model.rows import Layout
 from trainloop.workdir.tensorboard import event_file
 
 SHORT, LONG = 30, 700
@@ -147,7 +148,7 @@ def check(runs, whole, template, case):
   for name, values in history.rows.items():
     same = (values == rows[name]) | (np.isnan(values) & unknown)
     assert same.all(), (done, name, runs.told)
-  for tag in event_file.TAGS:
+  for tag in event_file.tags(Layout()):
     steps, values = found["events"].get(("train", tag), ([], b""))
     assert steps == sorted(set(steps)), (done, tag, runs.told)
     name = tag.split("/")[-1]

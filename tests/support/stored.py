@@ -5,6 +5,7 @@ from concurrent import futures
 import numpy as np
 import tensorflow as tf
 
+from trainloop.model.rows import Layout
 from trainloop.model.snapshot import Snapshot
 from trainloop.workdir.checkpoints.saver import Saver
 from trainloop.workdir.checkpoints.store import Store
@@ -31,7 +32,7 @@ def values(groups):
 def store(workdir, groups, **options):
   """A `Store` that has restored what is there, and its `Saver`."""
   snapshot = Snapshot(groups)
-  opened = Store(str(workdir), snapshot, **options)
+  opened = Store(str(workdir), snapshot, Layout(), **options)
   opened.open()
   opened.restore_newest()
   return opened, Saver(opened, snapshot, options.get("tell", print))

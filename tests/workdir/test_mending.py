@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from support import reruns, workdirs
+from trainloop.model.rows import Layout
 from trainloop.workdir import claims, mending
 from trainloop.workdir.tensorboard import event_file
 
@@ -116,7 +117,7 @@ def test_events_of_rows_are_made_again(runs, whole, cut, damage):
   found = runs.outcome(workdir, history)
   for part in ("state", "rows", "epochs", "reason"):
     assert found[part] == whole[part]
-  for tag in (*event_file.TAGS,):
+  for tag in event_file.tags(Layout()):
     key = ("train", tag)
     assert found["events"][key] == whole["events"][key], tag
   assert increasing(workdir)
@@ -248,7 +249,7 @@ def test_a_journal_of_many_blocks(tmp_path, monkeypatch):
   crcs = mending.row_journal.crcs_of(rows)
   flip(tmp_path / "rows.f32")
   written = mending.Written({}, crcs, 0.0)
-  found = mending.Mending(str(tmp_path), written, 14, [])
+  found = mending.Mending(str(tmp_path), written, 14, [], Layout())
   found.run()
   assert "4 of its rows are NaN" in found.lines[0]
   now = np.fromfile(tmp_path / "rows.f32", np.float32).reshape(-1, 5)

@@ -20,18 +20,13 @@ class InMicroBatches(Replica):
   do with a micro-batch.
 
   Args:
-    model, optimizer, moving, objective, range_checks, reductions: see
-      `Replica`.
+    *common: see `Replica`.
     count: micro-batches of a full batch, int >= 2. A partial batch is cut into
       at most as many.
   """
 
-  def __init__(
-    self, model, optimizer, moving, objective, range_checks, reductions, count
-  ):
-    super().__init__(
-      model, optimizer, moving, objective, range_checks, reductions
-    )
+  def __init__(self, *common, count):
+    super().__init__(*common)
     self._count = count
 
   def count(self, batch, count, outputs):
@@ -107,10 +102,11 @@ def replica_for(trainee, example):
     trainee.binding.optimizer,
     trainee.intake.range_checks,
   )
-  common = (model, optimizer, moving, objective, range_checks, reduced)
+  frozen = trainee.binding.groups.frozen
+  common = (model, optimizer, moving, objective, range_checks, reduced, frozen)
   if numerics.accumulate == 1:
     return Replica(*common)
-  return InMicroBatches(*common, numerics.accumulate)
+  return InMicroBatches(*common, count=numerics.accumulate)
 
 
 def _each(batch, count, add, *state):

@@ -6,7 +6,6 @@ import keras
 import tensorflow as tf
 
 from trainloop.compiled import trace_numbers
-from trainloop.compiled.table import MOMENTUM
 from trainloop.devices import strategies
 from trainloop.model import bias_correction
 
@@ -27,17 +26,15 @@ class OptimizerStep:
     binding: the optimizer's `Binding`.
     variables: the model's trainable Keras variables.
     state: the run's `TrainState`.
-    columns: names of the hyperparameters that move; see `table`.
     jit: whether XLA compiles what it is called in.
 
   Attributes:
     compiles: whether XLA compiles it by itself.
   """
 
-  def __init__(self, strategy, binding, variables, state, columns, jit):
+  def __init__(self, strategy, binding, variables, state, jit):
     self._strategy, self._binding = strategy, binding
     self._variables, self._state = variables, state
-    self._moves_momentum = MOMENTUM in columns
     size = sum(math.prod(variable.shape) for variable in variables)
     self.compiles = (
       not jit
@@ -47,47 +44,48 @@ class OptimizerStep:
       and _all_of_keras(binding.optimizer, variables)
     )
 
-  def __call__(self, gradients, learning_rate, momentum):
+  def __call__(self, gradients, values):
     """The optimizer's update; traced, cross-replica.
 
     Args:
       gradients: one per-replica gradient a variable, or None.
-      learning_rate, momentum: float32 scalars.
+      values: {name: float32 scalar} of the hyperparameters that move.
     """
     if not self.compiles:
-      self._apply(gradients, learning_rate, momentum)
+      self._apply(gradients, values)
       return
     present = [g for g in gradients if g is not None]
 
-    def apply(present, learning_rate, momentum):
+    def apply(present, values):
       rest = iter(present)
       every = [None if g is None else next(rest) for g in gradients]
-      self._apply(every, learning_rate, momentum)
+      self._apply(every, values)
 
     shapes = [(g.shape.as_list(), g.dtype.name) for g in present]
     with trace_numbers.settled(repr((type(self).__qualname__, shapes))):
       compiled = tf.function(apply, autograph=False, jit_compile=True)
-      compiled(present, learning_rate, momentum)
+      compiled(present, values)
 
-  def _apply(self, gradients, learning_rate, momentum):
+  def _apply(self, gradients, values):
     self._binding.apply(
       self._strategy,
       gradients,
       self._variables,
-      learning_rate,
-      momentum if self._moves_momentum else None,
-      self._correction(momentum),
+      values,
+      self._correction(values),
     )
 
-  def _correction(self, momentum):
+  def _correction(self, values):
     """The factor on an update's rate for `bias_correction="exact"`, else None;
-    multiplies the update's momentum into `TrainState.momentum_product`."""
-    product = self._state.momentum_product
-    if product is None:
+    multiplies what the update is given into `Coefficients.products`."""
+    products = self._state.coefficients.products
+    if not products:
       return None
-    product.assign(product * tf.cast(momentum, tf.float64))
     optimizer = self._binding.optimizer
-    return bias_correction.factor(optimizer, momentum, product)
+    given = bias_correction.coefficients(optimizer, values)
+    for name, product in products.items():
+      product.assign(product * tf.cast(given[name], tf.float64))
+    return bias_correction.factor(optimizer, given, products)
 
 
 def _all_of_keras(optimizer, variables):

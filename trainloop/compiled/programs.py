@@ -6,12 +6,13 @@ from trainloop.base import seeds
 from trainloop.compiled import micro_batches
 from trainloop.compiled.engine_cache import Engines
 from trainloop.compiled.histograms import Histograms
-from trainloop.compiled.table import MOMENTUM, Table, columns_of
+from trainloop.compiled.table import Table, columns_of
 from trainloop.compiled.update import Update
 from trainloop.compiled.window import Capacity, Window
 from trainloop.data import staging
 from trainloop.data.protocol import Stream
 from trainloop.model import preflight
+from trainloop.model.scheduled_optimizer import MOMENTUM
 
 
 class Programs:
@@ -156,11 +157,12 @@ class Programs:
       schedule: a `kernels.Schedule`.
       columns: names of its columns; None for those that the schedule fills.
     """
-    columns = columns or columns_of(schedule)
+    groups = self._trainee.binding.groups
+    columns = columns or columns_of(schedule, groups.factors)
     own, state = self._trainee.binding.momentum, self._trainee.state
     key = (schedule, columns, own)
     if key not in self._tables:
-      self._tables[key] = Table(state, schedule, columns, own)
+      self._tables[key] = Table(state, schedule, groups, columns, own)
     return self._tables[key]
 
   def window(self, columns, source, observe=None):

@@ -20,6 +20,7 @@ class Replica:
     objective: its loss and metrics, see `objective`.
     range_checks: the `RangeChecks` over its batches.
     reductions: the `Reductions` of its losses, for parts of a batch.
+    frozen: positions of trainable variables that get no gradient, a set.
 
   Attributes:
     metric_state: tf.Variables of the metrics.
@@ -28,13 +29,20 @@ class Replica:
   """
 
   def __init__(
-    self, model, optimizer, moving, objective, range_checks, reductions
+    self,
+    model,
+    optimizer,
+    moving,
+    objective,
+    range_checks,
+    reductions,
+    frozen=frozenset(),
   ):
     self.model, self.moving = model, moving
     self.objective, self.range_checks = objective, range_checks
     self.reductions = reductions
     self.variables = model.trainable_variables
-    self._optimizer = optimizer
+    self._frozen, self._optimizer = frozen, optimizer
     # What a forward pass may change: moving statistics, seeds, and metrics
     # that `compute_loss` updates. A refused update puts these back.
     metrics = objective.variables
@@ -45,7 +53,9 @@ class Replica:
       *self.carried,
     ]
 
-  def gradients(self, batch, count, scale=None, check_mode="", folds=False):
+  def gradients(
+    self, batch, count, scale=None, check_mode="", folds=False, active=None
+  ):
     """Forward and backward over this replica's share of the batch.
 
     Args:
@@ -55,6 +65,8 @@ class Replica:
         None for 1.
       check_mode: how to look whether ids and labels are in range; see `bounds`.
       folds: whether the norm is summed for XLA on a CPU; see `gradient_norm`.
+      active: {position of a variable: bool scalar}; where that is False its
+        gradient is zero. None for none.
 
     Returns:
       (gradients, loss, norm, outputs, alarm): gradients and loss summed over
@@ -65,6 +77,10 @@ class Replica:
       replica_gradients, loss, outputs, alarm = self._backward(
         batch, count, scale, check_mode
       )
+    for i, moves in (active or {}).items():
+      g = replica_gradients[i]
+      if g is not None:
+        replica_gradients[i] = tf.where(moves, g, tf.zeros_like(g))
     dense = [g for g in replica_gradients if g is not None]
     context = tf.distribute.get_replica_context()
     *dense, loss = context.all_reduce("sum", [*dense, loss])
@@ -87,7 +103,12 @@ class Replica:
       scaled = self._optimizer.scale_loss(loss)
       if scale is not None:
         scaled = scaled * scale
-    replica_gradients = tape.gradient(scaled, self.variables)
+    trained = [v for i, v in enumerate(self.variables) if i not in self._frozen]
+    slopes = iter(tape.gradient(scaled, trained))
+    replica_gradients = [
+      None if i in self._frozen else next(slopes)
+      for i in range(len(self.variables))
+    ]
     # Dense: an IndexedSlices' norm would count a repeated row wrongly.
     dense = [
       g if g is None else tf.convert_to_tensor(g) for g in replica_gradients

@@ -6,38 +6,43 @@ and is an input of it, so that one compiled window serves every schedule.
 
 import tensorflow as tf
 
-LEARNING_RATE, MOMENTUM = "learning_rate", "momentum"
+from kernels import combined
+from trainloop.model.scheduled_optimizer import LEARNING_RATE, MOMENTUM
 
 
-def columns_of(schedule):
-  """Names of the columns that a schedule fills.
+def columns_of(schedule, factors=()):
+  """Names of the columns that a schedule and the groups' factors fill.
 
   A hyperparameter that a run leaves alone has no column: the program then
   holds the optimizer's own number as a constant.
 
   Args:
     schedule: a `kernels.Schedule`.
+    factors: names of the factors of the model's `Groups`.
   """
-  return (LEARNING_RATE, *([MOMENTUM] if schedule.moves_momentum else []))
+  momentum = [MOMENTUM] if schedule.moves_momentum else []
+  others = combined.others_of(schedule)
+  return (LEARNING_RATE, *momentum, *others, *factors)
 
 
 class Table:
   """Makes a schedule's rows for the updates that come; traced once.
 
-  table[i] = (rate(t + i) * plateau * rewinds, momentum(t + i)), t the
-  schedule's own step: one vector call of the kernel, which gives the same bits
+  table[i] = (rate(t + i) * plateau * rewinds, momentum(t + i), ...), t the
+  schedule's own step: one vector call of each kernel, which gives the same bits
   for a vector as for its elements.
 
   Args:
     state: the run's `TrainState`.
     schedule: a `kernels.Schedule`.
+    groups: the model's `Groups`.
     columns: names of the columns, as `columns_of` gives them. A momentum that
       the schedule leaves alone is `own_momentum`.
     own_momentum: the optimizer's, float; None if it has none.
   """
 
-  def __init__(self, state, schedule, columns, own_momentum=None):
-    self._state, self._schedule = state, schedule
+  def __init__(self, state, schedule, groups, columns, own_momentum=None):
+    self._state, self._schedule, self._groups = state, schedule, groups
     self._own_momentum, self.columns = own_momentum, columns
 
   def __call__(self, updates):
@@ -54,11 +59,15 @@ class Table:
   def _rows(self, updates):
     state = self._state
     first = state.global_step - state.schedule_start
-    rates, momenta = self._schedule(
-      first + tf.range(tf.cast(updates, tf.int64))
-    )
-    values = [rates * state.judge.scale * state.rate_scale]
-    if MOMENTUM in self.columns:
-      own = self._own_momentum
-      values.append(tf.fill([updates], own) if momenta is None else momenta)
-    return tf.stack(values, axis=1)
+    steps = first + tf.range(tf.cast(updates, tf.int64))
+    rates, momenta = self._schedule(steps)
+    if momenta is None and MOMENTUM in self.columns:
+      momenta = tf.fill([updates], self._own_momentum)
+    factors = self._groups.factors
+    further = {**combined.others_of(self._schedule), **factors}
+    values = {
+      LEARNING_RATE: rates * state.judge.scale * state.rate_scale,
+      MOMENTUM: momenta,
+      **{name: kernel(steps).learning_rate for name, kernel in further.items()},
+    }
+    return tf.stack([values[name] for name in self.columns], axis=1)

@@ -4,10 +4,10 @@ import tensorflow as tf
 
 from trainloop.compiled import replica as replica_lib
 from trainloop.compiled.optimizer_step import OptimizerStep
-from trainloop.compiled.table import LEARNING_RATE, MOMENTUM
 from trainloop.devices import strategies
 from trainloop.model import bounds
 from trainloop.model.rows import Row
+from trainloop.model.scheduled_optimizer import LEARNING_RATE, MOMENTUM
 
 
 class Update:
@@ -50,9 +50,7 @@ class Update:
     self._skips, self.watched = skips, watched
     self._observe = observe
     self._scale = state.loss_scale
-    self._step = OptimizerStep(
-      strategy, binding, replica.variables, state, columns, jit
-    )
+    self._step = OptimizerStep(strategy, binding, replica.variables, state, jit)
 
   @property
   def range_checks(self):
@@ -68,12 +66,13 @@ class Update:
       given: its row of the window's table, float32 (columns,).
 
     Returns:
-      (row, halts, counted, alarm): float32 (`rows.WIDTH`,); whether
+      (row, halts, counted, alarm): float32 (columns of a row,); whether
       the update was refused and ends the window, bool scalar; what it adds to
       `Clock.totals`; an alarm (see `bounds`), None unless `watched`.
     """
     replica, run = self._replica, self._strategy.run
-    learning_rate, momentum = self._hyperparameters(given)
+    values = dict(zip(self._columns, tf.unstack(given), strict=True))
+    self._state.coefficients.give(values)
     guard = self._select if self._jit else self._branch
     moved = self._moved() if self._jit else replica.touched
     before = run(replica_lib.read, args=(moved,))
@@ -81,8 +80,10 @@ class Update:
     statistics = run(moving.read) if moving.variables else None
     scale = None if self._scale is None else self._scale.value.read_value()
     check_mode = bounds.check_mode(self.watched, self._jit)
+    active = self._binding.groups.active(values)
     gradients, loss, norm, outputs, alarm = run(
-      replica.gradients, args=(batch, count, scale, check_mode, self._folds)
+      replica.gradients,
+      args=(batch, count, scale, check_mode, self._folds, active),
     )
     if self._observe is not None:
       self._observe(gradients)
@@ -90,40 +91,47 @@ class Update:
       run(moving.average, args=(statistics, batch, count))
     loss, norm = strategies.first(self._strategy, (loss, norm))
     finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
-    usable = self._usable(learning_rate, momentum)
+    usable = self._usable(values)
     accepted = finite & usable
     if self.watched:
       alarm = strategies.first(self._strategy, alarm)
       accepted = accepted & (alarm[0] == 0)
 
     def apply():
-      self._step(gradients, learning_rate, momentum)
+      self._step(gradients, values)
       run(replica.count, args=(batch, count, outputs))
 
     guard(accepted, apply, moved, before)
     halts = self._halts(finite, usable, loss, alarm)
-    skipped = tf.cast(~accepted, tf.float32)
-    row = tf.stack(Row(learning_rate, momentum, loss, norm, skipped))
+    row = self._row(values, loss, norm, tf.cast(~accepted, tf.float32))
     weight = tf.cast(count.examples, tf.float64)
     counted = tf.stack([tf.cast(loss, tf.float64) * weight, weight])
     # An update that was refused puts NaN into neither sum.
     counted = tf.where(accepted, counted, tf.zeros_like(counted))
     return row, halts, counted, alarm
 
-  def _hyperparameters(self, given):
-    """(learning_rate, momentum) of an update, float32 scalars; the momentum is
-    the optimizer's own where it has no column, and NaN without one."""
-    by_name = dict(zip(self._columns, tf.unstack(given), strict=True))
+  def _row(self, values, loss, norm, skipped):
+    """The row of an update; its momentum is the optimizer's own where it has
+    no column, and NaN without one."""
     own = self._binding.momentum
     constant = tf.constant(float("nan") if own is None else own)
-    return by_name[LEARNING_RATE], by_name.get(MOMENTUM, constant)
+    momentum = values.get(MOMENTUM, constant)
+    row = Row(values[LEARNING_RATE], momentum, loss, norm, skipped)
+    given = {**values, **self._binding.groups.values(values)}
+    return tf.stack([*row, *(given[name] for name in self.layout.further)])
 
-  def _usable(self, learning_rate, momentum):
-    """Whether what the schedule gives is finite; a row's momentum is NaN where
+  @property
+  def layout(self):
+    """The `Layout` of its rows."""
+    return self._binding.layout
+
+  def _usable(self, values):
+    """Whether all that it is given is finite; a row's momentum is NaN where
     the optimizer has none."""
-    usable = tf.math.is_finite(learning_rate)
-    if MOMENTUM in self._columns:
-      usable = usable & tf.math.is_finite(momentum)
+    usable = tf.math.is_finite(values[LEARNING_RATE])
+    for name, value in values.items():
+      if name != LEARNING_RATE:
+        usable = usable & tf.math.is_finite(value)
     return usable
 
   def _halts(self, finite, usable, loss, alarm):
@@ -183,5 +191,4 @@ class Update:
     metrics = self._replica.objective.variables
     moved = replica_lib.distinct([*keras, *metrics])
     moved += self._replica.carried
-    product = self._state.momentum_product
-    return moved if product is None else [*moved, product]
+    return [*moved, *self._state.coefficients.products.values()]

@@ -47,7 +47,7 @@ class Result:
   """What a window did, as tensors.
 
   Attributes:
-    rows: float32 (>= n, `rows.WIDTH`), of which the first `done` hold.
+    rows: float32 (>= n, columns), of which the first `done` hold.
     done: int32 scalar, updates done.
     halted: bool scalar, whether the update after them was refused and ended
       the window; its row then stands at index `done`.
@@ -170,7 +170,8 @@ class Window:
         parallel_iterations=1,
       )
 
-    rows = tf.TensorArray(tf.float32, size, element_shape=[row_lib.WIDTH])
+    width = self._update.layout.width
+    rows = tf.TensorArray(tf.float32, size, element_shape=[width])
     alarm = [bounds.none()] if self._update.watched else []
     loop = (tf.constant(0), tf.constant(False), clock.totals(), rows, alarm)
     if self.capacity.ends:

@@ -31,12 +31,14 @@ class Outline(typing.NamedTuple):
     rates, momenta: float32 (n,), the curve's own values there; momenta is
       None where the schedule leaves it alone.
     left_out: corners that were too many to be among the points.
+    others: {name: float32 (n,)} of further hyperparameters at these steps.
   """
 
   steps: np.ndarray
   rates: np.ndarray
   momenta: np.ndarray | None
   left_out: int = 0
+  others: typing.Any = {}
 
   def note(self, total):
     """What is not shown of a curve of `total` steps, in words; or ""."""

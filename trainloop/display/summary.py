@@ -1,4 +1,4 @@
-"""What a run is, told before its first update, and what came of it."""
+"""What a run is, told before its first update."""
 
 import dataclasses
 import math
@@ -8,7 +8,10 @@ import typing
 
 import tensorflow as tf
 
-_LABEL, _NAME, _ACROSS, _LONG = 10, 28, 24, 240  # columns
+import kernels
+from trainloop.display import lines
+
+_LONG = 240  # columns
 
 
 class LoopFacts(typing.NamedTuple):
@@ -24,6 +27,7 @@ class LoopFacts(typing.NamedTuple):
       None.
     unused_methods: names of those that the model has of its own, a list.
     average_decay: of averaged weights; None without.
+    groups: of parameter groups, texts in rows, the head first; [] without.
     early_stopping: an `EarlyStopping` or None.
     reduce_on_plateau: a `ReduceOnPlateau` or None.
   """
@@ -36,6 +40,7 @@ class LoopFacts(typing.NamedTuple):
   step: str | None
   unused_methods: list
   average_decay: float | None
+  groups: list
   early_stopping: typing.Any
   reduce_on_plateau: typing.Any
 
@@ -78,27 +83,40 @@ def of_loop(facts):
   """Lines that say a loop's `LoopFacts`: model, devices, judging."""
   judging, average = _judging(facts), _average(facts.average_decay)
   return [
-    _labelled("model", _model(facts)),
+    lines.labelled("model", _model(facts)),
     *_step(facts),
-    _labelled("devices", _devices(facts)),
-    *([_labelled("average", average)] if average else []),
-    *([_labelled("judging", judging)] if judging else []),
+    lines.labelled("devices", _devices(facts)),
+    *([lines.labelled("average", average)] if average else []),
+    *([lines.labelled("judging", judging)] if judging else []),
+    *_groups(facts.groups),
   ]
 
 
 def of_fit(facts):
   """Lines that say a fit's `FitFacts`."""
-  schedule = _cut(brief(facts.schedule), _LONG) + _from(facts)
+  left_out = facts.not_compared
+  schedule, *further = _schedules(facts.schedule)
+  schedule = lines.cut(schedule, _LONG) + _from(facts)
   return [
-    _labelled("engine", f"{facts.engine}, {facts.reason}"),
-    _labelled("run", _run(facts)),
-    _labelled("schedule", schedule),
-    *([_labelled("judging", facts.basis)] if facts.basis else []),
-    _labelled("logs", _logs(facts)),
-    *(
-      [_labelled("identity", facts.not_compared)] if facts.not_compared else []
-    ),
+    lines.labelled("engine", f"{facts.engine}, {facts.reason}"),
+    lines.labelled("run", _run(facts)),
+    lines.labelled("schedule", schedule),
+    *(lines.labelled("", lines.cut(text, _LONG)) for text in further),
+    *([lines.labelled("judging", facts.basis)] if facts.basis else []),
+    lines.labelled("logs", _logs(facts)),
+    *([lines.labelled("identity", left_out)] if left_out else []),
   ]
+
+
+def _groups(rows):
+  """The lines of a table of parameter groups."""
+  sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  shown = []
+  for i, row in enumerate(rows):
+    cells = [c.ljust(n) for c, n in zip(row, sizes, strict=True)]
+    text, label = "  ".join(cells).rstrip(), "" if i else "groups"
+    shown.append(lines.labelled(label, text))
+  return shown
 
 
 def _run(facts):
@@ -131,6 +149,15 @@ def _from(facts):
   return f", from its step {facts.schedule_step}: {made}"
 
 
+def _schedules(schedule):
+  """A schedule, and each kernel beside it, in a line of its own."""
+  if not isinstance(schedule, kernels.Combined):
+    return [brief(schedule)]
+  named = zip(schedule.names, schedule.kernels, strict=True)
+  beside = [f"{name}: {brief(kernel)}" for name, kernel in named]
+  return [brief(schedule.schedule), *beside]
+
+
 def brief(schedule):
   """A schedule as code, without the fields that have their default."""
   if isinstance(schedule, (tuple, list)):
@@ -143,88 +170,6 @@ def brief(schedule):
     if field.init and repr(getattr(schedule, field.name)) != repr(field.default)
   ]
   return f"{type(schedule).__name__}({', '.join(shown)})"
-
-
-def result(epochs, best, weights):
-  """What came of a fit.
-
-  Args:
-    epochs: {"epoch", metric name: one value an epoch}, arrays.
-    best: {"monitor", "value", "step", "epoch"} of the best validation; where
-      it is empty the loss says which epoch is best.
-    weights: what the model was given back at the end, in words, or "".
-
-  Returns:
-    Lines of text.
-  """
-  if not len(epochs.get("epoch", ())):
-    return []
-  row, monitor = _best_row(epochs, best)
-  lines = table(epochs, row)
-  if best:
-    text = f"{monitor} {best['value']:.4g}, after step {best['step'] + 1}"
-    lines.append(_labelled("best", f"{text} in epoch {best['epoch']}"))
-  elif row is not None:
-    text = f"{monitor} {epochs[monitor][row]:.4g}, at the end of epoch"
-    lines.append(_labelled("best", f"{text} {epochs['epoch'][row]:g}"))
-  return [*lines, _labelled("weights", weights)] if weights else lines
-
-
-def table(epochs, best):
-  """The metrics of the last epoch and of the best one, side by side.
-
-  Args:
-    epochs: see `result`; of one epoch or more.
-    best: index of the best one in it, or None.
-
-  Returns:
-    Lines of text.
-  """
-  last = len(epochs["epoch"]) - 1
-  columns = {last: "last"}
-  if best is not None:
-    columns[best] = "last and best" if best == last else "best"
-  names = dict.fromkeys(name.removeprefix("val_") for name in epochs)
-  names.pop("epoch")
-  sides = ["", "val_"] if any("val_" + n in epochs for n in names) else [""]
-  words = {"": "train", "val_": "validation"}
-  size = min(max(map(len, names)), _NAME)
-  cell = _ACROSS // len(sides)
-  heads = [f"epoch {epochs['epoch'][i]:g}, {columns[i]}" for i in columns]
-  rows = {
-    "": [f"{head:>{_ACROSS}}" for head in heads],
-    " ": [f"{words[side]:>{cell}}" for _ in columns for side in sides],
-  }
-  for name in names:
-    values = [(epochs.get(side + name), i) for i in columns for side in sides]
-    rows[name] = [f"{_number(*value):>{cell}}" for value in values]
-  return [_cut(name, size).ljust(size) + "".join(rows[name]) for name in rows]
-
-
-def _best_row(epochs, best):
-  """(row of the best epoch or None, name of what it is best by)."""
-  if best:
-    rows = (epochs["epoch"] == best["epoch"]).nonzero()[0]
-    return (int(rows[0]) if len(rows) else None), best["monitor"]
-  monitor = "val_loss" if "val_loss" in epochs else "loss"
-  values = epochs[monitor]
-  finite = [i for i, value in enumerate(values) if math.isfinite(value)]
-  return min(finite, key=lambda i: values[i], default=None), monitor
-
-
-def _number(values, row):
-  """A metric's value; - where there is none."""
-  value = math.nan if values is None else values[row]
-  return "-" if math.isnan(value) else f"{value:.4g}"
-
-
-def _cut(text, size):
-  """The text, or its start and two dots where it is longer."""
-  return text if len(text) <= size else text[: size - 2] + ".."
-
-
-def _labelled(label, text):
-  return f"{label:<{_LABEL}}{text}"
 
 
 def _model(facts):
@@ -248,7 +193,7 @@ def _step(facts):
     return []
   names = ", ".join(facts.unused_methods)
   return [
-    _labelled("step", f"{facts.step}; the model's own {names} not called")
+    lines.labelled("step", f"{facts.step}; the model's own {names} not called")
   ]
 
 
@@ -274,7 +219,7 @@ def _devices(facts):
     names, kind = [gpus[0].name if gpus else "CPU:0"], "no strategy"
   names = ", ".join(":".join(name.split(":")[-2:]) for name in names)
   count = strategy.num_replicas_in_sync
-  text = f"{_cut(names, 40)} ({kind}, {count} replica{'s' * (count > 1)})"
+  text = f"{lines.cut(names, 40)} ({kind}, {count} replica{'s' * (count > 1)})"
   return f"{text}, {workers} workers" if workers > 1 else text
 
 

@@ -66,15 +66,16 @@ class Callables:
       sizes = {"epochs": last, "steps": plan.steps_per_epoch, "verbose": 0}
       self._try(lambda: self._callbacks.begin(model, sizes, epoch), True)
 
-  def window(self, epoch, done, rows):
+  def window(self, epoch, done, rows, layout):
     """After a window.
 
     Args:
       epoch: that its last update belongs to, from 1.
       done: updates of the run so far.
-      rows: float32 (n, `rows.WIDTH`), n >= 1.
+      rows: float32 (n, columns), n >= 1.
+      layout: their `Layout`.
     """
-    last = row_lib.Row(*map(float, rows[-1]))._asdict()
+    last = dict(zip(layout.names, map(float, rows[-1]), strict=True))
     last["skipped"] = int(rows[:, row_lib.SKIPPED].sum())
     values = {"epoch": epoch, "step": done, "steps": len(rows), **last}
     self._try(lambda: self._on_window(values))

@@ -10,6 +10,8 @@ from kernels.steps import Steps
 # longer one about as many steps are; each update checks its own values, too.
 EVERY = 1 << 20
 _PART = EVERY // 4
+_FRACTIONS = ("beta_2", "rho")
+_POSITIVE = ("clipnorm", "global_clipnorm", "clipvalue")
 
 
 def check(schedule, first, last):
@@ -33,6 +35,27 @@ def check(schedule, first, last):
   if momenta is not None:
     good = (momenta >= 0) & (momenta < 1)
     _refuse("momenta in [0, 1)", good, steps, momenta)
+
+
+def check_further(kernels_of, first, last):
+  """Refuses values of further hyperparameters that updates can't follow.
+
+  Args:
+    kernels_of: {name: `kernels.Schedule`}, of hyperparameters and factors.
+    first, last: see `check`.
+
+  Raises:
+    ValueError: naming hyperparameter and step.
+  """
+  for name, kernel in kernels_of.items():
+    steps = _looked_at(kernel, first, last)
+    values, _ = kernels.tabulate(kernel, steps)
+    good, rule = np.isfinite(values) & (values >= 0), "finite and >= 0"
+    if name in _FRACTIONS:
+      good, rule = good & (values < 1), "in [0, 1)"
+    elif name in _POSITIVE:
+      good, rule = good & (values > 0), "finite and > 0"
+    _refuse(f"values of {name} that are {rule}", good, steps, values)
 
 
 def _looked_at(schedule, first, last):

@@ -4,6 +4,7 @@ run."""
 import dataclasses
 import typing
 
+from kernels import combined
 from trainloop.compiled.programs import Programs
 from trainloop.data import batch_errors
 from trainloop.data import source as data_lib
@@ -63,7 +64,8 @@ class Fits:
     """The `kernels.Schedule` of a fit on a data source that would come now."""
     schedule = schedule or self.schedule or self.loop_schedule
     epochs = epochs or getattr(schedule, "epochs", None) or 1
-    return schedules.resolve(self.trainee, schedule, source, epochs)
+    schedule = schedules.resolve(self.trainee, schedule, source, epochs)
+    return combined.beside(schedule, self.trainee.options.schedules)
 
   @property
   def workdir(self):

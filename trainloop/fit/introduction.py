@@ -20,6 +20,7 @@ def of_loop(trainee):
       trainee.model, *model_metrics.TRAINING, *model_metrics.EVALUATING
     ),
     average_decay=optimizer.ema_momentum if trainee.state.average else None,
+    groups=trainee.binding.groups.table(trainee.model.trainable_variables),
     early_stopping=early_stopping,
     reduce_on_plateau=reduce_on_plateau,
   )
@@ -50,7 +51,7 @@ def of_fit(trainee, engine, request, plan, logged, workdir):
     basis=judge.basis.text if judge.monitors else "",
     workdir=workdir,
     log_every=logged.rows,
-    log_bytes=logged.size(plan),
+    log_bytes=logged.size(plan, trainee.binding.layout),
     not_compared=request.not_compared,
   )
 

@@ -7,7 +7,7 @@ from concurrent import futures
 
 from trainloop.compiled.window import Window
 from trainloop.fit.reporter import WindowReport
-from trainloop.model.rows import Row
+from trainloop.model.rows import row_of
 from trainloop.workdir.history import refused
 
 
@@ -170,4 +170,4 @@ class Pipeline:
       self._reporter.catch_up()
     if result.halted:
       ready.window.check(result, done)
-      raise refused(after, Row(*result.rows[result.done]))
+      raise refused(after, row_of(result.rows[result.done]))

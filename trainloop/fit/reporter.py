@@ -6,7 +6,7 @@ import numpy as np
 
 from trainloop.compiled.window import Result
 from trainloop.model import rows as row_lib
-from trainloop.model.rows import Row
+from trainloop.model.rows import row_of
 from trainloop.workdir.fit_plan import epoch_number
 from trainloop.workdir.history import nonfinite
 from trainloop.workdir.speed import Speed, examples_of
@@ -206,12 +206,12 @@ class Reporter:
   def _show_window(self, done, rows):
     """The rows of a window that came to `done` updates."""
     epoch = epoch_number(self._plan, done)
-    self._progress.window(epoch, done, Row(*rows[-1]))
+    self._progress.window(epoch, done, row_of(rows[-1]))
     if self._plan.inspects(done):
       tables = self._request.inspection.histograms.read()
       self._records.histograms(done - 1, tables)
     if self._callables.at_windows:
-      self._callables.window(epoch, done, rows)
+      self._callables.window(epoch, done, rows, self._records.layout)
 
   def _end_epochs(self, ends, result):
     """The epochs that ended inside a window, after so many updates each."""
@@ -233,7 +233,7 @@ class Reporter:
       # cost a fifth more bytes.
       count = {"skipped": self._skipped}
       self._records.scalars("train", first + int(i), count)
-    last, row = refused[-1], Row(*rows[refused[-1]])
+    last, row = refused[-1], row_of(rows[refused[-1]])
     update = f"update {first + last} was not finite ({nonfinite(row)})"
     count = f"{len(refused)} skipped, {self._skipped} so far"
     if self._has_scale and np.isfinite([row.learning_rate, row.loss]).all():

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 
-from trainloop.display import summary
+from trainloop.display import results, summary
 from trainloop.fit import introduction, nonfinite_policy, schedules
 from trainloop.fit.boundary import Boundary
 from trainloop.fit.consensus import Consensus
@@ -53,7 +53,7 @@ class FitRunner:
     # A history outlives its loop, so it must not hold the trainee.
     own = trainee.binding.momentum
     self._curve = functools.partial(
-      schedules.curve, plan, request.schedule, own
+      schedules.curve, plan, request.schedule, own, trainee.binding.groups
     )
     self.history = self._new_history(entry)
 
@@ -234,6 +234,6 @@ class FitRunner:
     state = self._trainee.state
     weights = state.finish()
     self._records.finish(done, self.history)
-    lines = summary.result(self.history.epochs, state.judge.best, weights)
+    lines = results.result(self.history.epochs, state.judge.best, weights)
     self._progress.finish(done, self.history.stop_reason, lines)
     self._host.callables.end()

@@ -4,10 +4,11 @@ import keras
 import numpy as np
 
 import kernels
-from kernels import checks
+from kernels import checks, combined
 from trainloop.display import outline
 from trainloop.fit import curve_check, window_length
 from trainloop.model import preflight, scheduled_optimizer
+from trainloop.model.scheduled_optimizer import LEARNING_RATE
 from trainloop.recipes import Recipe
 from trainloop.workdir import fit_plan
 from trainloop.workdir.fit_entry import Origin
@@ -92,6 +93,8 @@ def check_curve(trainee, schedule, at, updates):
     state = trainee.state
     at = int(state.global_step.numpy()) - int(state.schedule_start.numpy())
   curve_check.check(schedule, at, at + updates)
+  further = {**combined.others_of(schedule), **trainee.binding.groups.factors}
+  curve_check.check_further(further, at, at + updates)
 
 
 def plan(trainee, origin, lengths, schedule, wake_every=(), cuts=()):
@@ -148,13 +151,14 @@ def _checksums(trainee, data):
   return [int(one) for one in trainee.workers.gather(sums)[0]]
 
 
-def curve(plan, schedule, momentum, first=None):
+def curve(plan, schedule, momentum, groups, first=None):
   """The curve that a fit is going to follow: an `Outline` over global steps.
 
   Args:
     plan: the `FitPlan`.
     schedule: its `kernels.Schedule`.
     momentum: the optimizer's own coefficient, float; None if it has none.
+    groups: the model's `Groups`.
     first: global step from which it is wanted; None for the fit's start.
   """
   first, start = plan.start if first is None else first, plan.schedule_start
@@ -162,7 +166,12 @@ def curve(plan, schedule, momentum, first=None):
   momenta = own.momenta
   if momenta is None and momentum is not None:
     momenta = np.full_like(own.rates, momentum)
-  return own._replace(steps=own.steps + start, momenta=momenta)
+  kernels_of = {**combined.others_of(schedule), **groups.factors}
+  others = combined.tabulate_all(kernels_of, own.steps)
+  bases = {**others, LEARNING_RATE: own.rates}
+  others |= groups.values(bases)
+  steps = own.steps + start
+  return own._replace(steps=steps, momenta=momenta, others=others)
 
 
 def check_validation(trainee, lengths, validation):

@@ -1,4 +1,4 @@
-"""Adam's divisor under a moving beta_1: 1 - prod beta_1(i), with "exact".
+"""Adam's divisors under moving betas: 1 - prod beta(i), with "exact".
 
 Adam's first moment starts at zero and is divided by the weight its gradients
 have so far. That is 1 - prod beta_1(i); Keras (like torch) divides by
@@ -42,26 +42,65 @@ def is_exact(name, optimizer):
   return True
 
 
-def first_product(optimizer):
-  """prod beta_1(i) over the updates an optimizer has behind it, a float.
+def first_products(optimizer, moved):
+  """{"beta_1", "beta_2": product over the updates an optimizer has behind it},
+  floats; they are taken to have had its own coefficients.
 
-  They are taken to have had its own beta_1.
+  Args:
+    optimizer: a Keras optimizer for which `is_exact` holds.
+    moved: names of the hyperparameters that kernels of their own move. Without
+      "beta_2" among them its product is Keras' own power, and not asked for.
+
+  Raises:
+    ValueError: if beta_2 moves where its divisor is under a root with epsilon.
   """
-  return float(optimizer.beta_1) ** int(optimizer.iterations.numpy())
+  names = ["beta_1"]
+  if "beta_2" in moved:
+    steps = [keras.optimizers.Adam, keras.optimizers.AdamW]
+    if type(optimizer).update_step not in [one.update_step for one in steps]:
+      kind = type(optimizer).__name__
+      rule = f"'keras' for {kind} under a moving beta_2"
+      checks.fail("bias_correction", "exact", rule)
+    names.append("beta_2")
+  count = int(optimizer.iterations.numpy())
+  return {name: float(getattr(optimizer, name)) ** count for name in names}
 
 
-def factor(optimizer, momentum, product):
+def coefficients(optimizer, values):
+  """{"beta_1", "beta_2": float32 scalar} of an update; in graph.
+
+  Args:
+    optimizer: a Keras optimizer, whose own holds where none is given.
+    values: {name: float32 scalar} of the hyperparameters that move.
+  """
+  names = {"beta_1": "momentum", "beta_2": "beta_2"}
+  return {
+    name: values.get(given, tf.constant(getattr(optimizer, name), tf.float32))
+    for name, given in names.items()
+  }
+
+
+def factor(optimizer, given, products):
   """Keras' divisor over the exact one, a float32 scalar; in graph.
+
+  (1 - beta_1^t) / (1 - prod beta_1(i)), and where beta_2 moves, too, times
+  sqrt((1 - prod beta_2(i)) / (1 - beta_2^t)).
 
   Args:
     optimizer: a Keras optimizer, for the number of the coming update.
-    momentum: float32 scalar tensor, that update's beta_1.
-    product: float64 scalar, prod beta_1(i), that update's included.
+    given: what `coefficients` gave for that update.
+    products: {name: float64 scalar, prod beta(i), that update's included}.
   """
   t = tf.cast(optimizer.iterations + 1, tf.float32)
-  # Rounded as Keras rounds it, so that the two cancel.
-  divisor = tf.cast(1.0 - tf.pow(momentum, t), tf.float64)
-  return tf.cast(divisor / (1.0 - product), tf.float32)
+  quotients = {}
+  for name, product in products.items():
+    # Rounded as Keras rounds it, so that the two cancel.
+    divisor = tf.cast(1.0 - tf.pow(given[name], t), tf.float64)
+    quotients[name] = divisor / (1.0 - product)
+  value = quotients["beta_1"]
+  if "beta_2" in quotients:
+    value = value / tf.sqrt(quotients["beta_2"])
+  return tf.cast(value, tf.float32)
 
 
 def corrected(optimizer, correction):

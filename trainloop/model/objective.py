@@ -138,12 +138,13 @@ class PerExample(Objective):
   Args:
     model: a keras.Model.
     step: see `TrainLoop`.
+    given: {argument: tf.Variable} of what else the step is called with.
   """
 
   reduces = False
 
-  def __init__(self, model, step):
-    self._model, self._step = model, step
+  def __init__(self, model, step, given):
+    self._model, self._step, self._given = model, step, given
     self.metrics = []
 
   def build(self, strategy, batch):
@@ -176,8 +177,9 @@ class PerExample(Objective):
   def outputs(self, batch, training):
     """{name: a value an example}; see `Compiled.outputs`."""
     x, y, _ = batch
+    given = {name: v.read_value() for name, v in self._given.items()}
     with callables.compiled("step"):
-      values = self._step(self._model, x, y, training)
+      values = self._step(self._model, x, y, training, **given)
     values = values if isinstance(values, dict) else {"loss": values}
     _check(values, structures.leaves(x)[0])
     return {name: tf.cast(v, tf.float32) for name, v in values.items()}
@@ -216,6 +218,9 @@ class PerExample(Objective):
 class Goal:
   """What a model is trained for: four arguments of `TrainLoop`, as there.
 
+  Attributes:
+    values: names of the arguments that `step` has besides its four.
+
   Raises:
     ValueError: for functions of other arguments, or what a `step` would
       ignore.
@@ -225,22 +230,31 @@ class Goal:
   metrics: typing.Any = None
   loss_weights: typing.Any = None
   step: typing.Any = None
+  values: tuple = ()
 
   def __post_init__(self):
-    beside = {name: v for name, v in vars(self).items() if name != "step"}
+    beside = {n: getattr(self, n) for n in ("loss", "metrics", "loss_weights")}
     _check_functions(**beside)
     if self.step is None:
       return
-    rule = "a function of (model, x, y, training), or None"
-    callables.check("step", self.step, None, None, None, False, rule=rule)
+    names = ", ".join(("model, x, y, training", *self.values))
+    rule = f"a function of ({names}), or None"
+    more = dict.fromkeys(self.values, 0.0)
+    callables.check(
+      "step", self.step, None, None, None, False, rule=rule, **more
+    )
     for name, value in beside.items():
       if value is not None:
         checks.fail(name, value, "None with a `step`, which gives what counts")
 
 
-def of(model, step):
-  """The objective of a model: its compiled one, or a user's `step`."""
-  return Compiled(model) if step is None else PerExample(model, step)
+def of(model, step, given):
+  """The objective of a model: its compiled one, or a user's `step`.
+
+  Args:
+    model, step, given: see `PerExample`; step may be None.
+  """
+  return Compiled(model) if step is None else PerExample(model, step, given)
 
 
 def _check_functions(loss, metrics, loss_weights):

@@ -1,10 +1,12 @@
 """A row: what one update used, and what came of it; the order of its columns.
 
-Rows are float32 tables of shape (updates, `WIDTH`), on the device, in the
+Rows are float32 tables of shape (updates, columns), on the device, in the
 history, in the row journal and in event files alike. Update i of a table that
-begins at global step s is update s + i.
+begins at global step s is update s + i. The first columns are those of `Row`;
+behind them stand the further hyperparameters of a run, if it has any.
 """
 
+import dataclasses
 import typing
 
 
@@ -27,5 +29,30 @@ class Row(typing.NamedTuple):
 
 
 COLUMNS = Row._fields
-WIDTH = len(COLUMNS)
-LEARNING_RATE, MOMENTUM, LOSS, GRAD_NORM, SKIPPED = range(WIDTH)
+LEARNING_RATE, MOMENTUM, LOSS, GRAD_NORM, SKIPPED = range(len(COLUMNS))
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """The columns of a run's rows.
+
+  Attributes:
+    further: names of those behind the ones of `Row`.
+  """
+
+  further: tuple = ()
+
+  @property
+  def names(self):
+    """Names of all columns, in order."""
+    return (*COLUMNS, *self.further)
+
+  @property
+  def width(self):
+    """How many columns there are."""
+    return len(COLUMNS) + len(self.further)
+
+
+def row_of(values):
+  """The `Row` that a row's first columns are; float32 (columns,)."""
+  return Row(*values[: len(COLUMNS)])

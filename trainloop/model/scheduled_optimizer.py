@@ -1,13 +1,17 @@
-"""Binds (learning_rate, momentum) tensors to a Keras optimizer."""
+"""Binds tensors of hyperparameters to a Keras optimizer."""
 
 import contextlib
 import math
 
 import keras
-import tensorflow as tf
 
 from kernels import checks
 from trainloop.model import bias_correction as exact
+from trainloop.model import group_steps
+from trainloop.model.rows import Layout
+from trainloop.model.tensor_numbers import TensorNumber
+
+LEARNING_RATE, MOMENTUM = "learning_rate", "momentum"
 
 # The attribute that holds the momentum coefficient. SGD and RMSprop ask
 # `momentum != 0` or `> 0` in Python; the others only compute with theirs.
@@ -20,34 +24,10 @@ _MOMENTUM_ATTRIBUTE = {
   **dict.fromkeys((*_VELOCITY, "Muon"), "momentum"),
   **dict.fromkeys(_BETA, "beta_1"),
 }
-
-
-class _TensorNumber:
-  """Stands in for `SGD.momentum` while one `apply` is traced.
-
-  Keras compares the attribute with 0 in Python and then converts it to a
-  tensor: a tensor alone fails at the comparison. A stand-in is non-zero.
-  """
-
-  def __init__(self, tensor):
-    self._tensor = tensor
-    self.dtype = tensor.dtype.name
-    self.shape = tensor.shape
-
-  def __ne__(self, other):
-    return True
-
-  def __eq__(self, other):
-    return False
-
-  def __gt__(self, other):
-    return True
-
-  __hash__ = None
-
-  def __tf_tensor__(self, dtype=None, name=None):
-    del name
-    return tf.cast(self._tensor, dtype) if dtype else self._tensor
+# Keras clips to one of them, and asks in Python which.
+_CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
+_FURTHER = ("weight_decay", "beta_2", "rho", *_CLIPS)
+KNOWN = (MOMENTUM, *_FURTHER)  # of some optimizer
 
 
 class Binding:
@@ -58,6 +38,8 @@ class Binding:
     bias_correction: "keras" or "exact"; see that module.
 
   Attributes:
+    groups: the `Groups` of the model's variables; None before `bind`.
+    layout: the `Layout` of the rows of its updates; None before `bind`.
     exact: whether that is "exact", and `apply` needs a correction.
 
   Raises:
@@ -70,6 +52,7 @@ class Binding:
       checks.fail("optimizer", kind, "a Keras optimizer or its string name")
     _refuse(optimizer)
     self.optimizer = optimizer
+    self.groups = self.layout = None
     kinds = [kind.__name__ for kind in type(optimizer).__mro__]
     names = [_MOMENTUM_ATTRIBUTE[k] for k in kinds if k in _MOMENTUM_ATTRIBUTE]
     self._moves = bool(names)  # whether a schedule can move it
@@ -120,15 +103,47 @@ class Binding:
       rule = "one that has no slots yet for other weights: give each model its "
       checks.fail("optimizer", kind, f"{rule}own")
 
-  def apply(
-    self,
-    strategy,
-    gradients,
-    variables,
-    learning_rate,
-    momentum,
-    correction=None,
-  ):
+  def bind(self, schedules, groups):
+    """Takes what else moves, once the model is built.
+
+    Args:
+      schedules: {name: kernel} of hyperparameters beside the schedule.
+      groups: the model's `Groups`.
+    """
+    further = [name for name in schedules if name != MOMENTUM]
+    self.groups = groups
+    self.layout = Layout((*further, *groups.factors))
+
+  def names(self):
+    """Names of the hyperparameters that a kernel can move, a list."""
+    has = [n for n in _FURTHER if hasattr(self.optimizer, n)]
+    return [*([MOMENTUM] if self._moves else []), *has]
+
+  def check_names(self, names):
+    """Refuses hyperparameters that no kernel can move in this optimizer.
+
+    Args:
+      names: of them; none is a user's own.
+
+    Raises:
+      ValueError: naming one, and those that can be moved.
+    """
+    kind, able = type(self.optimizer).__name__, self.names()
+    for name in names:
+      if name not in able:
+        rule = f"one of {', '.join(able)} for {kind}, or a name that `step` has"
+        checks.fail("schedules", name, f"{rule} as an argument")
+      others = [n for n in _CLIPS if n != name and n in (*names, *self._clips)]
+      if name in _CLIPS and others:
+        rule = f"the only clipping of {kind}, which has {others[0]}, too"
+        checks.fail("schedules", name, rule)
+
+  @property
+  def _clips(self):
+    """Names of the norms or values that the optimizer itself clips to."""
+    return [n for n in _CLIPS if getattr(self.optimizer, n, None)]
+
+  def apply(self, strategy, gradients, variables, values, correction=None):
     """The optimizer's update with these values; traced, cross-replica.
 
     Args:
@@ -136,13 +151,18 @@ class Binding:
       gradients: one per-replica gradient a variable, already summed over the
         replicas; None where there is none.
       variables: the trainable variables.
-      learning_rate: float32 scalar tensor.
-      momentum: float32 scalar tensor, or None for the optimizer's own.
+      values: {name: float32 scalar tensor} of the hyperparameters that the
+        optimizer does not hold itself; the learning rate always.
       correction: what `bias_correction.factor` gave, or None.
     """
     # Replicas trace one after another: what they read is set around them all.
-    with self._set(strategy, learning_rate, momentum, correction):
-      strategy.run(self.optimizer.apply, args=(gradients, variables))
+    with (
+      self._set(strategy, values, correction),
+      group_steps.of(self.optimizer, self.groups, variables, values),
+    ):
+      moved = [i for i in range(len(variables)) if i not in self.groups.frozen]
+      parts = [[every[i] for i in moved] for every in (gradients, variables)]
+      strategy.run(self.optimizer.apply, args=tuple(parts))
 
   def leave(self, learning_rate):
     """Leaves a rate in the optimizer, where it can be seen; in graph."""
@@ -150,18 +170,17 @@ class Binding:
       self.optimizer._learning_rate.value.assign(learning_rate)
 
   @contextlib.contextmanager
-  def _set(self, strategy, learning_rate, momentum, correction):
+  def _set(self, strategy, values, correction):
     """Puts tensors where `optimizer.apply` reads them; then puts all back."""
-    optimizer, kept = self.optimizer, {}
+    optimizer, own = self.optimizer, self._numbers(values)
+    before = {name: getattr(optimizer, name) for name in own}
     # Not through the public property: its setter would drop the variable that
     # a checkpoint holds, and its getter would evaluate a schedule. Assigning
     # the variable an update would carry it around the loop.
     rate = vars(optimizer)["_learning_rate"]
-    vars(optimizer)["_learning_rate"] = lambda: learning_rate
-    if momentum is not None:
-      kept[self._attribute] = getattr(optimizer, self._attribute)
-      value = _TensorNumber(momentum) if self._compares_momentum else momentum
-      setattr(optimizer, self._attribute, value)
+    vars(optimizer)["_learning_rate"] = lambda: values[LEARNING_RATE]
+    for name, value in own.items():
+      setattr(optimizer, name, value)
     if strategy.num_replicas_in_sync > 1:
       # Keras would sum over the replicas again, after clipping each one's
       # part; nothing public says that gradients are summed already.
@@ -174,8 +193,18 @@ class Binding:
       vars(optimizer)["_learning_rate"] = rate
       for name in ("_all_reduce_sum_gradients", "update_step"):
         vars(optimizer).pop(name, None)
-      for name, value in kept.items():
+      for name, value in before.items():
         setattr(optimizer, name, value)
+
+  def _numbers(self, values):
+    """{attribute: what stands in for the optimizer's number} of an update."""
+    compared = (*_CLIPS, *([MOMENTUM] if self._compares_momentum else []))
+    numbers = {}
+    for name, value in values.items():
+      if name == MOMENTUM or name in _FURTHER:
+        stand_in = TensorNumber(value) if name in compared else value
+        numbers[self._attribute if name == MOMENTUM else name] = stand_in
+    return numbers
 
 
 def _constant(optimizer):

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from trainloop.model.clock import Clock
+from trainloop.model.coefficients import Coefficients
 
 
 def _counter():
@@ -14,7 +15,7 @@ class TrainState(tf.Module):
 
   Args:
     judge: the run's `Judge`.
-    momentum_product: the first value of that attribute, or None.
+    coefficients: the run's `Coefficients`; None for none.
     loss_scale: the run's `LossScale`, or None.
 
   Attributes:
@@ -22,13 +23,12 @@ class TrainState(tf.Module):
     rewinds, rate_scale: how often this fit went back to a checkpoint, and
       what its learning rates are multiplied by since.
     schedule_start: the global step at which the current schedule is at 0.
-    momentum_product: product of all updates' momenta, float64; None where
-      nothing asks for it.
+    coefficients: the `Coefficients`.
     loss_scale: the `LossScale`, or None.
     average: the `Average` of the weights; None until the optimizer is built.
   """
 
-  def __init__(self, judge, momentum_product=None, loss_scale=None):
+  def __init__(self, judge, coefficients=None, loss_scale=None):
     super().__init__(name="state")
     self.judge, self.average = judge, None
     self.loss_scale = loss_scale
@@ -36,11 +36,7 @@ class TrainState(tf.Module):
     self.rewinds = _counter()
     self.rate_scale = tf.Variable(1.0, dtype=tf.float32, trainable=False)
     self.schedule_start = _counter()
-    self.momentum_product = None
-    if momentum_product is not None:
-      self.momentum_product = tf.Variable(
-        momentum_product, dtype=tf.float64, trainable=False
-      )
+    self.coefficients = coefficients or Coefficients()
 
   @property
   def global_step(self):

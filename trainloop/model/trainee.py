@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 
+import tensorflow as tf
+
 from kernels import checks
 from trainloop.base import seeds
 from trainloop.devices import strategies
@@ -19,7 +21,9 @@ from trainloop.model import (
   preflight,
   variable_names,
 )
+from trainloop.model.coefficients import Coefficients
 from trainloop.model.exclusive_calls import Turns
+from trainloop.model.groups import Groups
 from trainloop.model.intake import Intake
 from trainloop.model.loss_scale import LossScale
 from trainloop.model.precision import Numerics
@@ -34,6 +38,8 @@ class TraineeOptions:
   Args:
     goal: a `Goal`;  judging: a `Judging`;  numerics: a `Numerics`.
     seed, bias_correction: see `TrainLoop`.
+    schedules: {hyperparameter: `kernels.Schedule`}, checked by `moved.check`.
+    groups: {pattern: `Group`}, checked by `groups.check`.
     random_seed: what the process was seeded with when the model was made; see
       `seeds.of_process`. The `Trainee` fills it in.
 
@@ -46,6 +52,8 @@ class TraineeOptions:
   numerics: Numerics = dataclasses.field(default_factory=Numerics)
   seed: int = 0
   bias_correction: str = "keras"
+  schedules: dict = dataclasses.field(default_factory=dict)
+  groups: dict = dataclasses.field(default_factory=dict)
   random_seed: int | None = None
 
   def __post_init__(self):
@@ -80,6 +88,7 @@ class Trainee:
   def __init__(self, strategy, model, optimizer, options):
     self.strategy, self.workers = strategy, Workers(strategy)
     self.objective = self.intake = self.state = self.per_replica = None
+    self._given = {}
     self._seeds = arguments.seeds(model, options.seed)
     self._variables = self._carried = None
     goal, numerics = options.goal, options.numerics
@@ -93,6 +102,8 @@ class Trainee:
       optimizer = arguments.optimizer(optimizer)
       self.binding = Binding(optimizer, options.bias_correction)
       numerics.check_optimizer(self.binding.optimizer)
+      own = [n for n in options.schedules if n not in goal.values]
+      self.binding.check_names(own)
       self.turns = Turns(
         self.model,
         self.binding.optimizer,
@@ -155,7 +166,13 @@ class Trainee:
   def _build_objective(self, source):
     """What is minimised and measured; builds the model by its first call."""
     goal, numerics = self.options.goal, self.options.numerics
-    self.objective = objective.of(self.model, goal.step)
+    self._given = {
+      name: tf.Variable(
+        self.options.schedules[name](0).learning_rate, trainable=False
+      )
+      for name in goal.values
+    }
+    self.objective = objective.of(self.model, goal.step, self._given)
     self.intake = Intake(
       self.model,
       self.strategy,
@@ -164,16 +181,20 @@ class Trainee:
       numerics.accumulate,
     )
     self.intake.build(source)
+    decay = self.binding.optimizer.weight_decay
+    groups = Groups(self.options.groups, self.model, decay)
+    self.binding.bind(self.options.schedules, groups)
 
   def _new_state(self):
     binding, options = self.binding, self.options
     directions = self.objective.directions
     judge = Judge(self.model.weights, *options.judging, directions)
-    product = None
+    products = {}
     if binding.exact:
-      product = bias_correction.first_product(binding.optimizer)
+      optimizer, moved = binding.optimizer, options.schedules
+      products = bias_correction.first_products(optimizer, moved)
     scale = LossScale() if options.numerics.scales_loss else None
-    return TrainState(judge, product, scale)
+    return TrainState(judge, Coefficients(products, self._given), scale)
 
   def prepare(self, schedule):
     """Builds the optimizer's slots, and room for the best weights.
@@ -202,11 +223,8 @@ class Trainee:
 
   def _slots(self):
     """The tf.Variables that an optimizer's updates move."""
-    product = self.state.momentum_product
-    return [
-      *(v.value for v in self.binding.optimizer.variables),
-      *([] if product is None else [product]),
-    ]
+    slots = [v.value for v in self.binding.optimizer.variables]
+    return [*slots, *self.state.coefficients.products.values()]
 
   def learnt(self):
     """The tf.Variables of weights and optimizer; counters stay out."""

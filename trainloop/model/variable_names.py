@@ -31,8 +31,8 @@ def groups(model, carried, optimizer, metrics, copies, state):
   Returns:
     {"model", "optimizer", "metrics", "state": {name: tf.Variable}}.
   """
-  weights, paths = model.variables, _Paths(model.name)
-  names = [paths.of(v.path) for v in weights]
+  weights = model.variables
+  names = of_weights(model)
   names += [f"layer_states/{i}" for i in range(len(carried))]
   values = [*(v.value for v in weights), *carried]
   owners = {v.path: name for v, name in zip(weights, names, strict=False)}
@@ -46,6 +46,12 @@ def groups(model, carried, optimizer, metrics, copies, state):
     "metrics": _unique(totals, copies),
     "state": of_module(state),
   }
+
+
+def of_weights(model):
+  """Names of a built model's variables, a list in their order."""
+  paths = _Paths(model.name)
+  return [paths.of(v.path) for v in model.variables]
 
 
 def of_module(module):

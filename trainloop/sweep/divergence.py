@@ -46,7 +46,7 @@ class DivergenceCheck:
     One that was refused is left out: its update was not made.
 
     Args:
-      rows: float32 (n, `rows.WIDTH`) of the updates that came next.
+      rows: float32 (n, columns) of the updates that came next.
     """
     for i, row in enumerate(rows):
       if row[row_lib.SKIPPED] and not self._scales_loss:

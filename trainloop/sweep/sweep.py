@@ -10,7 +10,7 @@ import numbers
 import numpy as np
 
 import kernels
-from kernels import checks
+from kernels import checks, combined
 from trainloop.base import durations
 from trainloop.compiled.rehearsal import Rehearsal
 from trainloop.compiled.table import columns_of
@@ -120,7 +120,8 @@ def sweep_learning_rate(
   """Trains a loop's model for a while under a rising learning rate.
 
   The updates are those of `loop.fit`, with momentum as the optimizer has it
-  before its first update. Weights, slots, counters, BatchNormalization, random
+  before its first update, and further hyperparameters from their kernels'
+  first step on. Weights, slots, counters, BatchNormalization, random
   numbers and the place in the data are put back, also after an exception or
   Ctrl-C. What stays: a `tf.data.Dataset` that reshuffles in each pass has been
   read by the sweep, so its next pass has another order.
@@ -187,7 +188,9 @@ def _sweep(loop, source, schedule, criterion):
   trainee.prepare(coming)
   if criterion.validation is not None:
     programs.place(criterion.validation)
-  table = programs.table(schedule, columns_of(coming))
+  schedule = combined.beside(schedule, combined.others_of(coming))
+  factors = trainee.binding.groups.factors
+  table = programs.table(schedule, columns_of(coming, factors))
   programs.compile(table, source)
   snapshot = Snapshot(trainee.moved())
   before = snapshot.take()
@@ -231,7 +234,9 @@ def _judged(trainee, programs, validation, rows, done):
   watched = trainee.intake.watched(validation)
   loss = programs.evaluation(batches, watched).values["loss"].numpy()
   (row,) = rows
-  return np.array([row_lib.Row(*row)._replace(loss=loss)], np.float32)
+  row = row.copy()
+  row[row_lib.LOSS] = loss
+  return row[np.newaxis]
 
 
 def compare_learning_rates(loops, data, **options):

@@ -31,7 +31,7 @@ def write(workdir, schedule, steps, momentum=None):
   workdir = claims.path_of(workdir)
   checks.integer("steps", steps, 1)
   claims.check(workdir)
-  if row_journal.RowJournal(workdir).exists():
+  if row_journal.exists(workdir):
     return None
   curve = outline.of(schedule, 0, steps)
   if curve.momenta is None and momentum is not None:
@@ -40,8 +40,6 @@ def write(workdir, schedule, steps, momentum=None):
   for path in filter(run_names.is_dry, run_names.events(workdir)):
     run_files.remove(os.path.join(workdir, path))
   times = np.full(len(curve.steps), time.time())
-  table = event_file.plan_table(curve.rates, curve.momenta)
-  event_file.write_run(
-    folder, times, curve.steps, event_file.CURVE, table, dry=True
-  )
+  tags, table = event_file.plan(curve)
+  event_file.write_run(folder, times, curve.steps, tags, table, dry=True)
   return curve

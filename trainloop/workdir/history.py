@@ -7,7 +7,6 @@ import numpy as np
 from kernels import checks
 from trainloop.base import strict_json
 from trainloop.display import figures
-from trainloop.model import rows as row_lib
 
 _ROWS = ("loss", "learning_rate", "momentum")
 
@@ -80,6 +79,7 @@ class History:
 
   Args:
     start: global step at which the fit begins.
+    layout: the `Layout` of its rows.
 
   Attributes:
     stop_reason: "completed", "early_stopping", ...; "all_skipped" where each
@@ -103,8 +103,8 @@ class History:
   ('completed', array([0.1  , 0.075, 0.05 , 0.025], dtype=float32))
   """
 
-  def __init__(self, start=0):
-    self.stop_reason = None
+  def __init__(self, start, layout):
+    self.stop_reason, self._layout = None, layout
     self.restored = False
     self._validated, self.handled = {}, start
     self.planned = self._steps_per_epoch = None
@@ -144,7 +144,7 @@ class History:
     return state
 
   def add_rows(self, first_step, rows):
-    """Appends a window's rows: float32 (n, rows.WIDTH)."""
+    """Appends a window's rows: float32 (n, columns)."""
     if not self._blocks:
       self._first = first_step
     self._blocks.append(rows)
@@ -165,13 +165,14 @@ class History:
 
   @property
   def rows(self):
-    """{"step", "learning_rate", "momentum", "loss", "grad_norm", "skipped"}:
-    one entry an update; int64 and float32 arrays. Momentum is NaN where there
-    is none; skipped is 1 where the update was not finite and passed over."""
-    empty = np.zeros((0, row_lib.WIDTH), np.float32)
+    """{"step", "learning_rate", "momentum", "loss", "grad_norm", "skipped"},
+    and further hyperparameters by their names: one entry an update; int64 and
+    float32 arrays. Momentum is NaN where there is none; skipped is 1 where the
+    update was not finite and passed over."""
+    empty = np.zeros((0, self._layout.width), np.float32)
     table = np.concatenate([empty, *self._blocks])
     self._blocks = [table]
-    columns = {name: table[:, i] for i, name in enumerate(row_lib.COLUMNS)}
+    columns = {name: table[:, i] for i, name in enumerate(self._layout.names)}
     step = self._first + np.arange(len(table), dtype=np.int64)
     return {"step": step, **columns}
 
@@ -191,8 +192,9 @@ class History:
 
     Args:
       what: "loss": of each update, and of each epoch with validation;
-        "learning_rate" or "momentum": as used, over the plan; or another
-        metric's name, a value an epoch, with "val_" beside it.
+        "learning_rate", "momentum" or another hyperparameter: as used, over
+        the plan; or another metric's name, a value an epoch, with "val_"
+        beside it.
       path: file to write.
 
     Raises:
@@ -201,8 +203,10 @@ class History:
     """
     rows, epochs = self.rows, self.epochs
     known = [n for n in epochs if n != "epoch" and not n.startswith("val_")]
-    checks.choice("what", what, list(dict.fromkeys((*_ROWS, *known))))
-    if what in _ROWS[1:]:
+    further = self._layout.further
+    choices = dict.fromkeys((*_ROWS, *further, *known))
+    checks.choice("what", what, list(choices))
+    if what in (*_ROWS[1:], *further):
       lines = self._curves(what, rows)
       figures.save_lines(path, lines, "step", what.replace("_", " "))
       return
@@ -220,12 +224,13 @@ class History:
     figures.save_lines(path, lines, "step", "loss")
 
   def _curves(self, what, rows):
-    """{"planned": ..., "used": ...} of learning rate or momentum."""
+    """{"planned": ..., "used": ...} of a hyperparameter."""
     used = {"used": (rows["step"], rows[what])}
     if self.planned is None:
       return used
     drawn = self.planned()
-    plan = drawn.momenta if what == "momentum" else drawn.rates
+    plans = {"learning_rate": drawn.rates, "momentum": drawn.momenta}
+    plan = {**plans, **drawn.others}.get(what)
     if plan is None:
       checks.fail("what", what, "'loss' or 'learning_rate' (there is none)")
     return {"planned": (drawn.steps, plan), **used}
@@ -247,16 +252,17 @@ class History:
     }
 
   @classmethod
-  def from_config(cls, config, first_step=0, rows=None, done=True):
+  def from_config(cls, config, layout, first_step=0, rows=None, done=True):
     """The history that `to_config` describes.
 
     Args:
       config: what `to_config` gave.
+      layout: the `Layout` of the rows.
       first_step: global step of the first row.
-      rows: float32 (updates, rows.WIDTH), or None for no rows.
+      rows: float32 (updates, columns), or None for no rows.
       done: whether the fit is over; if not, nothing has stopped it yet.
     """
-    history = cls(config["handled"])
+    history = cls(config["handled"], layout)
     history.stop_reason = config["stop_reason"] if done else None
     history.restored = done
     history._validated = _numbers(config["validated"])

@@ -53,6 +53,7 @@ def of(trainee, engine, data, lengths, schedule, extra, made=None):
     **extra,
     **_training(trainee, describe),
     "schedule": _planned(schedule, lengths.updates),
+    **_groups(trainee, lengths.updates),
     "bias_correction": "exact" if trainee.binding.exact else "keras",
     **(made.values if made else {}),
   }
@@ -114,6 +115,20 @@ def _planned(schedule, steps):
   names = ", ".join(dict.fromkeys(foreign))
   values = f"{crc32:08x}, crc32 of {steps} steps of {names}"
   return {**json.loads(text), "values": values}
+
+
+def _groups(trainee, steps):
+  """Parameter groups, and the columns of the rows; {} for a plain run."""
+  found, further = {}, trainee.binding.layout.further
+  for pattern, group in trainee.options.groups.items():
+    found[pattern] = {
+      name: _planned(value, steps)
+      if isinstance(value, kernels.Schedule)
+      else value
+      for name, value in vars(group).items()
+    }
+  groups = {"groups": found} if found else {}
+  return {**groups, **({"columns": list(further)} if further else {})}
 
 
 def _data(trainee, data, describe):

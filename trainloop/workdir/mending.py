@@ -54,15 +54,17 @@ class Mending:
     written: what the checkpoint remembers, a `Written`.
     step: its global step.
     fits: its fits.
+    layout: the `Layout` of its rows.
 
   Attributes:
     written: what holds from here on.
     lines: what was damaged and what became of it, a line each.
   """
 
-  def __init__(self, workdir, written, step, fits):
+  def __init__(self, workdir, written, step, fits, layout):
     self._workdir, self._step, self._fits = workdir, step, fits
-    self._rows = row_journal.RowJournal(workdir)
+    self._layout = layout
+    self._rows = row_journal.RowJournal(workdir, layout)
     self._part = os.path.join(workdir, run_names.MENDED_PART)
     self.written, self.lines = written, []
 
@@ -90,7 +92,9 @@ class Mending:
     rows = self._table()
     if blocks:
       points = [
-        p for path in train for p in row_recovery.read_all(records_of[path])
+        point
+        for path in train
+        for point in row_recovery.read_all(records_of[path], self._layout)
       ]
       sure = not any(path in train for path in hurt)
       rows = self._mended_rows(rows, blocks, points, sure)
@@ -99,12 +103,17 @@ class Mending:
     }
     logged = row_recovery.logged_steps(self._fits, self._step)
     made = event_mending.train(
-      {path: records_of[path] for path in train}, hurt, whole, rows, logged
+      {path: records_of[path] for path in train},
+      hurt,
+      whole,
+      rows,
+      logged,
+      self._layout,
     )
     for path in hurt:
       records = made.get(path)
       if records is None:
-        records = event_mending.other(records_of[path], whole)
+        records = event_mending.other(records_of[path], whole, self._layout)
       self._replace_events(path, records)
 
   def _is_whole(self, path, extent):
@@ -129,7 +138,7 @@ class Mending:
 
   def _table(self):
     """The journal's rows, NaN where it ends too early."""
-    rows = np.full((self._step, row_lib.WIDTH), np.nan, np.float32)
+    rows = np.full((self._step, self._layout.width), np.nan, np.float32)
     there = self._rows.read_there(0, self._step)
     rows[: len(there)] = there
     return rows
@@ -143,7 +152,7 @@ class Mending:
       points: those of the events.
       sure: whether no event of run `train` is missing.
     """
-    logged = row_recovery.table(points, self._step)
+    logged = row_recovery.table(points, self._step, self._layout)
     has = ~np.isnan(logged[:, row_lib.SKIPPED])
     best = np.where(has[:, None], logged, own)
     # A skipped update's own event may be missing where its row's is there.

@@ -8,7 +8,14 @@ from trainloop.workdir.history import History
 
 
 class NoRecords:
-  """Remembers nothing: every fit is new, and nothing is written."""
+  """Remembers nothing: every fit is new, and nothing is written.
+
+  Args:
+    layout: the `Layout` of the run's rows.
+
+  Attributes:
+    layout: the same.
+  """
 
   resumed_from = ()
   seconds = 0.0
@@ -16,6 +23,9 @@ class NoRecords:
   workdir = None
   owes_save = False
   position = b""  # where the data is, for the next checkpoint
+
+  def __init__(self, layout):
+    self.layout = layout
 
   def keep_position(self, position):
     """Has the next checkpoint hold where the data is, bytes."""
@@ -34,12 +44,13 @@ class NoRecords:
 
   def start_fit(self, origin, terms):
     """A new fit's `FitEntry`, of its `Origin` and `Terms`."""
-    return FitEntry(terms, origin, History(origin.start).to_config())
+    history = History(origin.start, self.layout)
+    return FitEntry(terms, origin, history.to_config())
 
   def history(self, entry, plan, step):
     """The fit's history up to global step `step`."""
     del plan, step
-    return History.from_config(entry.history, done=entry.finished)
+    return History.from_config(entry.history, self.layout, done=entry.finished)
 
   def restore_epoch(self, epoch, variables):
     """Puts back variables from the checkpoint at an epoch's end."""

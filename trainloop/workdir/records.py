@@ -17,9 +17,11 @@ from trainloop.workdir.tensorboard.pages import Notes
 _TRIES = 3
 
 
-def open_records(workdir, groups, **options):
+def open_records(workdir, groups, layout, **options):
   """`Records` of a workdir, or `NoRecords` without one."""
-  return NoRecords() if workdir is None else Records(workdir, groups, **options)
+  if workdir is None:
+    return NoRecords(layout)
+  return Records(workdir, groups, layout, **options)
 
 
 class Records(NoRecords):
@@ -32,17 +34,19 @@ class Records(NoRecords):
   Args:
     workdir: the run's folder.
     groups: {group: {name: tf.Variable}} that a checkpoint holds.
+    layout: the `Layout` of the run's rows.
     log_every: see `logged.of`.
     keep: how many checkpoints stay.
     existing: what to do with a run that is there; see `TrainLoop`.
     tell: called with a line when something went wrong that is not fatal.
   """
 
-  def __init__(self, workdir, groups, log_every, keep, existing, tell):
+  def __init__(self, workdir, groups, layout, log_every, keep, existing, tell):
+    super().__init__(layout)
     self.workdir, self._log_every, self._tell = workdir, log_every, tell
     self._existing, self._note = existing, ""
     snapshot = Snapshot(groups)
-    self._store = Store(workdir, snapshot, keep, tell)
+    self._store = Store(workdir, snapshot, layout, keep, tell)
     self._saver = Saver(self._store, snapshot, tell)
     self._index, self._writer, self._new = -1, None, True
     self._mended = False
@@ -119,7 +123,7 @@ class Records(NoRecords):
     step = min(step, plan.end)  # later rows are those of later fits
     rows = self._store.journal.read(plan.start, step)
     config, done = entry.history, entry.finished
-    return History.from_config(config, plan.start, rows, done)
+    return History.from_config(config, self.layout, plan.start, rows, done)
 
   def restore_epoch(self, epoch, variables):
     if self._index + 1 < len(self._store.log.fits):
@@ -159,7 +163,9 @@ class Records(NoRecords):
   def _open_writer(self):
     self._logged = logged.of(self._log_every, self._plan)
     rows, clock = self._logged.rows, self._store.clock
-    self._writer = EventWriter(self.workdir, rows, self._tell, clock)
+    self._writer = EventWriter(
+      self.workdir, rows, self._tell, clock, self.layout
+    )
     self._notes = Notes(self._writer, self._panel, self._entry)
 
   def _show_plan(self, curve, plan, run="plan"):

@@ -5,11 +5,9 @@ import zlib
 
 import numpy as np
 
-from trainloop.model.rows import WIDTH
 from trainloop.workdir import run_files, run_names
 from trainloop.workdir.extents import is_same, vanished
 
-_BYTES = 4 * WIDTH
 # Rows of a block with a CRC of its own: what is damaged is found by blocks.
 BLOCK = 1 << 14
 _CHUNK = 1 << 24
@@ -22,12 +20,15 @@ class RowJournal:
 
   Args:
     workdir: the run's folder.
+    layout: the `Layout` of its rows.
 
   Attributes:
     crcs: CRC-32 of each `BLOCK` rows in the file, the last block's in part.
   """
 
-  def __init__(self, workdir):
+  def __init__(self, workdir, layout):
+    self._width = layout.width
+    self._row_bytes = 4 * self._width
     self._path = os.path.join(workdir, run_names.JOURNAL)
     self._file, self._waiting = None, []
     self.crcs = []
@@ -45,7 +46,7 @@ class RowJournal:
       crcs: their CRCs.
     """
     self._file = run_files.opened(self._path)
-    self._offset, self._waiting = step * _BYTES, []
+    self._offset, self._waiting = step * self._row_bytes, []
     self.crcs = list(crcs)
     self._refuse_vanished()
     os.ftruncate(self._file, self._offset)
@@ -81,7 +82,7 @@ class RowJournal:
       done += os.pwrite(self._file, part, self._offset + done)
     os.fsync(self._file)
     del self._waiting[:blocks]
-    self.crcs = extended(self.crcs, self._offset, content)
+    self.crcs = extended(self.crcs, self._offset, content, self._row_bytes)
     self._offset += len(content)
 
   def damaged(self, step, crcs):
@@ -132,17 +133,23 @@ class RowJournal:
     content = b""
     try:
       with open(self._path, "rb") as file:
-        file.seek(first * _BYTES)
-        content = file.read((last - first) * _BYTES)
+        file.seek(first * self._row_bytes)
+        content = file.read((last - first) * self._row_bytes)
     except FileNotFoundError:
       pass
-    whole = len(content) // _BYTES * _BYTES
-    return np.frombuffer(content[:whole], np.float32).reshape(-1, WIDTH)
+    whole = len(content) // self._row_bytes * self._row_bytes
+    table = np.frombuffer(content[:whole], np.float32)
+    return table.reshape(-1, self._width)
 
 
-def extended(crcs, offset, content):
+def exists(workdir):
+  """Whether a folder holds a row journal."""
+  return os.path.exists(os.path.join(workdir, run_names.JOURNAL))
+
+
+def extended(crcs, offset, content, row_bytes):
   """The CRCs of blocks once more bytes stand behind the first `offset`."""
-  crcs, size = list(crcs), BLOCK * _BYTES
+  crcs, size = list(crcs), BLOCK * row_bytes
   while content:
     inside = offset % size
     if not inside:

@@ -5,7 +5,6 @@ import json
 import numpy as np
 
 from trainloop.base import strict_json
-from trainloop.model.rows import COLUMNS, WIDTH
 from trainloop.workdir import records
 from trainloop.workdir.fit_entry import FitEntry
 from trainloop.workdir.history import History
@@ -88,11 +87,12 @@ class SharedRecords:
   def history(self, entry, plan, step):
     """See `Records`."""
     rows = self._own.history(entry, plan, step).rows
-    table = np.stack([rows[name] for name in COLUMNS], axis=1)
+    layout = self._own.layout
+    table = np.stack([rows[name] for name in layout.names], axis=1)
     data = self._workers.from_chief(table.tobytes())
-    table = np.frombuffer(data, np.float32).reshape(-1, WIDTH)
+    table = np.frombuffer(data, np.float32).reshape(-1, layout.width)
     config, done = entry.history, entry.finished
-    return History.from_config(config, plan.start, table, done)
+    return History.from_config(config, layout, plan.start, table, done)
 
   def begin(self, plan, step, curve, history, panel):
     """See `Records`."""
@@ -123,7 +123,9 @@ def open_records(trainee, workdir, **options):
     workdir: the run's folder, or None; always None for all but the chief.
     **options: see `records.open_records`.
   """
-  own = records.open_records(workdir, trainee.moved(), **options)
+  own = records.open_records(
+    workdir, trainee.moved(), trainee.binding.layout, **options
+  )
   if trainee.workers.count == 1:
     return own
   return SharedRecords(

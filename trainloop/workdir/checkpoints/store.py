@@ -52,6 +52,7 @@ class Store:
   Args:
     workdir: the run's folder; made if missing.
     snapshot: the `Snapshot` of everything that training moves.
+    layout: the `Layout` of the run's rows.
     keep: how many checkpoints stay, int >= 1.
     tell: called with a line when something went wrong that is not fatal.
 
@@ -62,11 +63,12 @@ class Store:
     clock: the `WallClock` of the run's events.
   """
 
-  def __init__(self, workdir, snapshot, keep=2, tell=output.line):
+  def __init__(self, workdir, snapshot, layout, keep=2, tell=output.line):
     self._workdir, self._snapshot, self._tell = workdir, snapshot, tell
     folder = os.path.join(workdir, run_names.CHECKPOINTS)
     self._files = CheckpointFiles(folder, keep)
-    self.journal = row_journal.RowJournal(workdir)
+    self._layout = layout
+    self.journal = row_journal.RowJournal(workdir, layout)
     self.log, self.newest, self.clock = FitLog(), Newest(), WallClock()
     self._lock = self._serials = None
     self._restores, self._wrote = True, False
@@ -121,7 +123,11 @@ class Store:
       self._files.discard()
     self._serials = self._files.serials()
     mending = Mending(
-      self._workdir, self.newest.written, self.newest.step, self.log.fits
+      self._workdir,
+      self.newest.written,
+      self.newest.step,
+      self.log.fits,
+      self._layout,
     )
     mending.run()
     self.newest = self.newest._replace(written=mending.written)

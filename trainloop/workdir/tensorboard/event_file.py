@@ -25,11 +25,7 @@ MOMENTUM = "hyperparameters/momentum"
 SCALE = "hyperparameters/plateau_scale"
 LOSS_SCALE = "hyperparameters/loss_scale"
 EPOCH_LOSS = "epoch_loss"
-# Columns of a row that are a series, and their tags.
-TAGGED = [i for i in range(rows.WIDTH) if i != rows.SKIPPED]
-_TAG_OF = {rows.LEARNING_RATE: LEARNING_RATE, rows.MOMENTUM: MOMENTUM}
-TAGS = tuple(_TAG_OF.get(i, rows.COLUMNS[i]) for i in TAGGED)
-CURVE = (LEARNING_RATE, MOMENTUM)  # of a planned curve
+_RESULTS = ("loss", "grad_norm")  # columns that are no hyperparameters
 
 
 class EventFile:
@@ -142,10 +138,33 @@ def _newest_name(folder):
   return f"events.out.tfevents.{seconds}.{host}.{pid}.{exact}"
 
 
-def plan_table(rates, momenta):
-  """A table of the tags `CURVE`, float32 (n, 2); momenta may be None."""
-  none = np.full_like(rates, np.nan)
-  return np.stack([rates, none if momenta is None else momenta], axis=1)
+def tagged(layout):
+  """Positions of the columns of a row that are a series.
+
+  Args:
+    layout: the `Layout` of the run's rows.
+  """
+  return [i for i in range(layout.width) if i != rows.SKIPPED]
+
+
+def tags(layout):
+  """Their tags, in the same order."""
+  names = [layout.names[i] for i in tagged(layout)]
+  return tuple(n if n in _RESULTS else tag_of(n) for n in names)
+
+
+def tag_of(name):
+  """The tag of a hyperparameter."""
+  return f"hyperparameters/{name}"
+
+
+def plan(outline):
+  """(tags, float32 table) of a planned `Outline`."""
+  none = np.full_like(outline.rates, np.nan)
+  momenta = none if outline.momenta is None else outline.momenta
+  columns = [outline.rates, momenta, *outline.others.values()]
+  further = map(tag_of, outline.others)
+  return (LEARNING_RATE, MOMENTUM, *further), np.stack(columns, axis=1)
 
 
 def write_run(folder, times, steps, tags, table, dry=False):

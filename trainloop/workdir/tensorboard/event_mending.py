@@ -6,23 +6,23 @@ import numpy as np
 from tensorboard.compat.proto import event_pb2
 
 from trainloop.model import rows as row_lib
-from trainloop.workdir.tensorboard import row_recovery
-from trainloop.workdir.tensorboard.event_file import TAGGED
+from trainloop.workdir.tensorboard import event_file, row_recovery
 
 
-def other(records, strange):
+def other(records, strange, layout):
   """What stays of a file without rows.
 
   Args:
     records: those of it that are whole.
     strange: those of whole files, which were not in this one.
+    layout: the `Layout` of the run's rows.
   """
-  points = row_recovery.read_all(dict.fromkeys(records))
+  points = row_recovery.read_all(dict.fromkeys(records), layout)
   kept = [p for p in points if not p.version and p.record not in strange]
   return [p.record for p in sorted(kept, key=_order)]
 
 
-def train(files, hurt, strange, rows, logged):
+def train(files, hurt, strange, rows, logged, layout):
   """{path: records} of the files of run `train` that are damaged.
 
   Damaged files that follow one another become one, the first of them: nothing
@@ -34,8 +34,9 @@ def train(files, hurt, strange, rows, logged):
     strange: records of whole files.
     rows: float32 (steps, columns), NaN where nothing is known.
     logged: steps whose rows are events, ascending.
+    layout: the `Layout` of the rows.
   """
-  points = {path: row_recovery.read_all(files[path]) for path in files}
+  points = {p: row_recovery.read_all(files[p], layout) for p in files}
   sure = [p for path in files if path not in hurt for p in points[path]]
   found = {}
   for damaged, group in itertools.groupby(files, lambda path: path in hurt):
@@ -48,7 +49,7 @@ def train(files, hurt, strange, rows, logged):
     pool = {p.record: p for path in group for p in points[path]}
     pool = [p for p in pool.values() if p.record not in strange]
     found.update({path: [] for path in group})
-    found[group[0]] = _made(pool, sure, bounds, rows, logged)
+    found[group[0]] = _made(pool, sure, bounds, rows, logged, layout)
   return found
 
 
@@ -59,14 +60,14 @@ def _steps(points, files, chosen):
   ]
 
 
-def _made(pool, sure, bounds, rows, logged):
+def _made(pool, sure, bounds, rows, logged, layout):
   """The records between two steps: those that are there and agree with the
   rows, and the rows' own where none is."""
   low, high = bounds
   there = {
     p.step: p
     for p in pool
-    if p.row is not None and low < p.step < high and _agree(p, rows)
+    if p.row is not None and low < p.step < high and _agree(p, rows, layout)
   }
   kept = [p for p in pool if p.plain] + list(there.values())
   steps = [
@@ -77,8 +78,8 @@ def _made(pool, sure, bounds, rows, logged):
   if steps:
     dated = {p.step: p.wall_time for p in [*sure, *there.values()] if _dated(p)}
     times = _times(steps, dated, [p.wall_time for p in [*kept, *sure]])
-    made = row_recovery.encode(times, np.array(steps), rows[steps])
-    kept += row_recovery.read_all(made)
+    made = row_recovery.encode(times, np.array(steps), rows[steps], layout)
+    kept += row_recovery.read_all(made, layout)
   return [p.record for p in sorted(kept, key=_order)]
 
 
@@ -94,8 +95,9 @@ def _times(steps, dated, others):
   return np.interp(steps, at, [dated[step] for step in at])
 
 
-def _agree(point, rows):
-  return point.row.tobytes() == rows[point.step, TAGGED].tobytes()
+def _agree(point, rows, layout):
+  own = rows[point.step, event_file.tagged(layout)]
+  return point.row.tobytes() == own.tobytes()
 
 
 def _order(point):

@@ -10,11 +10,11 @@ from concurrent import futures
 import numpy as np
 
 from trainloop.base import output
+from trainloop.model.rows import Layout
 from trainloop.workdir import run_files
 from trainloop.workdir.checkpoints.files import DISK_TROUBLE, reason
 from trainloop.workdir.extents import VanishedError, is_same, vanished
 from trainloop.workdir.tensorboard import event_file, plugin_summaries
-from trainloop.workdir.tensorboard.event_file import CURVE, TAGGED, TAGS
 from trainloop.workdir.wall_clock import WallClock
 
 # Windows that may wait for the thread; a full queue slows the loop down
@@ -37,13 +37,17 @@ class EventWriter:
     log_every: each row whose step is a multiple of this is written, int >= 1.
     tell: called with a line when trouble begins and ends.
     clock: a `WallClock`, the events' own.
+    layout: the `Layout` of the run's rows; None for the plain one.
   """
 
-  def __init__(self, workdir, log_every=1, tell=output.line, clock=None):
+  def __init__(
+    self, workdir, log_every=1, tell=output.line, clock=None, layout=None
+  ):
     self._workdir = workdir
     self._log_every = log_every
     self._tell = tell
     self._clock = clock or WallClock()
+    self._layout = layout or Layout()
     os.makedirs(workdir, exist_ok=True)
     self._folder = os.open(workdir, os.O_RDONLY | os.O_DIRECTORY)
     # {run: its open `EventFile`}; tasks since the last good flush; how many
@@ -58,21 +62,21 @@ class EventWriter:
 
   def plan(self, outline, run="plan"):
     """The planned curve: an `Outline` over global steps."""
-    table = event_file.plan_table(outline.rates, outline.momenta)
+    tags, table = event_file.plan(outline)
     times = np.full(len(table), self._clock.now())
-    self._put(run, "table", times, outline.steps, CURVE, table)
+    self._put(run, "table", times, outline.steps, tags, table)
 
   def rows(self, began, first_step, rows, ends=()):
-    """A window's rows, float32 (n, `rows.WIDTH`).
+    """A window's rows, float32 (n, columns).
 
     Args:
       began: the window's start in wall time.
       first_step: step of the first row.
-      rows: of them the columns `TAGGED` are written.
+      rows: of them the columns that are a series are written.
       ends: numbers of rows after which an epoch ends: the last of them is
         written whatever `log_every` is.
     """
-    rows = rows[:, TAGGED]
+    rows = rows[:, event_file.tagged(self._layout)]
     began, now = self._clock.since(began)
     times = np.linspace(began, now, len(rows) + 1)[1:]
     steps = first_step + np.arange(len(rows), dtype=np.int64)
@@ -81,7 +85,8 @@ class EventWriter:
       due[np.array(ends, np.int64) - 1] = True
       times, steps, rows = times[due], steps[due], rows[due]
     if len(rows):
-      self._put("train", "table", times, steps, TAGS, rows)
+      tags = event_file.tags(self._layout)
+      self._put("train", "table", times, steps, tags, rows)
 
   def scalars(self, run, step, values):
     """{tag: float} at a step, into "train" or "validation"."""

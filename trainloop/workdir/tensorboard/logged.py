@@ -36,11 +36,17 @@ class Logged(typing.NamedTuple):
     """Whether those of a validation are."""
     return _due(plan, done, plan.validate_steps, self.validations)
 
-  def size(self, plan):
-    """The most bytes that the rows of a fit take in its event files."""
+  def size(self, plan, layout):
+    """The most bytes that the rows of a fit take in its event files.
+
+    Args:
+      plan: its `FitPlan`.
+      layout: the `Layout` of its rows.
+    """
     times, steps = np.zeros(1), np.array([plan.end])
-    row = np.zeros((1, len(event_file.TAGS)), np.float32)
-    (event,) = row_encoding.encode(times, steps, event_file.TAGS, row)
+    tags = event_file.tags(layout)
+    row = np.zeros((1, len(tags)), np.float32)
+    (event,) = row_encoding.encode(times, steps, tags, row)
     count = (plan.end - plan.start) // self.rows + plan.epochs // self.epochs
     return (count + 2) * (len(event) + _FRAME)
 

@@ -29,6 +29,8 @@ class Notes:
     writer.summary("train", step, plugin_summaries.layout(page.layout))
     writer.text(step, "run/command", panel.command())
     writer.text(step, "run/schedule", page.schedule)
+    if page.groups:
+      writer.text(step, "run/groups", page.groups)
     if page.graph is not None:
       writer.graph(step, page.graph)
 

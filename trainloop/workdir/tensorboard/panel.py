@@ -25,6 +25,7 @@ class Panel:
     directions: see `directions.of_metrics`.
     layout: see `plugin_summaries.layout`.
     schedule: the resolved schedule, Markdown.
+    groups: the parameter groups, Markdown; "" without.
     restarts: ascending global steps at which a cycle starts, the first
       hundred.
     graph: the model's GraphDef, bytes, or None.
@@ -34,6 +35,7 @@ class Panel:
   directions: dict
   layout: dict
   schedule: str
+  groups: str = ""
   restarts: tuple = ()
   graph: bytes | None = None
 
@@ -53,12 +55,14 @@ def of(trainee, engine, plan, identity, schedule, source, extras):
   begun = plan.schedule_start
   starts = Steps.of(schedule.cycle_starts(plan.end - begun)).shifted(begun)
   starts = starts.within(plan.start, plan.end)
-  moves = schedule.moves_momentum or trainee.binding.momentum is not None
+  binding = trainee.binding
+  moves = schedule.moves_momentum or binding.momentum is not None
   return Panel(
     hparams=hparams.of(identity, extras.hparams),
     directions=trainee.objective.directions,
-    layout=layout(trainee.objective.names, moves),
+    layout=layout(trainee.objective.names, moves, binding.layout.further),
     schedule=schedule_text(engine, plan, schedule, starts),
+    groups=groups_text(trainee),
     restarts=tuple(starts[:_MOST_RESTARTS]),
     graph=graph(trainee.model, source.example[0]) if extras.graph else None,
   )
@@ -82,16 +86,18 @@ def graph(model, x):
   return traced.graph.as_graph_def().SerializeToString()
 
 
-def layout(metrics, has_momentum):
+def layout(metrics, has_momentum, further=()):
   """Rates over the loss, and training against validation.
 
   Args:
     metrics: names of the metrics.
     has_momentum: whether there is a momentum to show.
+    further: names of further hyperparameters.
   """
   rates = {"learning rate": [event_file.LEARNING_RATE]}
   if has_momentum:
     rates["momentum"] = [event_file.MOMENTUM]
+  rates |= {name: [event_file.tag_of(name)] for name in further}
   rates |= {"loss": ["loss"], "gradient norm": ["grad_norm"]}
   both = {"loss": [event_file.EPOCH_LOSS]}
   both |= {name: [name] for name in metrics if name != "loss"}
@@ -116,6 +122,15 @@ def schedule_text(engine, plan, schedule, starts):
   }
   lines = [f"`{schedule!r}`", "", "| | |", "|---|---|"]
   return "\n".join(lines + [f"| {k} | {v} |" for k, v in rows.items()])
+
+
+def groups_text(trainee):
+  """The parameter groups of a `Trainee` as a Markdown table; "" without."""
+  rows = trainee.binding.groups.table(trainee.model.trainable_variables)
+  if not rows:
+    return ""
+  head, *shown = [f"| {' | '.join(row)} |" for row in rows]
+  return "\n".join([head, "|---" * len(rows[0]) + "|", *shown])
 
 
 def _listed(steps):

@@ -8,10 +8,8 @@ from google.protobuf.message import DecodeError
 from tensorboard.compat.proto import event_pb2
 
 from trainloop.model import rows as row_lib
-from trainloop.workdir.tensorboard import logged, row_encoding
-from trainloop.workdir.tensorboard.event_file import MOMENTUM, TAGGED, TAGS
-
-_ALWAYS = set(TAGS) - {MOMENTUM}
+from trainloop.workdir.tensorboard import event_file, logged, row_encoding
+from trainloop.workdir.tensorboard.event_file import MOMENTUM
 
 
 class Point(typing.NamedTuple):
@@ -19,7 +17,7 @@ class Point(typing.NamedTuple):
 
   Attributes:
     record: its bytes.
-    row: float32 values of `TAGS`; None if it is no row's.
+    row: float32 values of `event_file.tags`; None if it is no row's.
     skipped: whether it counts a skipped update.
     version: whether it is the one that a file begins with.
     plain: whether it is neither that nor holds a tag of a row's.
@@ -34,13 +32,14 @@ class Point(typing.NamedTuple):
   plain: bool
 
 
-def read_all(records):
+def read_all(records, layout):
   """The `Point` of each event, bytes; what is none goes by."""
-  points = map(_read, records)
+  tags = event_file.tags(layout)
+  points = (_read(record, tags) for record in records)
   return [point for point in points if point is not None]
 
 
-def _read(record):
+def _read(record, tags):
   try:
     event = event_pb2.Event.FromString(record)
   except DecodeError:
@@ -51,9 +50,9 @@ def _read(record):
     if value.HasField("simple_value")
   }
   row, version = None, bool(event.file_version)
-  if values.keys() >= _ALWAYS:
+  if values.keys() >= set(tags) - {MOMENTUM}:
     nan = float("nan")
-    row = np.array([values.get(tag, nan) for tag in TAGS], np.float32)
+    row = np.array([values.get(tag, nan) for tag in tags], np.float32)
   return Point(
     record=record,
     step=event.step,
@@ -61,17 +60,18 @@ def _read(record):
     row=row,
     skipped="skipped" in values,
     version=version,
-    plain=not version and not values.keys() & set(TAGS),
+    plain=not version and not values.keys() & set(tags),
   )
 
 
-def table(points, steps):
+def table(points, steps, layout):
   """The rows that events hold, float32 (steps, columns); NaN where no event
   has the value."""
-  rows = np.full((steps, row_lib.WIDTH), np.nan, np.float32)
+  rows = np.full((steps, layout.width), np.nan, np.float32)
+  tagged = event_file.tagged(layout)
   for point in points:
     if point.row is not None and 0 <= point.step < steps:
-      rows[point.step, TAGGED] = point.row
+      rows[point.step, tagged] = point.row
       rows[point.step, row_lib.SKIPPED] = 0.0
   for point in points:
     if point.skipped and 0 <= point.step < steps:
@@ -79,15 +79,17 @@ def table(points, steps):
   return rows
 
 
-def encode(times, steps, rows):
+def encode(times, steps, rows, layout):
   """The events of some rows, one after another.
 
   Args:
     times: float64 (n,), wall times.
     steps: int64 (n,), rising.
     rows: float32 (n, columns).
+    layout: their `Layout`.
   """
-  tags, table = row_encoding.without(MOMENTUM, TAGS, rows[:, TAGGED])
+  tags, tagged = event_file.tags(layout), event_file.tagged(layout)
+  tags, table = row_encoding.without(MOMENTUM, tags, rows[:, tagged])
   return row_encoding.encode(times, steps, tags, table)
 
 
