@@ -32,7 +32,7 @@ ENGINES = ("graph", "xla")
 
 def net():
   keras.utils.set_random_seed(0)
-  layers = [keras.layers.Input((3,)), keras.layers.Dense(2)]
+  layers = [keras.layers.Input((3,)), keras.layers.Dense(2, name="dense")]
   return keras.Sequential(layers)
 
 
@@ -266,10 +266,17 @@ def blocks():
 
 def test_patterns_of_layers_that_the_process_has_counted():
   # The names of layers that were given none depend on the process.
+  def unnamed():
+    layers = [keras.layers.Input((3,)), keras.layers.Dense(2)]
+    return keras.Sequential(layers)
+
+  unnamed()  # counts
   group = trainloop.Group(lr=0.5)
   for pattern in ("dense/bias", "sequential.*/dense.*/bias"):
     groups = {pattern: group}
-    loop, _ = train(keras.optimizers.SGD(0.1), 2, groups=groups)
+    loop, _ = train(
+      keras.optimizers.SGD(0.1), 2, unnamed, groups=groups, compile="graph"
+    )
     (member,) = loop.trainee.binding.groups.members
     assert member.places == (1,)
 
