@@ -33,20 +33,21 @@ class TrainLoop:
 
   Args:
     model: a keras.Model, or a callable that makes one under the strategy.
-    optimizer: a Keras optimizer, its string name, or a callable.
-    loss: a Keras loss or its name, one or one an output; None for a model
-      with its own `compute_loss`, or with a `step`.
+    optimizer: a Keras optimizer, its name, or a callable.
+    loss: a Keras loss or its name, one or one an output; None for a model with
+      its own `compute_loss`, or with a `step`.
     schedule: a `kernels.Schedule` or a `Recipe`; None for the optimizer's own
       rate, or its own schedule, which goes on from `optimizer.iterations`.
     schedules: {name: `kernels.Schedule` or number} of what else moves, on the
       same clock: momentum, weight_decay, beta_2, rho, clipnorm,
       global_clipnorm, clipvalue, or a further argument of `step`.
-    groups: {regular expression of variables' paths: `Group`}, or None.
+    groups: {regular expression of paths: `Group`}, or a function of the model
+      that gives it, as `layer_decay`; or None.
     metrics: Keras metrics or their names, as `Model.compile` takes them.
     loss_weights: weights of several outputs' losses, or None.
     strategy: a `tf.distribute.Strategy` or its name; None for the one in
       scope. With several workers all make the same calls; the chief writes.
-    workdir: folder for events and checkpoints; None writes nothing.
+    workdir: folder for events and checkpoints, or None.
     existing: what to do with a run in the workdir. "continue": go on with it;
       the n-th fit of a process is the run's n-th fit, and must be the same.
       "replan": likewise, but the run's last fit may have another schedule and
@@ -59,7 +60,7 @@ class TrainLoop:
     reduce_on_plateau: a `ReduceOnPlateau` or None.
     validate_every: duration between validations, as "1ep".
     checkpoint_every: duration between checkpoints in the workdir.
-    keep: checkpoints that stay, int >= 1; with one, damage to it ends the run.
+    keep: checkpoints that stay, int >= 1.
     on_nonfinite: what follows an update whose loss, gradient, rate or momentum
       is not finite; it is not applied. "raise": `NonFiniteError` names step and
       cause. "skip": the step advances, its row says skipped, and the run goes
@@ -69,26 +70,26 @@ class TrainLoop:
       under a moving beta_1: they then divide by 1 - prod beta_1(i).
     mixed_precision: None, "bfloat16" or "float16"; see `Numerics`. A callable
       `model` is made under that policy.
-    accumulate: micro-batches that an update's batch is computed in, int >= 1.
-    log_every: TensorBoard gets each row whose step is a multiple of this, int
-      >= 1, and the last of each epoch; "auto" for at most 10^6 rows a fit.
+    accumulate: micro-batches of an update's batch, int >= 1.
+    log_every: TensorBoard gets each so many-th row, int >= 1, and the last of
+      each epoch; "auto" for at most 10^6 rows a fit.
     hparams: {name: number, str or bool} more for TensorBoard's HParams.
     histograms_every: duration between histograms of weights and of the last
       update's gradients, as "1ep"; None for none.
     profile: global steps "first:last" that TensorFlow's profiler sees, or None.
-    log_graph: whether TensorBoard gets the graph of the model's forward pass.
+    log_graph: whether TensorBoard gets the graph of the forward pass.
     seed: seeds Keras, TensorFlow, NumPy and `random`, int, while a callable
       `model` is made.
     on_window: called after each window with {"epoch", "step", "steps", and the
       last row's columns}; see `Callables`.
     on_epoch: called after each epoch with {"epoch", "step", "loss", "val_loss"
       and the other metrics}, while the model holds what was judged.
-    callbacks: Keras callbacks that only read, a list; see `keras_callbacks`.
+    callbacks: Keras callbacks that only read; see `keras_callbacks`.
     step: a function (model, x, y, training) of a batch, in graph: gives each
       example's loss, a float tensor of shape (examples,), or {"loss": that,
       name: likewise, to be averaged}.
     resident_mb, staging_mb: limits for data; see `staging.Memory`.
-    verbose: how much is shown: 0 or False, 1 or True, 2; see `Progress`.
+    verbose: 0, 1 or 2; see `Progress`.
 
   Raises:
     ValueError: if an argument breaks its rule.
@@ -219,14 +220,12 @@ class TrainLoop:
   @property
   def seconds(self):
     """Time spent in finished fits, over all processes of the run."""
-    records = self._fits.records
-    return 0.0 if records is None else records.seconds
+    return getattr(self._fits.records, "seconds", 0.0)
 
   @property
   def resumed_from(self):
     """Global steps at which the run in the workdir went on after an end."""
-    records = self._fits.records
-    return [] if records is None else list(records.resumed_from)
+    return list(getattr(self._fits.records, "resumed_from", ()))
 
   @property
   def history(self):
@@ -255,7 +254,7 @@ class TrainLoop:
       steps_per_epoch: batches of an epoch, for a dataset without end.
 
     Returns:
-      The `History` of this fit, also kept as `self.history`.
+      The `History` of this fit, also `self.history`.
 
     Raises:
       ValueError: before the first update, if something can't work.
@@ -296,7 +295,7 @@ class TrainLoop:
   @entry.guarded
   @exclusive_calls.one("evaluate", reads=True)
   def evaluate(self, data):
-    """The loss and metrics over all examples of some data; changes nothing.
+    """Loss and metrics over all examples of some data; changes nothing.
 
     Args:
       data: an `ArrayData`, or a batched `tf.data.Dataset` of (x, y[, weight]).
@@ -305,7 +304,7 @@ class TrainLoop:
       {metric name: float}, "loss" among them.
 
     Raises:
-      ValueError: if the data is empty or does not fit the model.
+      ValueError: if it is empty or does not fit the model.
     """
     source = data_lib.adapt("data", data)
     self._programs.build(source)

@@ -13,7 +13,7 @@ here, and imports TensorFlow only once the flags are good.
       make_model, keras.optimizers.SGD, "sparse_categorical_crossentropy",
       strategy=strategy,
       schedule=run_flags.schedule(train.steps_per_epoch, peak_lr=0.1),
-      **run_flags.options())
+      **run_flags.options(train.steps_per_epoch))
     history = run_flags.fit(loop, train, valid)
 
   def main(argv):
@@ -39,6 +39,7 @@ from cli import (
   device_flags,
   exits,
   flag_rules,
+  hyperparameter_flags,
   interrupts,
   judging_flags,
   light,
@@ -61,6 +62,7 @@ def define(**defaults):
     **defaults: {name of a flag: another default}.
   """
   schedule_flags.define()
+  hyperparameter_flags.define()
   loop_flags.define()
   device_flags.define()
   cache_flag.define()
@@ -75,6 +77,7 @@ def check():
   """Rules about several flags; ends the program with one line."""
   loop_flags.check()
   schedule_flags.check()
+  hyperparameter_flags.check()
   judging_flags.check()
   device_flags.check()
   cache_flag.check()
@@ -135,12 +138,17 @@ def schedule(steps_per_epoch, peak_lr):
   return schedule_makers.make(peak, steps, steps * FLAGS.epochs)
 
 
-def options():
-  """{argument of `TrainLoop`: value} of all flags but the schedule's."""
+def options(steps_per_epoch=None):
+  """{argument of `TrainLoop`: value} of all flags but the schedule's.
+
+  Args:
+    steps_per_epoch: batches of an epoch, for what moves beside the rate.
+  """
   stopping, plateau = judging_flags.make()
   return {
     "early_stopping": stopping,
     "reduce_on_plateau": plateau,
+    **hyperparameter_flags.make(steps_per_epoch),
     **loop_flags.make(),
   }
 

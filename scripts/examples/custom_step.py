@@ -110,7 +110,7 @@ def work(strategy):
     step=step_maker(FLAGS.beta),
     strategy=strategy,
     schedule=run_flags.schedule(train.steps_per_epoch, peak_lr=5e-3),
-    **run_flags.options(),
+    **run_flags.options(train.steps_per_epoch),
   )
   run_flags.fit(loop, train, valid)
   output.line(f"validation: {loop.evaluate(valid)}")

@@ -89,7 +89,7 @@ def work(strategy):
     strategy=strategy,
     schedule=run_flags.schedule(train.steps_per_epoch, peak_lr=0.1),
     on_epoch=lambda logs: output.line(f"epoch {logs['epoch']}: {logs}"),
-    **run_flags.options(),
+    **run_flags.options(train.steps_per_epoch),
   )
   run_flags.fit(loop, train, valid)
   output.line(f"test images: {loop.evaluate(valid)}")

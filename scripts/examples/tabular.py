@@ -85,7 +85,7 @@ def work(strategy):
     metrics=["accuracy" if classes else "mae"],
     strategy=strategy,
     schedule=run_flags.schedule(train.steps_per_epoch, peak_lr=3e-3),
-    **run_flags.options(),
+    **run_flags.options(train.steps_per_epoch),
   )
   history = run_flags.fit(loop, train, valid)
   output.line(f"{history.stop_reason}; the best was {loop.best}")

@@ -87,7 +87,7 @@ def work(strategy):
     metrics=["accuracy"],
     strategy=strategy,
     schedule=run_flags.schedule(train.steps_per_epoch, peak_lr=5e-3),
-    **run_flags.options(),
+    **run_flags.options(train.steps_per_epoch),
   )
   history = run_flags.fit(loop, train, valid)
   output.line(f"test reviews: {loop.evaluate(valid)}")

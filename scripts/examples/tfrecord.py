@@ -127,7 +127,7 @@ def work(strategy):
     metrics=["accuracy"],
     strategy=strategy,
     schedule=run_flags.schedule(train.steps_per_epoch, peak_lr=0.2),
-    **run_flags.options(),
+    **run_flags.options(train.steps_per_epoch),
   )
   run_flags.fit(loop, train, valid)
   output.line(f"validation: {loop.evaluate(valid)}")

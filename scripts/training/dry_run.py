@@ -3,6 +3,7 @@
 import trainloop
 from cli import flag_rules, schedule_flags
 from cli.light import output
+from kernels import combined
 from trainloop.workdir import dry_run
 
 _OWN = ("validate_every", "checkpoint_every", "histograms_every")
@@ -18,6 +19,8 @@ def run(flags, schedule, steps_per_epoch, optimizer):
     optimizer: the Keras optimizer, whose own momentum may be planned.
   """
   total = steps_per_epoch * flags.epochs
+  binding = trainloop.model.scheduled_optimizer.Binding(optimizer)
+  binding.check_names(getattr(schedule, "names", ()))
   for name in (*schedule_flags.durations_used(), *_OWN):
     text = flags[name].value
     if text:
@@ -26,10 +29,11 @@ def run(flags, schedule, steps_per_epoch, optimizer):
         for part in flag_rules.split(text)
       ]
       output.line(f"{name}: {text} = {','.join(map(str, steps))} steps")
+  for name, kernel in combined.others_of(schedule).items():
+    output.line(f"{name}: {kernel}")
   if flags.workdir is None:
     return
-  momentum = trainloop.model.scheduled_optimizer.Binding(optimizer).momentum
-  plan = dry_run.write(flags.workdir, schedule, total, momentum)
+  plan = dry_run.write(flags.workdir, schedule, total, binding.momentum)
   if plan is None:
     output.line(f"plan: not written, {flags.workdir} holds a run already")
     return

@@ -7,8 +7,9 @@ import os
 import keras
 
 import trainloop
-from cli import flag_rules, run_flags, verbosity
+from cli import flag_rules, hyperparameter_flags, run_flags, verbosity
 from cli.light import output, strict_json
+from kernels import combined
 from training import datasets, dry_run, export, models
 from trainloop.workdir import run_files, run_names
 
@@ -46,10 +47,11 @@ def run(flags, peaks, strategy):
       output.line(f"run: {flags.epochs} epochs of {steps} steps: {total}")
       output.line(f"schedule: {schedule}")
       own = optimizer(flags, flags.optimizer, peak, data)
-      dry_run.run(flags, schedule, steps, own)
+      beside = hyperparameter_flags.make(steps)["schedules"]
+      dry_run.run(flags, combined.beside(schedule, beside), steps, own)
     return
   _check_profile(flags, steps * flags.epochs)
-  loop = _loop(flags, data, schedule, peak, strategy)
+  loop = _loop(flags, data, schedule, peak, strategy, steps)
   if flags.workdir and chief:
     export.check(flags.workdir, flags.export)
   history = run_flags.fit(loop, train, valid)
@@ -113,7 +115,7 @@ def metrics(data):
   return ["accuracy"] if data.task == "classification" else ["mae"]
 
 
-def _loop(flags, data, schedule, peak, strategy):
+def _loop(flags, data, schedule, peak, strategy, steps):
   return trainloop.TrainLoop(
     model_maker(flags, data),
     lambda: optimizer(flags, flags.optimizer, peak, data),
@@ -122,7 +124,7 @@ def _loop(flags, data, schedule, peak, strategy):
     metrics=metrics(data),
     strategy=strategy,
     bias_correction=flags.bias_correction,
-    **run_flags.options(),
+    **run_flags.options(steps),
   )
 
 

@@ -85,7 +85,8 @@ class Groups:
   """The parameter groups of a model.
 
   Args:
-    groups: {pattern: `Group`}; a variable is in the group whose pattern its
+    groups: {pattern: `Group`}, or a function of the model that gives it; see
+      `check`. A variable is in the group whose pattern its
       whole path below the model matches (`re.fullmatch`), as "dense/kernel". A
       pattern that matches none is looked for among whole paths, and then among
       the names in a checkpoint, where layers are counted anew in each model.
@@ -101,6 +102,8 @@ class Groups:
   """
 
   def __init__(self, groups, model, decay=None):
+    if callable(groups):
+      groups = check(groups(model))
     self._own_decay, owner, members = decay or 0.0, {}, []
     names = _below(model)
     others = [v.path for v in model.trainable_variables], _counted(model)
@@ -185,16 +188,17 @@ class Groups:
 
 
 def check(groups):
-  """The argument `groups` as a dict; {} for None.
+  """The argument `groups`: a dict, or a function of the model that gives one;
+  {} for None.
 
   Raises:
     ValueError: if it is no dict of `Group` by regular expression.
   """
-  if groups is None:
-    return {}
+  if groups is None or callable(groups):
+    return groups or {}
   if not isinstance(groups, dict):
-    rule = "a dict {regular expression: trainloop.Group(...)} or None"
-    checks.fail("groups", type(groups).__name__, rule)
+    rule = "a dict {regular expression: trainloop.Group(...)}, a function of "
+    checks.fail("groups", type(groups).__name__, f"{rule}the model, or None")
   for pattern, group in groups.items():
     checks.text("groups", pattern, "a dict whose keys are regular expressions")
     try:

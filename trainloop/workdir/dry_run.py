@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from kernels import checks
+from kernels import checks, combined
 from trainloop.display import outline
 from trainloop.workdir import claims, row_journal, run_files, run_names
 from trainloop.workdir.tensorboard import event_file
@@ -36,6 +36,8 @@ def write(workdir, schedule, steps, momentum=None):
   curve = outline.of(schedule, 0, steps)
   if curve.momenta is None and momentum is not None:
     curve = curve._replace(momenta=np.full_like(curve.rates, momentum))
+  others = combined.tabulate_all(combined.others_of(schedule), curve.steps)
+  curve = curve._replace(others=others)
   folder = os.path.join(workdir, "plan")
   for path in filter(run_names.is_dry, run_names.events(workdir)):
     run_files.remove(os.path.join(workdir, path))

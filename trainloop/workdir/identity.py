@@ -120,12 +120,12 @@ def _planned(schedule, steps):
 def _groups(trainee, steps):
   """Parameter groups, and the columns of the rows; {} for a plain run."""
   found, further = {}, trainee.binding.layout.further
-  for pattern, group in trainee.options.groups.items():
-    found[pattern] = {
+  for member in trainee.binding.groups.members:
+    found[member.pattern] = {
       name: _planned(value, steps)
       if isinstance(value, kernels.Schedule)
       else value
-      for name, value in vars(group).items()
+      for name, value in vars(member.group).items()
     }
   groups = {"groups": found} if found else {}
   return {**groups, **({"columns": list(further)} if further else {})}
