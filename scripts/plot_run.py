@@ -21,7 +21,9 @@ from cli import exits, flag_rules, verbosity
 from cli.light import output
 
 FLAGS = flags.FLAGS
-_PLANNED = ("hyperparameters/learning_rate", "hyperparameters/momentum")
+# Of tags below this the plan has a line, too; not of what a run finds out.
+_PLANNED = "hyperparameters/"
+_FOUND = ("plateau_scale", "loss_scale")
 # Others, the plan and each update's loss, are grey.
 _COLORS = {"used": "C0", "train": "C0", "validation": "C1"}
 _LEFT_OUT = ("loss", "epoch_loss", "grad_norm", "skipped")
@@ -64,11 +66,11 @@ def panels(scalars):
   """
   train, valid = scalars["train"], scalars.get("validation", {})
   lines_of = {}
-  for tag in _PLANNED:
+  for tag in _hyperparameters(train):
     lines = {run: tags[tag] for run, tags in sorted(scalars.items())
              if run.startswith("plan") and tag in tags}  # fmt: skip
     lines |= {"used": train[tag]} if tag in train else {}
-    lines_of[tag.partition("/")[2].replace("_", " ")] = lines
+    lines_of[tag.removeprefix(_PLANNED).replace("_", " ")] = lines
   lines_of["loss"] = {
     "an update": train["loss"],
     "train": train.get("epoch_loss"),
@@ -82,6 +84,15 @@ def panels(scalars):
     for name, lines in lines_of.items()
   }
   return {name: lines for name, lines in lines_of.items() if lines}
+
+
+def _hyperparameters(train):
+  """Tags of run `train` that are planned, the learning rate and momentum
+  first."""
+  tags = [tag for tag in train if tag.startswith(_PLANNED)]
+  tags = [tag for tag in tags if tag.removeprefix(_PLANNED) not in _FOUND]
+  first = [f"{_PLANNED}learning_rate", f"{_PLANNED}momentum"]
+  return [t for t in first if t in tags] + [t for t in tags if t not in first]
 
 
 def draw(lines_of, path, axis):

@@ -212,3 +212,42 @@ def test_an_id_out_of_range_in_one_replica_stops_all(strategy):
   with pytest.raises(trainloop.ValueRangeError) as caught:
     loop.evaluate(data)
   assert (caught.value.batch, caught.value.value) == (2, 21)
+
+
+def test_groups_and_kernels_of_two_replicas_are_those_of_one_device(strategy):
+  groups = {
+    "dense/.*": trainloop.Group(lr=0.5, weight_decay=0.0),
+    "dense_1/bias": trainloop.Group(
+      lr=kernels.PiecewiseConstant([9], [0.0, 2.0])
+    ),
+  }
+
+  def run(strategy):
+    loop = small.loop(
+      small.model,
+      lambda: keras.optimizers.AdamW(0.1),
+      strategy=strategy,
+      schedule=kernels.OneCycle(0.05, 24, momentum=None),
+      schedules={
+        "weight_decay": kernels.Cosine(0.04, 24, 0.4),
+        "clipnorm": kernels.Linear(1.0, 0.1, 24),
+      },
+      groups=groups,
+      steps_per_loop=5,
+    )
+    return loop, loop.fit(small.data(), 2)
+
+  loop, history = run(strategy)
+  one, want = run(None)
+  for name in (
+    "weight_decay",
+    "clipnorm",
+    *loop.trainee.binding.layout.further,
+  ):
+    assert history.rows[name].tobytes() == want.rows[name].tobytes()
+  pairs = zip(loop.model.get_weights(), one.model.get_weights(), strict=True)
+  for mine, theirs in pairs:
+    np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-5)
+  for variable in loop.model.trainable_variables:
+    first, second = (v.numpy() for v in variable.value.values)
+    assert first.tobytes() == second.tobytes()
