@@ -70,7 +70,8 @@ def panels(scalars):
     lines = {run: tags[tag] for run, tags in sorted(scalars.items())
              if run.startswith("plan") and tag in tags}  # fmt: skip
     lines |= {"used": train[tag]} if tag in train else {}
-    lines_of[tag.removeprefix(_PLANNED).replace("_", " ")] = lines
+    name = tag.removeprefix(_PLANNED).replace("_", " ")
+    lines_of[name.replace("/", "\n", 1)] = lines
   lines_of["loss"] = {
     "an update": train["loss"],
     "train": train.get("epoch_loss"),

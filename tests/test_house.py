@@ -137,10 +137,6 @@ ALLOWED = {
     "whether a metric of Keras is better up or down",
     {"metric._direction"},
   ),
-  ("members", "trainloop/loop.py"): (
-    "what a user asks of a loop, and three ways in for what drives it else",
-    {"TrainLoop"},
-  ),
   ("private", "trainloop/model/average.py"): (
     "an optimizer's own averages",
     {

@@ -15,6 +15,7 @@ from trainloop.fit import schedules as schedules_lib
 from trainloop.fit.callables import Callables
 from trainloop.fit.fits import Fits
 from trainloop.fit.host import Host
+from trainloop.fit.loop_view import LoopView
 from trainloop.fit.window_length import WindowLength
 from trainloop.judging.options import judging
 from trainloop.model import exclusive_calls, moved
@@ -25,7 +26,7 @@ from trainloop.model.trainee import Trainee, TraineeOptions
 from trainloop.workdir.tensorboard import extras
 
 
-class TrainLoop:
+class TrainLoop(LoopView):
   """Trains a Keras model with scheduled learning rate and momentum.
 
   Each update's hyperparameters are computed in the compiled graph, n updates
@@ -164,73 +165,14 @@ class TrainLoop:
     aims = TraineeOptions(
       goal, judges, numerics, seed, bias_correction, further, parts
     )
-    self._trainee = Trainee(strategy, model, optimizer, aims)
+    trainee = Trainee(strategy, model, optimizer, aims)
     skips = chosen.guard == "skip"
-    self._programs = Programs(
-      self._trainee, compile, skips, memory, window_length.most
-    )
+    programs = Programs(trainee, compile, skips, memory, window_length.most)
     self._stop = threading.Event()
-    chief = self._trainee.workers.is_chief
+    chief = trainee.workers.is_chief
     self._progress = terminal.Progress(verbose if chief else 0)
     host = Host(chosen, window_length, self._progress, own, self._stop)
-    self._fits = Fits(self._trainee, self._programs, host, schedule)
-
-  @property
-  def model(self):
-    """The keras.Model."""
-    return self._trainee.model
-
-  @property
-  def optimizer(self):
-    """The Keras optimizer."""
-    return self._trainee.binding.optimizer
-
-  @property
-  def trainee(self):
-    """The `Trainee`: model, optimizer, objective and state."""
-    return self._trainee
-
-  @property
-  def programs(self):
-    """The `Programs` that are compiled for it."""
-    return self._programs
-
-  @property
-  def global_step(self):
-    """Global batches consumed so far, int."""
-    state = self._trainee.state
-    return 0 if state is None else int(state.global_step.numpy())
-
-  @property
-  def best(self):
-    """{"monitor", "value", "step", "epoch"} of the best validation, or {}."""
-    state = self._trainee.state
-    return {} if state is None else state.judge.best
-
-  @property
-  def engine(self):
-    """The `Engine` that compiles the updates; None before the first data."""
-    return self._programs.engine
-
-  @property
-  def traces(self):
-    """How often a training window was traced (and compiled) so far."""
-    return self._programs.traces
-
-  @property
-  def seconds(self):
-    """Time spent in finished fits, over all processes of the run."""
-    return getattr(self._fits.records, "seconds", 0.0)
-
-  @property
-  def resumed_from(self):
-    """Global steps at which the run in the workdir went on after an end."""
-    return list(getattr(self._fits.records, "resumed_from", ()))
-
-  @property
-  def history(self):
-    """The `History` of the last fit, also of one that an error ended."""
-    return self._fits.history
+    self._fits = Fits(trainee, programs, host, schedule)
 
   @entry.guarded
   def fit(
@@ -289,8 +231,8 @@ class TrainLoop:
     checks.integer("epoch", epoch, 1)
     if self._fits.records is None:
       checks.fail("epoch", epoch, "asked for after a `fit`")
-    self._fits.records.restore_epoch(epoch, self._trainee.learnt())
-    self._trainee.state.show()
+    self._fits.records.restore_epoch(epoch, self.trainee.learnt())
+    self.trainee.state.show()
 
   @entry.guarded
   @exclusive_calls.one("evaluate", reads=True)
@@ -307,12 +249,12 @@ class TrainLoop:
       ValueError: if it is empty or does not fit the model.
     """
     source = data_lib.adapt("data", data)
-    self._programs.build(source)
-    self._trainee.intake.check("data", source, evaluates=True)
-    self._trainee.intake.show_cautions(self._progress.warn)
-    with batch_errors.named(self._trainee.intake, data=source):
+    self.programs.build(source)
+    self.trainee.intake.check("data", source, evaluates=True)
+    self.trainee.intake.show_cautions(self._progress.warn)
+    with batch_errors.named(self.trainee.intake, data=source):
       empty = functools.partial(counting.no_more, "data")
-      return self._programs.evaluate(source, empty)
+      return self.programs.evaluate(source, empty)
 
   def coming_schedule(self, source):
     """The `kernels.Schedule` that a fit on a data source would follow."""
