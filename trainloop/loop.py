@@ -23,6 +23,7 @@ from trainloop.model import groups as groups_lib
 from trainloop.model.objective import Goal
 from trainloop.model.precision import Numerics
 from trainloop.model.trainee import Trainee, TraineeOptions
+from trainloop.workdir.initial_weights import InitialWeights
 from trainloop.workdir.tensorboard import extras
 
 
@@ -44,6 +45,8 @@ class TrainLoop(LoopView):
       global_clipnorm, clipvalue, or a further argument of `step`.
     groups: {regular expression of paths: `Group`}, or a function of the model
       that gives it, as `layer_decay`; or None.
+    initial_weights: what the weights are before update 0: a keras.Model, a
+      .keras or .weights.h5 file, or the workdir of another run; or None.
     metrics: Keras metrics or their names, as `Model.compile` takes them.
     loss_weights: weights of several outputs' losses, or None.
     strategy: a `tf.distribute.Strategy` or its name; None for the one in
@@ -106,6 +109,7 @@ class TrainLoop(LoopView):
     schedule=None,
     schedules=None,
     groups=None,
+    initial_weights=None,
     metrics=None,
     loss_weights=None,
     strategy=None,
@@ -162,8 +166,9 @@ class TrainLoop(LoopView):
     judges = judging(early_stopping, reduce_on_plateau)
     strategy = strategies.resolve(strategy)
     parts = groups_lib.check(groups)
+    first = None if initial_weights is None else InitialWeights(initial_weights)
     aims = TraineeOptions(
-      goal, judges, numerics, seed, bias_correction, further, parts
+      goal, judges, numerics, seed, bias_correction, further, parts, first
     )
     trainee = Trainee(strategy, model, optimizer, aims)
     skips = chosen.guard == "skip"

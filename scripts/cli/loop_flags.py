@@ -124,6 +124,12 @@ def _define_workdir():
   flags.DEFINE_string(
     "workdir", None, "the run's folder; unset: writes nothing"
   )
+  flags.DEFINE_string(
+    "initial_weights",
+    None,
+    "weights before the first update: a .keras or .weights.h5 file, or the "
+    "workdir of a run; unset: new ones",
+  )
   flags.DEFINE_bool("fresh", False, "refuse a workdir that holds a run")
   flags.DEFINE_bool("overwrite", False, "fresh: remove the run instead")
   flags.DEFINE_bool(
@@ -155,6 +161,7 @@ def make():
   precision = FLAGS.mixed_precision
   return {
     "workdir": FLAGS.workdir,
+    "initial_weights": FLAGS.initial_weights,
     "steps_per_loop": flag_rules.read_auto(FLAGS.steps_per_loop),
     "compile": FLAGS.compile,
     "validate_every": FLAGS.validate_every,

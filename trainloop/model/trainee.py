@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import typing
 
 import tensorflow as tf
 
@@ -40,6 +41,8 @@ class TraineeOptions:
     seed, bias_correction: see `TrainLoop`.
     schedules: {hyperparameter: `kernels.Schedule`}, checked by `moved.check`.
     groups: {pattern: `Group`}, checked by `groups.check`.
+    initial_weights: has `put(model)`, which sets its weights once it is built;
+      or None.
     random_seed: what the process was seeded with when the model was made; see
       `seeds.of_process`. The `Trainee` fills it in.
 
@@ -54,6 +57,7 @@ class TraineeOptions:
   bias_correction: str = "keras"
   schedules: dict = dataclasses.field(default_factory=dict)
   groups: dict = dataclasses.field(default_factory=dict)
+  initial_weights: typing.Any = None
   random_seed: int | None = None
 
   def __post_init__(self):
@@ -181,6 +185,8 @@ class Trainee:
       numerics.accumulate,
     )
     self.intake.build(source)
+    if self.options.initial_weights is not None:
+      self.options.initial_weights.put(self.model)
     decay = self.binding.optimizer.weight_decay
     groups = Groups(self.options.groups, self.model, decay)
     self.binding.bind(self.options.schedules, groups)

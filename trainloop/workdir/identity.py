@@ -89,12 +89,17 @@ def made(trainee):
     "loss_weights": describe.of(goal.loss_weights, "loss_weights"),
     "metrics": describe.of(goal.metrics, "metrics"),
     "step": describe.of(goal.step, "step"),
+    **_initial_weights(options.initial_weights),
     "model": {
       **model_identity.of(trainee.model, describe),
       "frozen": model_identity.frozen(trainee.model),
     },
   }
   return Made(values, describe.left_out)
+
+
+def _initial_weights(weights):
+  return {} if weights is None else {"initial_weights": f"{weights.crc32:08x}"}
 
 
 def _planned(schedule, steps):

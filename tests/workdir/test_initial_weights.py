@@ -1,0 +1,90 @@
+"""initial_weights: by name, of a model, a file, or another run."""
+
+import keras
+import pytest
+
+from support import small
+
+OTHER = 7  # seed of weights that `small.model()` has not
+
+
+def fit(workdir=None, **options):
+  loop = small.loop(small.model(rich=True), workdir=workdir, **options)
+  return loop, loop.fit(small.data(), 1)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+  """{kind: what to begin with}, and the weights that all of them hold."""
+  folder = tmp_path_factory.mktemp("weights")
+  loop, _ = fit(folder / "run")
+  loop.model.save(folder / "it.keras")
+  loop.model.save_weights(folder / "it.weights.h5")
+  kinds = {
+    "model": loop.model,
+    "keras": folder / "it.keras",
+    "h5": folder / "it.weights.h5",
+    "workdir": folder / "run",
+  }
+  return kinds, loop.model.get_weights()
+
+
+@pytest.mark.parametrize("kind", ["model", "keras", "h5", "workdir"])
+def test_a_loop_begins_with_them(source, kind):
+  kinds, want = source
+  loop = small.loop(
+    small.model(rich=True, seed=OTHER), initial_weights=kinds[kind]
+  )
+  loop.evaluate(small.data())
+  for mine, theirs in zip(loop.model.get_weights(), want, strict=True):
+    assert mine.tobytes() == theirs.tobytes()
+
+
+def test_a_run_that_goes_on_keeps_its_own(source, tmp_path):
+  kinds, _ = source
+  _, history = fit(tmp_path / "a", initial_weights=kinds["keras"])
+  loop, again = fit(tmp_path / "a", initial_weights=kinds["keras"])
+  assert again.restored
+  assert again.rows["loss"].tobytes() == history.rows["loss"].tobytes()
+  with pytest.raises(ValueError, match="initial_weights"):
+    fit(tmp_path / "a")
+  assert loop.global_step == 12
+
+
+BAD = {
+  "nothing there": (lambda path: path / "no.keras", "which is there"),
+  "a number": (lambda path: 3, "a keras.Model, a .keras"),
+  "a folder without a run": (lambda path: path, "with a checkpoint"),
+  "another shape": (
+    lambda path: small.model(classes=4, rich=True),
+    "weights of this model (dense_1/kernel is (6, 4) and not (6, 3))",
+  ),
+  "one is missing": (
+    lambda path: small.model(),
+    "weights of this model (batch_normalization/gamma is missing)",
+  ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_others_are_refused_in_a_line(name, tmp_path):
+  make, text = BAD[name]
+  with pytest.raises(ValueError) as error:
+    fit(tmp_path / "run", initial_weights=make(tmp_path))
+  assert text in str(error.value) and "\n" not in str(error.value)
+  assert not (tmp_path / "run").exists()
+
+
+def test_one_that_is_left_over_is_named():
+  loop = small.loop(small.model(), initial_weights=small.model(rich=True))
+  with pytest.raises(ValueError, match="batch_normalization/gamma is in no"):
+    loop.fit(small.data(), 1)
+
+
+def test_weights_of_another_file_are_refused_in_a_line(tmp_path):
+  net = keras.Sequential([keras.layers.Input((8,)), keras.layers.Dense(5)])
+  net.save_weights(tmp_path / "other.weights.h5")
+  loop = small.loop(initial_weights=tmp_path / "other.weights.h5")
+  with pytest.raises(ValueError, match="weights of this model") as error:
+    loop.fit(small.data(), 1)
+  assert "\n" not in str(error.value)
