@@ -231,6 +231,8 @@ def P(function, **options):
 
 
 adamw = P(keras.optimizers.AdamW, learning_rate=0.1)
+# Its biases decay all the same.
+muon = P(keras.optimizers.Muon, learning_rate=0.1, weight_decay=0.0)
 
 
 def spares_first(kind="AdamW"):
@@ -247,8 +249,8 @@ def named():
   return keras.Sequential([L.Input((8,)), *layers])
 
 
-def undecayed():
-  found = adamw()
+def undecayed(made=adamw):
+  found = made()
   found.exclude_from_weight_decay(var_names=["bias"])
   return found
 
@@ -335,6 +337,9 @@ CHANGES = {
               "optimizer.use_ema", "False", "True"),
   "undecayed": ({"optimizer": adamw}, {"optimizer": undecayed},
                 "optimizer.not_decayed"),
+  "undecayed beside matrices": (
+    {"optimizer": muon}, {"optimizer": P(undecayed, made=muon)},
+    "optimizer.not_decayed"),
   "validation": ({}, {"valid": P(data, shift=1)}, "validation.data_crc32"),
   "no validation": ({}, {"valid": lambda: None}, "validation"),
   "weights of examples": ({}, {"train": P(data, weight=np.ones(32))},

@@ -190,7 +190,8 @@ def _training(trainee, describe):
 
 def _decay(optimizer, model):
   """Which weights do not decay, by their positions, where others do."""
-  if not optimizer.weight_decay:
+  rates = "weight_decay", "adam_weight_decay"  # the other one is Muon's
+  if not any(getattr(optimizer, name, None) for name in rates):
     return {}
   weights = model.trainable_variables
   # Keras keeps its first answer, whoever asks: so with what Keras itself asks
