@@ -52,6 +52,14 @@ ALLOWED = {
     "its graph holds its own gradients alive",
     {"graph._custom_gradients"},
   ),
+  ("private", "trainloop/model/phases.py"): (
+    "nothing public gives the layers of layers",
+    {"model._flatten_layers"},
+  ),
+  ("foreign", "trainloop/model/phases.py"): (
+    "Keras' own way to have a layer rest",
+    {"layer.trainable"},
+  ),
   ("private", "trainloop/model/group_steps.py"): (
     "Keras has no public way to a rate and a decay of a variable's own",
     {

@@ -188,6 +188,7 @@ class TrainLoop(LoopView):
     validation=None,
     schedule=None,
     steps_per_epoch=None,
+    trainable=None,
   ):
     """Trains `epochs` more epochs from the present state.
 
@@ -199,6 +200,8 @@ class TrainLoop(LoopView):
         now; None lets the present one go on, and the judging with it if the
         data are the same (see README, "Train with it").
       steps_per_epoch: batches of an epoch, for a dataset without end.
+      trainable: regular expression of the paths of variables that this fit
+        trains, as for `groups`; None for all.
 
     Returns:
       The `History` of this fit, also `self.history`.
@@ -209,7 +212,9 @@ class TrainLoop(LoopView):
       What a callable of the caller's raised, with everything saved.
     """
     schedule = schedules_lib.checked(schedule)
-    return self._fits.run(data, epochs, validation, schedule, steps_per_epoch)
+    return self._fits.run(
+      data, epochs, validation, schedule, steps_per_epoch, trainable
+    )
 
   def stop(self):
     """Makes the running fit, or the next, end after its window; any thread.

@@ -33,7 +33,7 @@ class InMicroBatches(Replica):
     """Does nothing: `_backward` counts each micro-batch in the metrics, and
     the guard of `Update` puts back the counts of a refused update."""
 
-  def _backward(self, batch, count, scale, check_mode, loss_of=None):
+  def _backward(self, batch, count, scale, check_mode, frozen, loss_of=None):
     """As `Replica._backward`, summed over the micro-batches."""
     missing, over = set(), self._denominators(batch)
     loss_of = functools.partial(self.loss_of_part, over=over)
@@ -41,7 +41,7 @@ class InMicroBatches(Replica):
     def add(part, sums, total, alarms):
       replica_gradients, loss, outputs, alarm = super(
         InMicroBatches, self
-      )._backward(part, count, scale, check_mode, loss_of)
+      )._backward(part, count, scale, check_mode, frozen, loss_of)
       self.update_metrics(part, outputs)
       missing.update(i for i, g in enumerate(replica_gradients) if g is None)
       replica_gradients = [0.0 if g is None else g for g in replica_gradients]
@@ -102,8 +102,7 @@ def replica_for(trainee, example):
     trainee.binding.optimizer,
     trainee.intake.range_checks,
   )
-  frozen = trainee.binding.groups.frozen
-  common = (model, optimizer, moving, objective, range_checks, reduced, frozen)
+  common = (model, optimizer, moving, objective, range_checks, reduced)
   if numerics.accumulate == 1:
     return Replica(*common)
   return InMicroBatches(*common, count=numerics.accumulate)

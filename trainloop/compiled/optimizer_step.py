@@ -26,15 +26,17 @@ class OptimizerStep:
     binding: the optimizer's `Binding`.
     variables: the model's trainable Keras variables.
     state: the run's `TrainState`.
+    frozen: positions of variables that stay as they are.
     jit: whether XLA compiles what it is called in.
 
   Attributes:
     compiles: whether XLA compiles it by itself.
   """
 
-  def __init__(self, strategy, binding, variables, state, jit):
+  def __init__(self, strategy, binding, variables, state, frozen, jit):
     self._strategy, self._binding = strategy, binding
     self._variables, self._state = variables, state
+    self._frozen = frozen
     size = sum(math.prod(variable.shape) for variable in variables)
     self.compiles = (
       not jit
@@ -72,6 +74,7 @@ class OptimizerStep:
       gradients,
       self._variables,
       values,
+      self._frozen,
       self._correction(values),
     )
 

@@ -11,7 +11,7 @@ from trainloop.compiled.update import Update
 from trainloop.compiled.window import Capacity, Window
 from trainloop.data import staging
 from trainloop.data.protocol import Stream
-from trainloop.model import preflight
+from trainloop.model import phases, preflight
 from trainloop.model.scheduled_optimizer import MOMENTUM
 
 
@@ -36,7 +36,7 @@ class Programs:
     self.memory, self._most = memory or staging.Memory(), most
     self._windows, self._tables, self._histograms = {}, {}, None
     self._compiled = set()  # the windows that XLA is known to run
-    self.replica = self.engines = None
+    self.replica = self.engines = self._phase = None
 
   def build(self, source):
     """Builds the trainee on the first data that comes, and its `Replica`.
@@ -57,12 +57,13 @@ class Programs:
       engines.choose(source)
     self.replica, self.engines = replica, engines
 
-  def admit(self, source, validation=None):
+  def admit(self, source, validation=None, trainable=None):
     """Takes the data of a fit or sweep: builds for them, or refuses them.
 
     Args:
       source: data source of training; its engine is the present one then.
       validation: data source of validation, or None.
+      trainable: pattern of what windows train from now on; see `phases.of`.
 
     Raises:
       ValueError: if the trainee can't be trained or measured on them.
@@ -72,6 +73,8 @@ class Programs:
     replicas = trainee.strategy.num_replicas_in_sync
     trainee.options.numerics.check_batches(source, replicas)
     self.build(source)
+    groups = trainee.binding.groups
+    self._phase = phases.of(trainable, trainee.model, groups)
     self.engines.choose(source)
     trainee.intake.check("data", source)
     if validation is not None:
@@ -182,7 +185,8 @@ class Programs:
     own = None if moves else self._trainee.binding.momentum
     partial = source.has_partial_batch(evaluates=False)
     whole = source.fixed_batches and not partial
-    key = (name, columns, capacity, watched, observe, own, whole)
+    frozen = self._phase.frozen
+    key = (name, columns, capacity, watched, observe, own, whole, frozen)
     if key not in self._windows:
       self._windows[key] = self._new_window(
         columns, capacity, watched, observe, whole
@@ -197,6 +201,7 @@ class Programs:
       trainee.binding,
       trainee.state,
       columns,
+      self._phase,
       jit=jit,
       skips=self._skips,
       watched=watched,

@@ -1,6 +1,7 @@
 """One update, and one evaluation batch, as ONE replica sees it."""
 
 import contextlib
+import typing
 
 import tensorflow as tf
 
@@ -8,6 +9,18 @@ from trainloop.compiled import gradient_norm
 from trainloop.data import structures
 from trainloop.model import bounds, layer_states
 from trainloop.model.reductions import Share
+
+
+class Moves(typing.NamedTuple):
+  """Which variables move in an update, by their positions.
+
+  Attributes:
+    frozen: of those that get no gradient, a frozenset.
+    active: {position: bool scalar}; where that is False the gradient is zero.
+  """
+
+  frozen: typing.Any
+  active: dict
 
 
 class Replica:
@@ -20,7 +33,6 @@ class Replica:
     objective: its loss and metrics, see `objective`.
     range_checks: the `RangeChecks` over its batches.
     reductions: the `Reductions` of its losses, for parts of a batch.
-    frozen: positions of trainable variables that get no gradient, a set.
 
   Attributes:
     metric_state: tf.Variables of the metrics.
@@ -29,20 +41,13 @@ class Replica:
   """
 
   def __init__(
-    self,
-    model,
-    optimizer,
-    moving,
-    objective,
-    range_checks,
-    reductions,
-    frozen=frozenset(),
+    self, model, optimizer, moving, objective, range_checks, reductions
   ):
     self.model, self.moving = model, moving
     self.objective, self.range_checks = objective, range_checks
     self.reductions = reductions
     self.variables = model.trainable_variables
-    self._frozen, self._optimizer = frozen, optimizer
+    self._optimizer = optimizer
     # What a forward pass may change: moving statistics, seeds, and metrics
     # that `compute_loss` updates. A refused update puts these back.
     metrics = objective.variables
@@ -54,7 +59,7 @@ class Replica:
     ]
 
   def gradients(
-    self, batch, count, scale=None, check_mode="", folds=False, active=None
+    self, batch, count, scale=None, check_mode="", folds=False, moves=None
   ):
     """Forward and backward over this replica's share of the batch.
 
@@ -65,8 +70,7 @@ class Replica:
         None for 1.
       check_mode: how to look whether ids and labels are in range; see `bounds`.
       folds: whether the norm is summed for XLA on a CPU; see `gradient_norm`.
-      active: {position of a variable: bool scalar}; where that is False its
-        gradient is zero. None for none.
+      moves: the `Moves` of the variables; None where all move.
 
     Returns:
       (gradients, loss, norm, outputs, alarm): gradients and loss summed over
@@ -75,12 +79,12 @@ class Replica:
     """
     with self._once(count):
       replica_gradients, loss, outputs, alarm = self._backward(
-        batch, count, scale, check_mode
+        batch, count, scale, check_mode, moves.frozen if moves else ()
       )
-    for i, moves in (active or {}).items():
+    for i, active in (moves.active if moves else {}).items():
       g = replica_gradients[i]
       if g is not None:
-        replica_gradients[i] = tf.where(moves, g, tf.zeros_like(g))
+        replica_gradients[i] = tf.where(active, g, tf.zeros_like(g))
     dense = [g for g in replica_gradients if g is not None]
     context = tf.distribute.get_replica_context()
     *dense, loss = context.all_reduce("sum", [*dense, loss])
@@ -94,7 +98,7 @@ class Replica:
     alarm = bounds.of_all(alarm, context) if check_mode else None
     return gradients, loss, norm, outputs, alarm
 
-  def _backward(self, batch, count, scale, check_mode, loss_of=None):
+  def _backward(self, batch, count, scale, check_mode, frozen, loss_of=None):
     """(scaled gradients or Nones, loss, outputs, alarm) of this replica."""
     loss_of = loss_of or self._loss
     with tf.GradientTape() as tape:
@@ -103,11 +107,10 @@ class Replica:
       scaled = self._optimizer.scale_loss(loss)
       if scale is not None:
         scaled = scaled * scale
-    trained = [v for i, v in enumerate(self.variables) if i not in self._frozen]
+    trained = [v for i, v in enumerate(self.variables) if i not in frozen]
     slopes = iter(tape.gradient(scaled, trained))
     replica_gradients = [
-      None if i in self._frozen else next(slopes)
-      for i in range(len(self.variables))
+      None if i in frozen else next(slopes) for i in range(len(self.variables))
     ]
     # Dense: an IndexedSlices' norm would count a repeated row wrongly.
     dense = [

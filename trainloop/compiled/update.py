@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from trainloop.compiled import replica as replica_lib
 from trainloop.compiled.optimizer_step import OptimizerStep
+from trainloop.compiled.replica import Moves
 from trainloop.devices import strategies
 from trainloop.model import bounds
 from trainloop.model.rows import Row
@@ -19,6 +20,7 @@ class Update:
     binding: the optimizer's `Binding`.
     state: the run's `TrainState`.
     columns: names of the hyperparameters that it is given; see `table`.
+    phase: the `Phase` of its fit.
     jit: whether XLA compiles it.
     skips: whether a refused update is passed over: the step advances and its
       row says skipped. Otherwise it ends the window, unless it was only the
@@ -35,6 +37,7 @@ class Update:
     binding,
     state,
     columns,
+    phase,
     jit=False,
     skips=False,
     watched=False,
@@ -44,13 +47,15 @@ class Update:
     self._replica = replica
     self._binding = binding
     self._state = state
-    self._columns = columns
+    self._columns, self._phase = columns, phase
     self._jit = jit
     self._folds = jit and not strategies.on_gpu(strategy)
     self._skips, self.watched = skips, watched
     self._observe = observe
     self._scale = state.loss_scale
-    self._step = OptimizerStep(strategy, binding, replica.variables, state, jit)
+    self._step = OptimizerStep(
+      strategy, binding, replica.variables, state, phase.frozen, jit
+    )
 
   @property
   def range_checks(self):
@@ -80,11 +85,12 @@ class Update:
     statistics = run(moving.read) if moving.variables else None
     scale = None if self._scale is None else self._scale.value.read_value()
     check_mode = bounds.check_mode(self.watched, self._jit)
-    active = self._binding.groups.active(values)
-    gradients, loss, norm, outputs, alarm = run(
-      replica.gradients,
-      args=(batch, count, scale, check_mode, self._folds, active),
-    )
+    moves = Moves(self._phase.frozen, self._binding.groups.active(values))
+    with self._phase.resting():
+      gradients, loss, norm, outputs, alarm = run(
+        replica.gradients,
+        args=(batch, count, scale, check_mode, self._folds, moves),
+      )
     if self._observe is not None:
       self._observe(gradients)
     if moving.variables:

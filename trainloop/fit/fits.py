@@ -12,7 +12,7 @@ from trainloop.fit import engine_trial, schedules
 from trainloop.fit.host import Host
 from trainloop.fit.request import FitRequest, Inspection
 from trainloop.fit.runner import FitRunner
-from trainloop.model import exclusive_calls, preflight
+from trainloop.model import exclusive_calls, phases, preflight
 from trainloop.model.trainee import Trainee
 from trainloop.workdir import claims, identity, shared_records
 from trainloop.workdir.fit_entry import Lengths, Terms
@@ -45,9 +45,12 @@ class Fits:
   made: typing.Any = None
 
   @exclusive_calls.one("fit")
-  def run(self, data, epochs, validation, schedule, steps_per_epoch):
+  def run(self, data, epochs, validation, schedule, steps_per_epoch, trainable):
     """One fit; see `TrainLoop.fit`, but `schedule` was checked."""
-    request = self._resolve(data, epochs, validation, schedule, steps_per_epoch)
+    trainable = phases.check(trainable)
+    request = self._resolve(
+      data, epochs, validation, schedule, steps_per_epoch, trainable
+    )
     self._open_records()
     finished = False
     try:
@@ -73,7 +76,9 @@ class Fits:
     is_chief = self.trainee.workers.is_chief
     return self.host.options.workdir if is_chief else None
 
-  def _resolve(self, data, epochs, validation, schedule, steps_per_epoch):
+  def _resolve(
+    self, data, epochs, validation, schedule, steps_per_epoch, trainable
+  ):
     """The `FitRequest` of a call; nothing is written before it is there."""
     trainee = self.trainee
     source = data_lib.adapt("data", data, steps_per_epoch)
@@ -82,7 +87,7 @@ class Fits:
     )
     if validation is not None:
       validation = data_lib.adapt("validation", validation)
-    self.programs.admit(source, validation)
+    self.programs.admit(source, validation, trainable)
     if self.workdir is not None:
       preflight.check_workdir(self.workdir)
     if self.records is None and self.workdir is not None:
@@ -96,7 +101,7 @@ class Fits:
     lengths = Lengths.of(epochs, source.steps_per_epoch, every)
     schedules.check_validation(trainee, lengths, validation)
     self._choose_engine(source, validation, schedule, epochs)
-    whole = self._identity(source, validation, lengths, schedule)
+    whole = self._identity(source, validation, lengths, schedule, trainable)
     limits = self._limits(lengths, source, validation)
     table = self.programs.table(schedule)
     saves = self.host.options.saves
@@ -148,14 +153,15 @@ class Fits:
       table = self.programs.table(schedule)
       self.programs.compile(table, source, validation)
 
-  def _identity(self, source, validation, lengths, schedule):
+  def _identity(self, source, validation, lengths, schedule, trainable):
+    phase = {} if trainable is None else {"trainable": trainable}
     return identity.of(
       self.trainee,
       self.programs.engine,
       (source, validation),
       lengths,
       schedule,
-      self.host.options.compared,
+      {**self.host.options.compared, **phase},
       self._made(),
     )
 

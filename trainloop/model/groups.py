@@ -105,12 +105,9 @@ class Groups:
     if callable(groups):
       groups = check(groups(model))
     self._own_decay, owner, members = decay or 0.0, {}, []
-    names = _below(model)
-    others = [v.path for v in model.trainable_variables], _counted(model)
     for pattern, group in groups.items():
-      looked = (_matches(pattern, every) for every in (names, *others))
-      places = next(filter(None, looked), None)
-      if places is None:
+      names, places = matches(pattern, model)
+      if not places:
         rule = f"patterns of trainable variables, as {', '.join(names)}"
         checks.fail("groups", pattern, rule)
       for i in places:
@@ -120,7 +117,7 @@ class Groups:
         owner[i] = pattern
       members.append(Member(pattern, group, places))
     self.members = tuple(members)
-    if len(self.frozen) == len(names):
+    if len(self.frozen) == len(model.trainable_variables):
       rule = "groups that leave a variable to train (lr=0 freezes)"
       checks.fail("groups", list(groups), rule)
 
@@ -200,16 +197,30 @@ def check(groups):
     rule = "a dict {regular expression: trainloop.Group(...)}, a function of "
     checks.fail("groups", type(groups).__name__, f"{rule}the model, or None")
   for pattern, group in groups.items():
-    checks.text("groups", pattern, "a dict whose keys are regular expressions")
-    try:
-      re.compile(pattern)
-    except re.error as error:
-      rule = f"a dict whose keys are regular expressions ({error})"
-      checks.fail("groups", pattern, rule)
+    check_pattern("groups", pattern)
     if not isinstance(group, Group):
       rule = "a trainloop.Group, as Group(lr=0.1, weight_decay=0.0)"
       checks.fail(f"groups[{pattern!r}]", group, rule)
   return dict(groups)
+
+
+def check_pattern(name, pattern):
+  """Refuses what is no regular expression, for an argument of some name."""
+  rule = "a regular expression of variables' paths"
+  checks.text(name, pattern, rule)
+  try:
+    re.compile(pattern)
+  except re.error as error:
+    checks.fail(name, pattern, f"{rule} ({error})")
+
+
+def matches(pattern, model):
+  """(paths of a model's trainable variables, positions of those that a pattern
+  matches); see `Groups`."""
+  names = _below(model)
+  others = [v.path for v in model.trainable_variables], _counted(model)
+  looked = (_matches(pattern, every) for every in (names, *others))
+  return names, next(filter(None, looked), ())
 
 
 def layer_decay(model, rate, minimum=0.0):

@@ -143,7 +143,9 @@ class Binding:
     """Names of the norms or values that the optimizer itself clips to."""
     return [n for n in _CLIPS if getattr(self.optimizer, n, None)]
 
-  def apply(self, strategy, gradients, variables, values, correction=None):
+  def apply(
+    self, strategy, gradients, variables, values, frozen, correction=None
+  ):
     """The optimizer's update with these values; traced, cross-replica.
 
     Args:
@@ -153,6 +155,7 @@ class Binding:
       variables: the trainable variables.
       values: {name: float32 scalar tensor} of the hyperparameters that the
         optimizer does not hold itself; the learning rate always.
+      frozen: positions of variables that stay as they are.
       correction: what `bias_correction.factor` gave, or None.
     """
     # Replicas trace one after another: what they read is set around them all.
@@ -160,7 +163,7 @@ class Binding:
       self._set(strategy, values, correction),
       group_steps.of(self.optimizer, self.groups, variables, values),
     ):
-      moved = [i for i in range(len(variables)) if i not in self.groups.frozen]
+      moved = [i for i in range(len(variables)) if i not in frozen]
       parts = [[every[i] for i in moved] for every in (gradients, variables)]
       strategy.run(self.optimizer.apply, args=tuple(parts))
 

@@ -1,0 +1,119 @@
+"""A fit that trains a part of the model, and the fit after it."""
+
+import keras
+import numpy as np
+import pytest
+
+import kernels
+import trainloop
+from support import interruption, small
+
+HEAD = "head/.*"
+
+
+def net():
+  keras.utils.set_random_seed(0)
+  return keras.Sequential(
+    [
+      keras.layers.Input((8,)),
+      keras.layers.Dense(6, name="body"),
+      keras.layers.BatchNormalization(name="norm"),
+      keras.layers.Activation("relu"),
+      keras.layers.Dense(3, name="head"),
+    ]
+  )
+
+
+def make(workdir=None, **options):
+  return small.loop(
+    net(),
+    keras.optimizers.Adam(0.01),
+    loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    workdir=workdir,
+    **{"compile": "graph", "steps_per_loop": 5, **options},
+  )
+
+
+def phases(loop):
+  """Frozen, then freed; the bytes of all that is left."""
+  first = loop.fit(small.data(), 2, trainable=HEAD)
+  decay = kernels.Cosine(0.01, 24)
+  second = loop.fit(small.data(), 2, schedule=decay)
+  rows = [v.tobytes() for h in (first, second) for v in h.rows.values()]
+  return small.state_of(loop), rows
+
+
+@pytest.fixture(scope="module")
+def whole():
+  return phases(make())
+
+
+@pytest.mark.parametrize("engine", ["graph", "xla"])
+def test_a_frozen_part_rests_and_the_rest_is_keras(engine):
+  loop = make(compile=engine)
+  history = loop.fit(small.data(shuffle=False), 1, trainable=HEAD)
+  want = net()
+  for layer in want.layers[:-1]:
+    layer.trainable = False  # its BatchNormalization is in inference mode
+  want.compile(
+    keras.optimizers.Adam(0.01),
+    keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+  )
+  x, y = small.arrays()
+  want.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+  pairs = zip(loop.model.variables, want.variables, strict=True)
+  for mine, theirs in pairs:
+    np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+  for mine, first in zip(loop.model.layers[:3], net().layers[:3], strict=True):
+    for one, other in zip(mine.get_weights(), first.get_weights(), strict=True):
+      assert one.tobytes() == other.tobytes()
+  assert np.isfinite(history.rows["grad_norm"]).all()
+  assert all(layer.trainable for layer in loop.model.layers)
+
+
+def test_one_more_program_a_phase():
+  loop = make(compile="xla")
+  phases(loop)
+  assert loop.traces == 2
+  loop.fit(small.data(), 1, trainable=HEAD)
+  assert loop.traces == 2
+
+
+def test_two_phases_in_other_windows_are_the_same_bytes(whole):
+  assert phases(make(steps_per_loop=7)) == whole
+
+
+@pytest.mark.parametrize("windows", [2, 4, 7])
+def test_phases_that_were_cut_go_on_to_the_byte(whole, tmp_path, windows):
+  run = tmp_path / "run"
+  options = {"checkpoint_every": "4st"}
+  interruption.cut_after(windows, lambda: phases(make(run, **options)))
+  assert phases(make(run, **options)) == whole
+
+
+def test_the_trainable_part_belongs_to_the_run(tmp_path):
+  make(tmp_path / "run").fit(small.data(), 1, trainable=HEAD)
+  with pytest.raises(ValueError, match="trainable"):
+    make(tmp_path / "run").fit(small.data(), 1)
+
+
+BAD = {
+  "nothing": "a pattern of trainable variables, as body/kernel, body/bias",
+  "(": "a regular expression of variables' paths",
+  3: "a regular expression of variables' paths",
+}
+
+
+@pytest.mark.parametrize("pattern", BAD)
+def test_a_bad_pattern_is_refused_in_a_line(pattern, tmp_path):
+  loop = make(tmp_path / "run")
+  with pytest.raises(ValueError) as error:
+    loop.fit(small.data(), 1, trainable=pattern)
+  assert BAD[pattern] in str(error.value) and "\n" not in str(error.value)
+  assert not (tmp_path / "run").exists()
+
+
+def test_what_groups_froze_is_not_freed():
+  groups = {"head/.*": trainloop.Group(lr=0.0)}
+  with pytest.raises(ValueError, match="pattern of trainable variables"):
+    make(groups=groups).fit(small.data(), 1, trainable=HEAD)

@@ -1,0 +1,75 @@
+"""Which variables a fit trains: all, or those that a pattern matches."""
+
+import contextlib
+
+import keras
+
+from kernels import checks
+from trainloop.model import groups
+
+
+class Phase:
+  """The frozen part of a model in one fit.
+
+  A frozen variable gets no gradient and counts in no norm; its slots stay as
+  they are. A BatchNormalization none of whose variables the pattern matches
+  runs in inference mode, as one that Keras is told not to train.
+
+  Args:
+    frozen: positions among the trainable variables, a frozenset.
+    layers: the BatchNormalization layers that rest.
+
+  Attributes:
+    frozen: the same.
+  """
+
+  def __init__(self, frozen, layers=()):
+    self.frozen, self._layers = frozen, layers
+
+  @contextlib.contextmanager
+  def resting(self):
+    """Around the trace of an update: layers that rest are in inference."""
+    own = [layer.trainable for layer in self._layers]
+    try:
+      for layer in self._layers:
+        layer.trainable = False
+      yield
+    finally:
+      for layer, trainable in zip(self._layers, own, strict=True):
+        layer.trainable = trainable
+
+
+def check(trainable):
+  """The argument `trainable`: a regular expression or None, or raises."""
+  if trainable is not None:
+    groups.check_pattern("trainable", trainable)
+  return trainable
+
+
+def of(trainable, model, own):
+  """The `Phase` of a fit.
+
+  Args:
+    trainable: a regular expression of the paths of what is trained, as for
+      `groups`; None for all.
+    model: the built keras.Model.
+    own: the model's `Groups`, which may freeze for the whole run.
+
+  Raises:
+    ValueError: if it matches nothing that could be trained.
+  """
+  if trainable is None:
+    return Phase(frozenset(own.frozen))
+  names, places = groups.matches(trainable, model)
+  left = set(places) - own.frozen
+  if not left:
+    rule = f"a pattern of trainable variables, as {', '.join(names)}"
+    checks.fail("trainable", trainable, rule)
+  kept = {id(model.trainable_variables[i]) for i in places}
+  layers = [
+    layer
+    for layer in model._flatten_layers()
+    if isinstance(layer, keras.layers.BatchNormalization)
+    and not any(id(v) in kept for v in layer.trainable_variables)
+  ]
+  return Phase(frozenset(set(range(len(names))) - left), tuple(layers))
