@@ -312,7 +312,7 @@ BAD = {
   ),
   "no expression": (
     {"groups": {"(": trainloop.Group()}},
-    "regular expressions",
+    "a regular expression of variables' paths",
   ),
   "no group": ({"groups": {".*": 0.1}}, "Group(lr=0.1, weight_decay=0.0)"),
   "everything frozen": (
