@@ -26,6 +26,7 @@ from trainloop.fit.nonfinite_policy import Rewind
 from trainloop.fit.signals import StopOnSignals
 from trainloop.judging.options import EarlyStopping, ReduceOnPlateau
 from trainloop.loop import TrainLoop
+from trainloop.model.averaging import EMA, CycleAverage
 from trainloop.model.bounds import ValueRangeError
 from trainloop.model.groups import Group, layer_decay
 from trainloop.recipes import Recipe
@@ -37,8 +38,10 @@ from trainloop.sweep.sweep import (
 from trainloop.workdir.history import History, NonFiniteError
 
 __all__ = [
+  "EMA",
   "ArrayData",
   "Cluster",
+  "CycleAverage",
   "EarlyStopping",
   "Group",
   "History",

@@ -62,6 +62,7 @@ class TrainLoop(LoopView):
       rule, see `engine`, or "measure" to try both first.
     early_stopping: an `EarlyStopping` or None.
     reduce_on_plateau: a `ReduceOnPlateau` or None.
+    average: an `EMA` or a `CycleAverage`: what is judged and left, or None.
     validate_every: duration between validations, as "1ep".
     checkpoint_every: duration between checkpoints in the workdir.
     keep: checkpoints that stay, int >= 1.
@@ -119,6 +120,7 @@ class TrainLoop(LoopView):
     compile="auto",
     early_stopping=None,
     reduce_on_plateau=None,
+    average=None,
     validate_every="1ep",
     checkpoint_every="1ep",
     keep=2,
@@ -168,7 +170,15 @@ class TrainLoop(LoopView):
     parts = groups_lib.check(groups)
     first = None if initial_weights is None else InitialWeights(initial_weights)
     aims = TraineeOptions(
-      goal, judges, numerics, seed, bias_correction, further, parts, first
+      goal,
+      judges,
+      numerics,
+      seed,
+      bias_correction,
+      further,
+      parts,
+      first,
+      average,
     )
     trainee = Trainee(strategy, model, optimizer, aims)
     skips = chosen.guard == "skip"

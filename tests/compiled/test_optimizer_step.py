@@ -76,10 +76,11 @@ def test_it_is_the_update_of_keras(pays, monkeypatch, name):
     np.testing.assert_allclose(mine, theirs, rtol=2e-4, atol=2e-6)
 
 
-def test_exact_bias_correction_is_in_it(pays, monkeypatch):
-  made = [train(keras.optimizers.Adam(), bias_correction="exact")[0]]
+def test_exact_bias_correction_and_averages_are_in_it(pays, monkeypatch):
+  more = {"bias_correction": "exact", "average": trainloop.EMA(0.9)}
+  made = [train(keras.optimizers.Adam(), **more)[0]]
   monkeypatch.setattr(optimizer_step, "_PAYS_FROM", 1 << 60)
-  made.append(train(keras.optimizers.Adam(), bias_correction="exact")[0])
+  made.append(train(keras.optimizers.Adam(), **more)[0])
   left = [one.trainee.state.coefficients.products for one in made]
   products = [float(one["beta_1"]) for one in left]
   assert products[0] == products[1] < 1.0

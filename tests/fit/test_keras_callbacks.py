@@ -201,7 +201,7 @@ def test_a_changed_optimizer_is_told_and_nothing_is_lost(tmp_path):
     (keras.callbacks.EarlyStopping, "use `early_stopping=trainloop.EarlyS"),
     (lambda: keras.callbacks.BackupAndRestore("b"), "read; use `workdir=`"),
     (lambda: keras.callbacks.ModelCheckpoint("m.keras"), "use `workdir=`, or"),
-    (keras.callbacks.SwapEMAWeights, "use the optimizer's `use_ema`"),
+    (keras.callbacks.SwapEMAWeights, "use `average=trainloop.EMA"),
     (keras.callbacks.TerminateOnNaN, "read; use `on_nonfinite=`"),
     (lambda: keras.callbacks.TensorBoard("logs"), "read; use `workdir=`"),
     (EachBatch, "without on_train_batch_end, which is never called here"),

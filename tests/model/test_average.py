@@ -148,12 +148,18 @@ def test_a_cut_goes_back_to_the_best_weights_and_averages():
   np.testing.assert_allclose(losses, [mse(a) for _, a in want], rtol=1e-5)
 
 
-def test_before_an_update_the_weights_themselves_are_judged():
+@pytest.mark.parametrize(
+  "average", [None, trainloop.EMA(DECAY), trainloop.CycleAverage()]
+)
+def test_before_an_update_the_weights_themselves_are_judged(average):
   bad = np.where(np.arange(40) < 16, 1e38, 1.0).astype("float32")
   weighted = trainloop.ArrayData(
     X, Y * 1e3, bad, batch_size=SIZE, shuffle=False
   )
   loop = make(
+    optimizer=average and keras.optimizers.SGD(RATE),
+    average=average,
+    schedule=kernels.CosineRestarts(RATE, 5),
     on_nonfinite="skip",
     validate_every="1st",
     compile="graph",
@@ -211,11 +217,20 @@ def test_a_sweep_starts_from_the_raw_weights():
   np.testing.assert_allclose(found.losses[0], want, rtol=1e-5)
 
 
-def rich(workdir=None, **options):
-  adam = keras.optimizers.Adam(0.02, use_ema=True, ema_momentum=0.9)
+# Who averages: optimizer and loop have these options.
+KINDS = {
+  "optimizer": ({"use_ema": True, "ema_momentum": 0.9}, {}),
+  "ema": ({}, {"average": trainloop.EMA(0.9)}),
+  "cycles": ({}, {"average": trainloop.CycleAverage()}),
+}
+
+
+def rich(kind, workdir=None, **options):
+  own, more = KINDS[kind]
   return small.loop(
     small.model(rich=True),
-    adam,
+    keras.optimizers.Adam(0.02, **own),
+    **more,
     workdir=workdir,
     schedule=kernels.CosineRestarts(0.02, 12),
     early_stopping=trainloop.EarlyStopping(patience=5, min_delta=0.02),
@@ -227,58 +242,69 @@ def rich(workdir=None, **options):
   )
 
 
+def whole_state(loop):
+  """Bytes of what the model holds, and of all that training goes on from."""
+  average = loop.trainee.state.average
+  return small.state_of(loop), small.digest(average.variables)
+
+
 def two_fits(loop):
   data, valid = small.data(48), small.data(32, 16, seed=1)
   first = loop.fit(data, 3, validation=valid)
   return first, loop.fit(data, 3, validation=valid)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-  loop = rich(tmp_path_factory.mktemp("whole"), steps_per_loop=7)
-  return loop, two_fits(loop)
+@pytest.fixture(scope="module", params=KINDS)
+def whole(request, tmp_path_factory):
+  """(kind, a loop that was not cut off, its histories)."""
+  kind = request.param
+  loop = rich(kind, tmp_path_factory.mktemp(kind), steps_per_loop=7)
+  return kind, loop, two_fits(loop)
 
 
 @pytest.mark.parametrize("steps", [1, 100])
 def test_the_window_does_not_matter(whole, steps):
-  loop = rich(steps_per_loop=steps)
-  for mine, want in zip(two_fits(loop), whole[1], strict=True):
+  kind, other, histories = whole
+  loop = rich(kind, steps_per_loop=steps)
+  for mine, want in zip(two_fits(loop), histories, strict=True):
     assert mine.rows["loss"].tobytes() == want.rows["loss"].tobytes()
     for name, values in want.epochs.items():
       np.testing.assert_array_equal(mine.epochs[name], values, name)
-  assert small.state_of(loop) == small.state_of(whole[0])
+  assert whole_state(loop) == whole_state(other)
 
 
 @pytest.mark.parametrize("windows", [3, 8])
 def test_a_run_that_was_cut_off_is_the_run_that_was_not(
   tmp_path, whole, windows
 ):
+  kind, other, histories = whole
   interruption.cut_before(
-    windows, lambda: two_fits(rich(tmp_path, steps_per_loop=7))
+    windows, lambda: two_fits(rich(kind, tmp_path, steps_per_loop=7))
   )
-  loop = rich(tmp_path, steps_per_loop=7)
+  loop = rich(kind, tmp_path, steps_per_loop=7)
   found = two_fits(loop)
   assert loop.resumed_from
-  assert small.state_of(loop) == small.state_of(whole[0])
-  assert loop.best == whole[0].best
-  rows, want = found[1].rows, whole[1][1].rows
+  assert whole_state(loop) == whole_state(other)
+  assert loop.best == other.best
+  rows, want = found[1].rows, histories[1].rows
   assert rows["loss"].tobytes() == want["loss"].tobytes()
-  state, other = loop.trainee.state, whole[0].trainee.state
-  assert small.digest(state.average.copies) == small.digest(
-    other.average.copies
-  )
 
 
-def test_two_replicas_average_as_one_device(two_replicas):
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_replicas_average_as_one_device(two_replicas, kind):
+  own, more = KINDS[kind]
+
   def run(strategy):
     loop = trainloop.TrainLoop(
       lambda: small.model(rich=False),
-      lambda: keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9),
+      lambda: keras.optimizers.SGD(0.1, **own),
       "sparse_categorical_crossentropy",
       early_stopping=trainloop.EarlyStopping(patience=9),
       strategy=strategy,
+      schedule=kernels.CosineRestarts(0.1, 4),
       compile="graph",
       verbose=0,
+      **more,
     )
     data, valid = small.data(48), small.data(33, 16)
     histories = [loop.fit(data, 2, validation=valid) for _ in range(2)]
@@ -286,9 +312,15 @@ def test_two_replicas_average_as_one_device(two_replicas):
 
   (loop, found), (_, want) = run(two_replicas), run(None)
   np.testing.assert_allclose(found, want, rtol=1e-5)
-  for weight, mean in zip(loop.model.weights, averages(loop), strict=True):
-    values = [v.numpy() for v in (*weight.value.values, *mean.value.values)]
-    assert len({value.tobytes() for value in values}) == 1
+  keras_own = averages(loop) if own else []
+  for weight, mean in zip(loop.model.weights, keras_own, strict=bool(own)):
+    assert weight.numpy().tobytes() == mean.numpy().tobytes()
+  held = [v.value for v in (*loop.model.weights, *keras_own)]
+  for variable in (*held, *loop.trainee.state.average.variables):
+    assert len({v.numpy().tobytes() for v in variable.values}) == 1
+
+
+def test_keras_cannot_overwrite_weights_on_two_replicas(two_replicas):
   often = trainloop.TrainLoop(
     line,
     lambda: sgd(ema_overwrite_frequency=5),

@@ -335,6 +335,10 @@ CHANGES = {
   "average": ({}, {"optimizer": P(K.optimizers.SGD, momentum=0.9,
                                   use_ema=True)},
               "optimizer.use_ema", "False", "True"),
+  "average of the loop": ({}, {"average": trainloop.EMA(0.9)}, "average",
+                          "None", "'EMA(decay=0.9, warmup=True)'"),
+  "decay of the average": ({"average": trainloop.EMA(0.9)},
+                           {"average": trainloop.EMA(0.99)}, "average"),
   "undecayed": ({"optimizer": adamw}, {"optimizer": undecayed},
                 "optimizer.not_decayed"),
   "undecayed beside matrices": (

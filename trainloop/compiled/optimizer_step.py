@@ -14,7 +14,8 @@ _PAYS_FROM = 1 << 18
 
 
 class OptimizerStep:
-  """Applies gradients with the hyperparameters of an update.
+  """Applies gradients with the hyperparameters of an update; weights' averages
+  follow.
 
   In TensorFlow's graph an optimizer of Keras is a dozen ops a variable, each of
   them a pass over memory. XLA makes a loop of them, as it does in its own
@@ -77,6 +78,7 @@ class OptimizerStep:
       self._frozen,
       self._correction(values),
     )
+    self._state.average.follow(self._strategy)
 
   def _correction(self, values):
     """The factor on an update's rate for `bias_correction="exact"`, else None;

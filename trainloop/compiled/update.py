@@ -196,5 +196,5 @@ class Update:
     keras = [*model.variables, *optimizer.variables]
     metrics = self._replica.objective.variables
     moved = replica_lib.distinct([*keras, *metrics])
-    moved += self._replica.carried
+    moved += [*self._replica.carried, *self._state.average.moved]
     return [*moved, *self._state.coefficients.products.values()]

@@ -26,7 +26,7 @@ class LoopFacts(typing.NamedTuple):
     step: name of the function that stands in for the model's own methods, or
       None.
     unused_methods: names of those that the model has of its own, a list.
-    average_decay: of averaged weights; None without.
+    average: which averages of weights there are, in words; "" without.
     groups: of parameter groups, texts in rows, the head first; [] without.
     early_stopping: an `EarlyStopping` or None.
     reduce_on_plateau: a `ReduceOnPlateau` or None.
@@ -39,7 +39,7 @@ class LoopFacts(typing.NamedTuple):
   precision: str | None
   step: str | None
   unused_methods: list
-  average_decay: float | None
+  average: str
   groups: list
   early_stopping: typing.Any
   reduce_on_plateau: typing.Any
@@ -81,7 +81,7 @@ class FitFacts(typing.NamedTuple):
 
 def of_loop(facts):
   """Lines that say a loop's `LoopFacts`: model, devices, judging."""
-  judging, average = _judging(facts), _average(facts.average_decay)
+  judging, average = _judging(facts), _average(facts.average)
   return [
     lines.labelled("model", _model(facts)),
     *_step(facts),
@@ -223,11 +223,9 @@ def _devices(facts):
   return f"{text}, {workers} workers" if workers > 1 else text
 
 
-def _average(decay):
+def _average(text):
   """Which averages are looked at in the place of weights; "" without."""
-  if decay is None:
-    return ""
-  return f"of weights, decay {decay:g}: validated, judged and left at the end"
+  return text and f"{text}: validated, judged and left at the end"
 
 
 def _judging(facts):

@@ -8,7 +8,8 @@ from trainloop.workdir import fit_plan
 class Boundary:
   """The work that a plan says is due between two windows, in this order.
 
-  1. Where a cycle of the schedule ends, the judge may copy the weights.
+  1. Where a cycle of the schedule ends, an average may take the weights in,
+     and the judge may copy what it sees.
   2. The weights are validated, and the validation is judged.
   3. An epoch ends.
   4. A checkpoint is saved, which includes the results of 1 to 3.
@@ -57,6 +58,8 @@ class Boundary:
   def after(self, done):
     """What is due after `done` updates; returns why to stop, or None."""
     plan, stop = self._plan, None
+    if plan.ends_cycle(done):
+      self._state.average.end_cycle()
     if plan.ends_cycle(done) or plan.validates(done):
       with self._state.average.swapped_in(done):
         stop = self._judge(done)

@@ -19,7 +19,7 @@ def of_loop(trainee):
     unused_methods=model_metrics.overridden(
       trainee.model, *model_metrics.TRAINING, *model_metrics.EVALUATING
     ),
-    average_decay=optimizer.ema_momentum if trainee.state.average else None,
+    average=trainee.state.average.text,
     groups=trainee.binding.groups.table(trainee.model.trainable_variables),
     early_stopping=early_stopping,
     reduce_on_plateau=reduce_on_plateau,

@@ -12,8 +12,8 @@ _INSTEAD = {
   "EarlyStopping": "`early_stopping=trainloop.EarlyStopping(...)`",
   "BackupAndRestore": "`workdir=`",
   "ModelCheckpoint": "`workdir=`, or `on_epoch=` with `model.save`",
-  "SwapEMAWeights": "the optimizer's `use_ema`, whose averages are what is "
-  "validated, judged and left in the model",
+  "SwapEMAWeights": "`average=trainloop.EMA(...)`, which is what is validated, "
+  "judged and left in the model",
   "TerminateOnNaN": "`on_nonfinite=`",
   "TensorBoard": "`workdir=`",
   "ProgbarLogger": "`verbose=`",

@@ -112,7 +112,8 @@ def plan(trainee, origin, lengths, schedule, wake_every=(), cuts=()):
   """
   fields = {**origin._asdict(), **lengths._asdict()}
   planned = FitPlan(**fields, wake_every=wake_every, cuts=cuts)
-  planned = with_cycles(planned, schedule, trainee.state.judge)
+  judge, averages = trainee.state.judge, trainee.state.average.by_cycle
+  planned = with_cycles(planned, schedule, judge, averages)
   preflight.check_overrun(schedule, planned.end - planned.schedule_start)
   return planned
 

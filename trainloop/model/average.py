@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from kernels import checks
 from trainloop.judging.kept_weights import KeptWeights
+from trainloop.model.averaging import RunningAverage
 
 
 class Average(tf.Module):
@@ -23,15 +24,21 @@ class Average(tf.Module):
   Args:
     weights: tf.Variables of the model that have averages.
     averages: these, tf.Variables, as many.
-    others: the model's other tf.Variables, as moving statistics.
+    others: the model's other tf.Variables, as seeds.
+    running: the `RunningAverage` that holds them; None if an optimizer does.
+    text: what they are, in words.
+
+  Attributes:
+    text: the same.
   """
 
-  def __init__(self, weights=(), averages=(), others=()):
+  def __init__(self, weights=(), averages=(), others=(), running=None, text=""):
     super().__init__(name="average")
     # Functions: a checkpoint must not hold these variables a second time.
     self._pairs = lambda: zip(weights, averages, strict=True)
     self._raw = KeptWeights(lambda: [*weights, *averages])
     self._others = KeptWeights(lambda: others)
+    self._running, self.text = running, text
 
   def __bool__(self):
     """Whether there are averages."""
@@ -40,7 +47,31 @@ class Average(tf.Module):
   @property
   def copies(self):
     """What training goes on from, tf.Variables; valid while `show` holds."""
-    return [*self._raw.copies, *self._others.copies]
+    count = [] if self._running is None else [self._running.count]
+    return [*self._raw.copies, *self._others.copies, *count]
+
+  @property
+  def by_cycle(self):
+    """Whether they move at the ends of cycles."""
+    return self._running is not None and self._running.option.by_cycle
+
+  @property
+  def moved(self):
+    """The tf.Variables that move with each update, beside the optimizer's."""
+    if self._running is None or self.by_cycle:
+      return []
+    return [*self._running.values, self._running.count]
+
+  def follow(self, strategy):
+    """Takes the weights of an applied update in; traced, cross-replica."""
+    if self.moved:
+      strategy.run(self._running.move)
+
+  def end_cycle(self):
+    """Takes the weights at a cycle's end in; on the host, in training."""
+    if self.by_cycle:
+      self._begin()
+      self._end_cycle()
 
   def show(self, step):
     """Puts the averages into the model, if they are not there; on the host.
@@ -49,6 +80,7 @@ class Average(tf.Module):
       step: updates done.
     """
     if self and not self._raw.holds:
+      self._begin()
       self._show(tf.constant(step, tf.int64))
 
   def hide(self):
@@ -82,13 +114,23 @@ class Average(tf.Module):
         self._raw_back()
         self._others_back()
       self._raw.forget()
+    self._begin()
+
+  def _begin(self):
+    """Before a first value is in them the averages are the weights."""
+    if self._running is not None and self._running.is_empty:
+      self._settle()
+
+  @tf.function(autograph=False)
+  def _end_cycle(self):
+    self._running.move()
 
   @tf.function(autograph=False)
   def _show(self, step):
     self._raw.keep(step)
     self._others.keep(step)
     for weight, average in self._pairs():
-      weight.assign(average)
+      weight.assign(tf.cast(average, weight.dtype))
 
   @tf.function(autograph=False)
   def _raw_back(self):
@@ -101,26 +143,32 @@ class Average(tf.Module):
   @tf.function(autograph=False)
   def _settle(self):
     for weight, average in self._pairs():
-      average.assign(weight)
+      average.assign(tf.cast(weight, average.dtype))
 
   @tf.function(autograph=False)
   def _untouched(self):
     """Whether the model still holds the averages; bool tensor."""
-    same = [tf.reduce_all(tf.equal(w, a)) for w, a in self._pairs()]
+    same = [
+      tf.reduce_all(tf.equal(weight, tf.cast(average, weight.dtype)))
+      for weight, average in self._pairs()
+    ]
     return tf.reduce_all(tf.stack(same))
 
 
-def of(optimizer, model, replicas):
-  """The `Average` of an optimizer's own averages; an empty one without.
+def of(optimizer, model, replicas, option=None):
+  """The `Average` that is asked for; an empty one without.
 
   Args:
-    optimizer: a built Keras optimizer.
+    optimizer: a built Keras optimizer, which may average by itself.
     model: the built keras.Model.
     replicas: how many there are.
+    option: an `EMA`, a `CycleAverage` or None.
 
   Raises:
     ValueError: if Keras' averaging can't run on so many replicas.
   """
+  if option is not None:
+    return _running(option, model)
   if not optimizer.use_ema:
     return Average()
   every = optimizer.ema_overwrite_frequency
@@ -137,9 +185,30 @@ def of(optimizer, model, replicas):
     )
     if average is not None
   ]
-  averaged = {id(weight) for weight, _ in pairs}
-  others = [w.value for w in model.weights if id(w.value) not in averaged]
-  found = Average(*map(list, zip(*pairs, strict=True)), others)
+  weights, averages = map(list, zip(*pairs, strict=True))
+  text = f"of weights, decay {optimizer.ema_momentum:g}"
+  found = Average(weights, averages, _others(model, weights), text=text)
   if not int(optimizer.iterations.numpy()):
     found.settle()  # before an update the average is the weights themselves
   return found
+
+
+def _running(option, model):
+  """The `Average` that the loop takes, of all floats: statistics, too."""
+  weights = [w.value for w in model.weights if _can_average(w.value)]
+  running = RunningAverage(option, weights)
+  others = _others(model, weights)
+  return Average(weights, running.values, others, running, option.text)
+
+
+def _can_average(weight):
+  """Whether a tf.Variable is of numbers; a mask of -inf has no average."""
+  if not weight.dtype.is_floating:
+    return False
+  return bool(tf.reduce_all(tf.math.is_finite(weight)))
+
+
+def _others(model, averaged):
+  """The model's tf.Variables without some of them."""
+  ids = set(map(id, averaged))
+  return [w.value for w in model.weights if id(w.value) not in ids]

@@ -16,6 +16,7 @@ from trainloop.judging.options import Judging
 from trainloop.model import (
   arguments,
   average,
+  averaging,
   bias_correction,
   layer_states,
   objective,
@@ -38,7 +39,7 @@ class TraineeOptions:
 
   Args:
     goal: a `Goal`;  judging: a `Judging`;  numerics: a `Numerics`.
-    seed, bias_correction: see `TrainLoop`.
+    seed, bias_correction, average: see `TrainLoop`.
     schedules: {hyperparameter: `kernels.Schedule`}, checked by `moved.check`.
     groups: {pattern: `Group`}, checked by `groups.check`.
     initial_weights: has `put(model)`, which sets its weights once it is built;
@@ -58,10 +59,12 @@ class TraineeOptions:
   schedules: dict = dataclasses.field(default_factory=dict)
   groups: dict = dataclasses.field(default_factory=dict)
   initial_weights: typing.Any = None
+  average: averaging.EMA | averaging.CycleAverage | None = None
   random_seed: int | None = None
 
   def __post_init__(self):
     checks.integer("seed", self.seed, 0, 2**32 - 1)
+    averaging.checked(self.average)
 
 
 class Trainee:
@@ -108,6 +111,7 @@ class Trainee:
       numerics.check_optimizer(self.binding.optimizer)
       own = [n for n in options.schedules if n not in goal.values]
       self.binding.check_names(own)
+      averaging.check_optimizer(options.average, self.binding.optimizer)
       self.turns = Turns(
         self.model,
         self.binding.optimizer,
@@ -224,7 +228,9 @@ class Trainee:
       )
       if self.state.average is None:
         replicas = self.strategy.num_replicas_in_sync
-        averages = average.of(self.binding.optimizer, self.model, replicas)
+        averages = average.of(
+          self.binding.optimizer, self.model, replicas, self.options.average
+        )
         self.state.prepare(averages, self._slots)
 
   def _slots(self):

@@ -136,23 +136,25 @@ def epoch_number(plan, done):
   return plan.position(done - 1)[0] + 1
 
 
-def with_cycles(plan, schedule, judge):
+def with_cycles(plan, schedule, judge, averages=False):
   """A plan that knows of its schedule's warmup and cycles.
 
   Args:
     plan: a `FitPlan`.
     schedule: the `kernels.Schedule` of the fit.
     judge: the `Judge`, which may ask for cycles.
+    averages: whether weights are averaged at their ends.
 
   Returns:
     A `FitPlan`.
 
   Raises:
-    ValueError: if the judge asks for cycles where none ends within the fit.
+    ValueError: if cycles are asked for where none ends within the fit.
   """
   begun = plan.schedule_start
   plan = dataclasses.replace(plan, warm_until=begun + schedule.warmup_end)
-  if not (judge.by_cycle or judge.keeps_cycles):
+  judges = judge.by_cycle or judge.keeps_cycles
+  if not (judges or averages):
     return plan
   steps, total = plan.end - begun, schedule.total_steps
   ends = Steps.of(schedule.cycle_starts(steps + 1)).shifted(begun)
@@ -161,7 +163,8 @@ def with_cycles(plan, schedule, judge):
   ends = ends.within(plan.start + 1, plan.end + 1)
   if not ends:
     kind = type(schedule).__name__
-    rule = "one of which a cycle ends within the run, to judge by cycles"
+    what = "judge by cycles" if judges else "average the weights there"
+    rule = f"one of which a cycle ends within the run, to {what}"
     checks.fail("schedule", kind, rule)
   return dataclasses.replace(
     plan,

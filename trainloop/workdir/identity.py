@@ -180,10 +180,12 @@ def _training(trainee, describe):
   stopping, plateau = (
     None if o is None else repr(o) for o in trainee.options.judging
   )
+  average = trainee.options.average
   return {
     "optimizer": {**kind, **config, **own, **_decay(optimizer, trainee.model)},
     "early_stopping": stopping,
     "reduce_on_plateau": plateau,
+    "average": average and repr(average),
     **trainee.options.numerics.identity,
   }
 
