@@ -35,6 +35,7 @@ import signal
 from absl import flags
 
 from cli import (
+  average_flag,
   cache_flag,
   device_flags,
   exits,
@@ -67,6 +68,7 @@ def define(**defaults):
   device_flags.define()
   cache_flag.define()
   judging_flags.define()
+  average_flag.define()
   verbosity.define()
   for name, value in defaults.items():
     FLAGS.set_default(name, value)
@@ -149,6 +151,7 @@ def options(steps_per_epoch=None):
     "early_stopping": stopping,
     "reduce_on_plateau": plateau,
     **hyperparameter_flags.make(steps_per_epoch),
+    "average": average_flag.make(),
     **loop_flags.make(),
   }
 
