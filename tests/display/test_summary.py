@@ -86,3 +86,22 @@ def test_a_run_tells_what_it_is_and_what_came_of_it(tmp_path, capsys):
   labels = [line.split()[0] for line in again[:6]]
   assert labels == ["engine", "run", "schedule", "judging", "logs", "epoch"]
   assert again[3].endswith("goes on from fit 1")
+
+
+def test_averages_are_told_of(capsys):
+  for average, text in (
+    (trainloop.EMA(0.9), "decay 0.9, warmed up"),
+    (trainloop.EMA(0.9, warmup=False), "decay 0.9"),
+    (trainloop.CycleAverage(), "at the ends of cycles"),
+  ):
+    schedule = kernels.CosineRestarts(0.1, 12)
+    loop = small.loop(schedule=schedule, average=average, verbose=True)
+    loop.fit(small.data(), 1)
+    said = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in said if line.startswith("average")]
+    joined = ", " if text[0] == "d" else " "
+    assert line == (
+      f"average   of weights{joined}{text}: validated, judged and left at the"
+      " end"
+    )
+    assert any(line.endswith("the averages") for line in said), said

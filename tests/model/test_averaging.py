@@ -109,22 +109,27 @@ def test_the_best_averages_stay_and_statistics_are_averaged(followed):
   assert counts == [n] == [len(seen) - 1 - 3 * len(BAD)]
 
 
-@pytest.mark.parametrize("restore", ["weights", "all"])
+@pytest.mark.parametrize("restore", ["weights", "all", "cycle_end"])
 def test_the_next_fit_goes_on_from_the_raw_weights(restore):
   """Or from those, the averages and n of the best validation, byte for byte."""
 
   def new():
     stopping = trainloop.EarlyStopping(patience=9, restore=restore)
-    return make(trainloop.EMA(DECAY), early_stopping=stopping)
+    schedule = kernels.CosineRestarts(0.1, 2 * PER_EPOCH)
+    return make(
+      trainloop.EMA(DECAY), early_stopping=stopping, schedule=schedule
+    )
 
   two, data = new(), poisoned()
   history, seen = recorded(two, data, 3)
   averages, _ = by_numpy(history, seen)
   best = int(np.argmin(history.epochs["val_loss"]))
+  if restore == "cycle_end":
+    best = 1
   assert best < 2, "the test says something"
   same(two.model.get_weights(), averages[(best + 1) * PER_EPOCH - 1])
   more, again = recorded(two, data, 1)
-  if restore == "weights":
+  if restore != "all":
     whole = new().fit(data, 4, validation=small.validation())
     assert more.rows["loss"].tobytes() == whole.rows["loss"][36:].tobytes()
     assert more.epochs["val_loss"][0] == whole.epochs["val_loss"][3]

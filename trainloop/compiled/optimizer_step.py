@@ -37,7 +37,7 @@ class OptimizerStep:
   def __init__(self, strategy, binding, variables, state, frozen, jit):
     self._strategy, self._binding = strategy, binding
     self._variables, self._state = variables, state
-    self._frozen = frozen
+    self._frozen, self._jit = frozen, jit
     size = sum(math.prod(variable.shape) for variable in variables)
     self.compiles = (
       not jit
@@ -78,7 +78,8 @@ class OptimizerStep:
       self._frozen,
       self._correction(values),
     )
-    self._state.average.follow(self._strategy)
+    if not self._jit:  # else behind the guard, see `Update`
+      self._state.average.follow(self._strategy)
 
   def _correction(self, values):
     """The factor on an update's rate for `bias_correction="exact"`, else None;

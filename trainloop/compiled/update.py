@@ -186,9 +186,11 @@ class Update:
 
   def _select(self, accepted, apply, moved, before):
     """XLA's guard: selects melt into the update's own loops, while a branch
-    would copy every weight and slot around it."""
+    would copy every weight and slot around it. Averages follow the weights
+    that they leave: under the selects, too, they cost three times as much."""
     apply()
     self._strategy.run(replica_lib.keep, args=(accepted, moved, before))
+    self._state.average.follow(self._strategy, accepted)
 
   def _moved(self):
     """The tf.Variables that an update may change."""
@@ -196,5 +198,5 @@ class Update:
     keras = [*model.variables, *optimizer.variables]
     metrics = self._replica.objective.variables
     moved = replica_lib.distinct([*keras, *metrics])
-    moved += [*self._replica.carried, *self._state.average.moved]
+    moved += self._replica.carried
     return [*moved, *self._state.coefficients.products.values()]

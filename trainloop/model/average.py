@@ -62,10 +62,15 @@ class Average(tf.Module):
       return []
     return [*self._running.values, self._running.count]
 
-  def follow(self, strategy):
-    """Takes the weights of an applied update in; traced, cross-replica."""
+  def follow(self, strategy, accepted=None):
+    """Takes the weights of an update in; traced, cross-replica.
+
+    Args:
+      strategy: the `tf.distribute.Strategy`.
+      accepted: whether it was applied, bool tensor; None: it was.
+    """
     if self.moved:
-      strategy.run(self._running.move)
+      strategy.run(self._running.move, args=(accepted,))
 
   def end_cycle(self):
     """Takes the weights at a cycle's end in; on the host, in training."""

@@ -127,15 +127,24 @@ class RunningAverage(tf.Module):
     """Whether no value is in them; on the host."""
     return not int(self.count.numpy())
 
-  def move(self):
-    """Takes the present weights in; in graph, as a replica or all see it."""
+  def move(self, accepted=None):
+    """Takes the present weights in; in graph, as a replica or all see it.
+
+    Args:
+      accepted: whether it is to, bool tensor; None: it is.
+    """
     share = self.option.share(tf.cast(self.count, tf.float64))
     shares = {dtype: tf.cast(share, dtype) for dtype in self._dtypes}
     for average, weight in zip(self.values, self._weights(), strict=True):
       # Of this form, a weight that stands still has an average that does.
       gap = tf.cast(weight, average.dtype) - average
-      average.assign_add(shares[average.dtype] * gap)
-    self.count.assign_add(1)
+      step = shares[average.dtype] * gap
+      if accepted is None:
+        average.assign_add(step)
+      else:
+        average.assign(tf.where(accepted, average + step, average))
+    counts = 1 if accepted is None else tf.cast(accepted, tf.int64)
+    self.count.assign_add(counts)
 
   @property
   def _dtypes(self):
