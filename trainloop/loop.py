@@ -167,19 +167,9 @@ class TrainLoop(LoopView):
     goal = Goal(loss, metrics, loss_weights, step, values)
     judges = judging(early_stopping, reduce_on_plateau)
     strategy = strategies.resolve(strategy)
-    parts = groups_lib.check(groups)
     first = None if initial_weights is None else InitialWeights(initial_weights)
-    aims = TraineeOptions(
-      goal,
-      judges,
-      numerics,
-      seed,
-      bias_correction,
-      further,
-      parts,
-      first,
-      average,
-    )
+    more = (further, groups_lib.check(groups), first, average)
+    aims = TraineeOptions(goal, judges, numerics, seed, bias_correction, *more)
     trainee = Trainee(strategy, model, optimizer, aims)
     skips = chosen.guard == "skip"
     programs = Programs(trainee, compile, skips, memory, window_length.most)
