@@ -251,3 +251,23 @@ def test_groups_and_kernels_of_two_replicas_are_those_of_one_device(strategy):
   for variable in loop.model.trainable_variables:
     first, second = (v.numpy() for v in variable.value.values)
     assert first.tobytes() == second.tobytes()
+
+
+def test_averages_of_two_replicas_are_those_of_one_device(strategy):
+  def run(strategy):
+    loop = small.loop(
+      small.model,
+      lambda: keras.optimizers.Adam(0.01),
+      strategy=strategy,
+      average=trainloop.EMA(0.9),
+      steps_per_loop=5,
+    )
+    return loop, loop.fit(small.data(), 2, validation=small.validation())
+
+  loop, history = run(strategy)
+  one, want = run(None)
+  for name, values in want.epochs.items():
+    np.testing.assert_allclose(history.epochs[name], values, rtol=1e-5)
+  pairs = zip(loop.model.get_weights(), one.model.get_weights(), strict=True)
+  for mine, theirs in pairs:
+    np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)

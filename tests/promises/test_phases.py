@@ -91,6 +91,43 @@ def test_phases_that_were_cut_go_on_to_the_byte(whole, tmp_path, windows):
   assert phases(make(run, **options)) == whole
 
 
+def fine_tuned(workdir=None):
+  """Head, then all with layer decay; averages are judged; the bytes left."""
+  loop = make(
+    workdir,
+    average=trainloop.EMA(0.9),
+    early_stopping=trainloop.EarlyStopping(
+      "val_loss", patience=1, restore="all"
+    ),
+    groups=lambda net: trainloop.layer_decay(net, 0.5),
+    checkpoint_every="4st",
+  )
+  histories = [
+    loop.fit(small.data(), epochs, validation=small.validation(), **more)
+    for epochs, more in (
+      (1, {"trainable": HEAD}),
+      (3, {"schedule": kernels.OneCycle(0.05, 36)}),
+    )
+  ]
+  moved = [v.numpy().tobytes() for v in loop.trainee.state.average.copies]
+  rows = [v.tobytes() for h in histories for v in h.rows.values()]
+  epochs = [str(history.epochs) for history in histories]
+  return small.state_of(loop), moved, rows, epochs
+
+
+@pytest.fixture(scope="module")
+def whole_tuning():
+  return fine_tuned()
+
+
+@pytest.mark.parametrize("windows", [1, 4, 6, 9, 11])
+def test_a_fine_tuning_that_was_cut_goes_on_to_the_byte(
+  whole_tuning, tmp_path, windows
+):
+  interruption.cut_after(windows, lambda: fine_tuned(tmp_path / "run"))
+  assert fine_tuned(tmp_path / "run") == whole_tuning
+
+
 def test_the_trainable_part_belongs_to_the_run(tmp_path):
   make(tmp_path / "run").fit(small.data(), 1, trainable=HEAD)
   with pytest.raises(ValueError, match="trainable"):
