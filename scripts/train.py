@@ -29,6 +29,7 @@ PEAKS = {
   "rmsprop": 1e-3,
   "adam": 3e-3,
   "adamw": 3e-3,
+  "muon": 1e-2,
   "nadam": 3e-3,
   "adamax": 6e-3,
   "lamb": 1e-2,
