@@ -130,3 +130,23 @@ def test_what_is_not_there(tmp_path):
   empty.mkdir()
   done = run("--experiment=imdb_autofit", f"--data_dir={empty}", cwd=tmp_path)
   assert done.returncode == 1 and "Traceback" not in done.stderr
+
+
+@pytest.mark.long
+def test_averages_are_compared_seed_by_seed(tmp_path):
+  script = commands.ROOT / "scripts" / "experiments" / "averages.py"
+  flags = ["--seeds=2", "--epochs=3", "--output=found/it"]
+  done = subprocess.run(
+    [sys.executable, str(script), *flags],
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  table = (tmp_path / "found" / "it.md").read_text()
+  assert table in done.stdout
+  assert [line.count("|") for line in table.splitlines()] == [7] * 9
+  rows = (tmp_path / "found" / "it.csv").read_text().splitlines()[1:]
+  accuracies = [float(row.split(",")[3]) for row in rows]
+  assert len(accuracies) == 14 and min(accuracies) > 50
+  assert (tmp_path / "found" / "it.png").stat().st_size > 1000
