@@ -7,6 +7,7 @@ from trainloop.model import model_metrics
 def of_loop(trainee):
   """The `LoopFacts` of a `Trainee`, prepared for the fit."""
   options, optimizer = trainee.options, trainee.binding.optimizer
+  average = trainee.state.average  # None before a schedule is known
   early_stopping, reduce_on_plateau = options.judging
   step = options.goal.step
   return LoopFacts(
@@ -19,7 +20,7 @@ def of_loop(trainee):
     unused_methods=model_metrics.overridden(
       trainee.model, *model_metrics.TRAINING, *model_metrics.EVALUATING
     ),
-    average=trainee.state.average.text,
+    average=average.text if average else "",
     groups=trainee.binding.groups.table(trainee.model.trainable_variables),
     early_stopping=early_stopping,
     reduce_on_plateau=reduce_on_plateau,
