@@ -9,6 +9,7 @@ import trainloop
 from support import interruption, small
 
 HEAD = "head/.*"
+LONG = pytest.mark.long
 
 
 def net():
@@ -83,7 +84,7 @@ def test_two_phases_in_other_windows_are_the_same_bytes(whole):
   assert phases(make(steps_per_loop=7)) == whole
 
 
-@pytest.mark.parametrize("windows", [2, 4, 7])
+@pytest.mark.parametrize("windows", [2, 7])
 def test_phases_that_were_cut_go_on_to_the_byte(whole, tmp_path, windows):
   run = tmp_path / "run"
   options = {"checkpoint_every": "4st"}
@@ -120,7 +121,10 @@ def whole_tuning():
   return fine_tuned()
 
 
-@pytest.mark.parametrize("windows", [1, 4, 6, 9, 11])
+@pytest.mark.parametrize(
+  "windows",
+  [1, pytest.param(4, marks=LONG), 6, 9, pytest.param(11, marks=LONG)],
+)
 def test_a_fine_tuning_that_was_cut_goes_on_to_the_byte(
   whole_tuning, tmp_path, windows
 ):
