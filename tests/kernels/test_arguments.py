@@ -4,6 +4,7 @@ import pytest
 
 import kernels
 from kernels import (
+  Combined,
   Constant,
   Cosine,
   CosineRestarts,
@@ -55,6 +56,11 @@ GOOD = {
   Join: {"schedules": (Constant(0.1), Constant(0.2)), "boundaries": (5,)},
   Warmup: {"schedule": Constant(0.1), "warmup_steps": 5},
   Scaled: {"schedule": Constant(0.1), "factor": 0.5},
+  Combined: {
+    "schedule": Constant(0.1),
+    "names": ("weight_decay",),
+    "kernels": (Constant(0.1),),
+  },
   Product: {"schedules": (Constant(0.1, 0.9), Constant(0.5))},
 }
 FIELDS = {
@@ -163,6 +169,10 @@ FIELDS = {
     ],
   },
   Scaled: {"schedule": ["cosine"], "factor": [-1, NAN]},
+  Combined: {
+    "schedule": ["cosine"],
+    "names": [(), ("weight_decay", "weight_decay"), ("a", "b")],
+  },
 }
 BAD += [
   (kind, {**GOOD[kind], name: value}, name)
@@ -208,5 +218,5 @@ def test_three_phase_needs_room():
 def test_unknown_preset_and_kernel():
   with pytest.raises(ValueError, match="`preset` must be one of torch"):
     OneCycle.preset("keras", 0.1, 10)
-  with pytest.raises(ValueError, match="`kernel` must be one of Constant"):
+  with pytest.raises(ValueError, match="`kernel` must be one of Combined"):
     kernels.from_config({"kernel": "Sawtooth"})

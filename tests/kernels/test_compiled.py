@@ -49,6 +49,7 @@ FUSIONS = [
   (kernels.Warmup(RESTARTS, 9), 6),
   (kernels.Warmup(RESTARTS, 9, shift=False), 6),
   (kernels.Scaled(CYCLE, 0.5), 4),
+  (kernels.Combined(CYCLE, ["decay"], [kernels.Linear(0.3, 0.0, 40)]), 4),
   (kernels.Product([CYCLE, kernels.StepDecay(1.0, 0.5, 9)]), 4),
   (kernels.Product([kernels.Cosine(0.3, 40), RESTARTS]), 6),
 ]

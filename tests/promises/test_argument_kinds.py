@@ -21,6 +21,7 @@ REST = {  # the arguments without a default
   "Warmup": (kernels.Constant(0.1), 10),
   "WarmupStableDecay": (0.1, 1, 2, 3),
   "ArrayData": (np.ones((8, 2)), np.ones((8, 1))),
+  "EMA": (),
   "EarlyStopping": (),
   "ReduceOnPlateau": (),
   "TrainLoop": (),
