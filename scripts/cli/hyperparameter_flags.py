@@ -110,8 +110,15 @@ def _accept_schedule(value):
 
 
 def _accept_groups(value):
+  patterns = set()
   for one in value:
-    if not _GROUP.fullmatch(one):
-      rule = "PATTERN:lr=FACTOR,wd=FACTOR, either factor or both"
+    match = _GROUP.fullmatch(one)
+    names = re.findall("(lr|wd)=", match["factors"]) if match else []
+    if not match or len(set(names)) < len(names):
+      rule = "PATTERN:lr=FACTOR,wd=FACTOR, either factor or both, each >= 0"
       raise flags.ValidationError(f"must be {rule}; got {one!r}")
+    if match["pattern"] in patterns:
+      rule = "different patterns, one for each group"
+      raise flags.ValidationError(f"must be {rule}; got {one!r} twice")
+    patterns.add(match["pattern"])
   return True

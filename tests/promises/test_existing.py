@@ -148,3 +148,16 @@ def test_another_programs_events_are_left_alone(tmp_path):
 def test_an_unknown_choice_is_refused(tmp_path):
   with pytest.raises(ValueError, match="`existing` must be one of continue"):
     make(tmp_path, existing="hope")
+
+
+def test_a_finished_run_is_replanned_to_where_it_is(tmp_path):
+  def fit(schedule, existing):
+    loop = small.loop(
+      workdir=tmp_path / "run", schedule=schedule, existing=existing
+    )
+    return loop.fit(small.data(), 1)
+
+  fit(kernels.Constant(0.1), "continue")
+  history = fit(kernels.Linear(0.1, 0.0, 12), "replan")
+  assert history.stop_reason == "completed"
+  np.testing.assert_array_equal(history.rows["learning_rate"], np.float32(0.1))

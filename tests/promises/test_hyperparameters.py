@@ -328,6 +328,11 @@ BAD = {
     {"schedules": {"clipnorm": KERNEL, "global_clipnorm": KERNEL}},
     "the only clipping of SGD",
   ),
+  "a negative number": (
+    {"schedules": {"weight_decay": -1}},
+    "`schedules['weight_decay']` must be a kernels.Schedule, or a finite "
+    "number >= 0; got -1",
+  ),
   "no kernel": ({"schedules": {"weight_decay": "x"}}, "a kernels.Schedule"),
   "a kernel of momentum": (
     {"schedules": {"weight_decay": kernels.OneCycle(0.1, 9)}},
@@ -342,8 +347,8 @@ BAD = {
   ),
   "a negative value": (
     {"schedules": {"weight_decay": Falling()}},
-    "values of weight_decay that are finite and >= 0 at every step; got -1 at "
-    "its step 1",
+    "`schedules['weight_decay']` must give values that are finite and >= 0 at "
+    "every step; got -1 at its step 1",
   ),
 }
 

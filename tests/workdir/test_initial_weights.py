@@ -40,6 +40,20 @@ def test_a_loop_begins_with_them(source, kind):
     assert mine.tobytes() == theirs.tobytes()
 
 
+def test_an_optimizer_in_the_file_is_left_there(tmp_path):
+  net = small.model(seed=OTHER)
+  net.compile(keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy")
+  net.fit(*small.arrays(), batch_size=8, verbose=0)
+  net.save_weights(tmp_path / "it.weights.h5")
+  loop = small.loop(
+    optimizer=keras.optimizers.SGD(0.125),
+    initial_weights=tmp_path / "it.weights.h5",
+  )
+  history = loop.fit(small.data(), 1)
+  assert (history.rows["learning_rate"] == 0.125).all()
+  assert int(loop.optimizer.iterations.numpy()) == 12
+
+
 def test_a_run_that_goes_on_keeps_its_own(source, tmp_path):
   kinds, _ = source
   _, history = fit(tmp_path / "a", initial_weights=kinds["keras"])

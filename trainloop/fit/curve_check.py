@@ -55,7 +55,8 @@ def check_further(kernels_of, first, last):
       good, rule = good & (values < 1), "in [0, 1)"
     elif name in _POSITIVE:
       good, rule = good & (values > 0), "finite and > 0"
-    _refuse(f"values of {name} that are {rule}", good, steps, values)
+    what = f"schedules[{name!r}]" if "/" not in name else f"groups: {name}"
+    _refuse(f"values that are {rule}", good, steps, values, what)
 
 
 def _looked_at(schedule, first, last):
@@ -77,10 +78,10 @@ def _looked_at(schedule, first, last):
   return steps[steps < last]  # past 2^53 linspace rounds
 
 
-def _refuse(rule, good, steps, values):
+def _refuse(rule, good, steps, values, what="schedule"):
   bad = np.flatnonzero(~good)
   if len(bad):
     first = bad[np.argmin(steps[bad])]
     value, step = values[first], steps[first]
-    text = f"`schedule` must give {rule} at every step"
+    text = f"`{what}` must give {rule} at every step"
     raise checks.ArgumentError(f"{text}; got {value:g} at its step {step}")

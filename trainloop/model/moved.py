@@ -39,10 +39,9 @@ def _kernel(name, value):
     return value
   if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
     return kernels.from_keras(value)
-  if checks.is_finite(value):
-    return kernels.Constant(value)
-  rule = "a kernels.Schedule or a number"
-  return checks.fail(f"schedules[{name!r}]", type(value).__name__, rule)
+  rule = "a kernels.Schedule, or a finite number >= 0"
+  value = checks.number(f"schedules[{name!r}]", value, rule, lambda v: v >= 0)
+  return kernels.Constant(value)
 
 
 def values_of_step(schedules, step):

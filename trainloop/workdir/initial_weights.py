@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 import zlib
 
 import keras
@@ -76,10 +77,18 @@ class InitialWeights:
       variable.assign(values[name])
 
   def _load(self, model):
+    # Keras would load the optimizer that the file has, too, or warn of it.
+    optimizer = getattr(model, "optimizer", None)
+    own = [(v, v.numpy()) for v in optimizer.variables] if optimizer else []
     try:
-      model.load_weights(self._source)
+      with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.load_weights(self._source)
     except Exception as error:  # Keras raises many kinds
       self._refuse(reason(error))
+    finally:
+      for variable, value in own:
+        variable.assign(value)
 
   def _values(self):
     """{name: array} of the source's weights."""

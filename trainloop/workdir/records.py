@@ -169,6 +169,8 @@ class Records(NoRecords):
     self._notes = Notes(self._writer, self._panel, self._entry)
 
   def _show_plan(self, curve, plan, run="plan"):
+    if not len(curve.steps):
+      return  # replanned to where it is already
     self._writer.plan(curve, run)
     if curve.left_out:
       self._tell(curve.note(plan.end - int(curve.steps[0])))

@@ -10,6 +10,8 @@ BAD = {
   "--beta_2_schedule=linear:a:b": "linear:FIRST:LAST",
   "--group=dense": "PATTERN:lr=FACTOR,wd=FACTOR",
   "--group=dense:lr=-1": "PATTERN:lr=FACTOR,wd=FACTOR",
+  "--group=a:lr=1,lr=2": "PATTERN:lr=FACTOR,wd=FACTOR",
+  "--group=a:lr=1 --group=a:lr=2": "different patterns",
   "--layer_decay=2": "> 0 and <= 1",
   "--layer_decay=0.5 --group=a:lr=1": "no --group",
 }
