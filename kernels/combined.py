@@ -5,14 +5,14 @@ import functools
 
 import numpy as np
 
-from kernels import base, checks
+from kernels import base, checks, lengths
 from kernels.steps import Steps
 
 MOMENTUM = "momentum"
 
 
 @dataclasses.dataclass(frozen=True)
-class Combined(base.Schedule):
+class Combined(lengths.LengthOfSchedule, base.Schedule):
   """A schedule with a kernel for each of further hyperparameters.
 
   A kernel's learning rate is the hyperparameter's value: `Cosine(0.04, n, 0.4)`
@@ -53,24 +53,6 @@ class Combined(base.Schedule):
       checks.fail(f"schedules[{MOMENTUM!r}]", f"a kernel beside {kind}", rule)
     self.set_fields(names=names, kernels=kernels)
 
-  @property
-  def total_steps(self):
-    """The schedule's."""
-    return self.schedule.total_steps
-
-  @property
-  def overrun(self):
-    """The schedule's."""
-    return self.schedule.overrun
-
-  @property
-  def warmup_end(self):
-    """The schedule's."""
-    return self.schedule.warmup_end
-
-  def cycle_starts(self, steps):
-    return self.schedule.cycle_starts(steps)
-
   def corners(self, steps):
     parts = [one.corners(steps) for one in (self.schedule, *self.kernels)]
     return [Steps.of(corners) for part in parts for corners in part]
@@ -90,12 +72,8 @@ class Combined(base.Schedule):
     Returns:
       {name: float32 tensor of the shape of `step`}.
     """
-    named = zip(self.names, self.kernels, strict=True)
-    return {
-      name: kernel(step).learning_rate
-      for name, kernel in named
-      if name != MOMENTUM
-    }
+    kernels = others_of(self)
+    return {name: one(step).learning_rate for name, one in kernels.items()}
 
 
 def others_of(schedule):

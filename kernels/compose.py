@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from kernels import base, checks, curves, cycles
+from kernels import base, checks, curves, cycles, lengths
 from kernels.steps import Steps
 
 
@@ -189,7 +189,7 @@ class Warmup(base.Schedule):
 
 
 @dataclasses.dataclass(frozen=True)
-class Scaled(base.Schedule):
+class Scaled(lengths.LengthOfSchedule, base.Schedule):
   """Another schedule's learning rate times a factor; momentum as it is.
 
   Args:
@@ -210,24 +210,6 @@ class Scaled(base.Schedule):
   def __post_init__(self):
     base.check_schedule("schedule", self.schedule)
     self.set_fields(factor=checks.rate("factor", self.factor))
-
-  @property
-  def total_steps(self):
-    """The schedule's own."""
-    return self.schedule.total_steps
-
-  @property
-  def overrun(self):
-    """Whether a run may be longer: what the schedule says."""
-    return self.schedule.overrun
-
-  @property
-  def warmup_end(self):
-    """The schedule's own."""
-    return self.schedule.warmup_end
-
-  def cycle_starts(self, steps):
-    return self.schedule.cycle_starts(steps)
 
   def corners(self, steps):
     return self.schedule.corners(steps)

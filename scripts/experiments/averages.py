@@ -141,7 +141,7 @@ def draw(path, found):
     axes.plot([i - 0.2, i + 0.2], [statistics.mean(values)] * 2, color="C0")
   names = [f"{schedule}\n{average}" for schedule, average in found]
   axes.set_xticks(range(len(found)), names)
-  figure.savefig(path, dpi=120, format="png")
+  figures.save(figure, path)
 
 
 def main(argv):

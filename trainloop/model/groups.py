@@ -5,14 +5,16 @@ weight decay is multiplied by the rate that it reads, and so by the group's.
 """
 
 import dataclasses
+import math
 import re
 import typing
 
 import kernels
 from kernels import checks
 from trainloop.model import variable_names
+from trainloop.model.scheduled_optimizer import LEARNING_RATE
 
-RATE, DECAY = "learning_rate", "weight_decay"
+DECAY = "weight_decay"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Member(typing.NamedTuple):
   @property
   def rate(self):
     """The name of its factor on the rate, and of its rate in a row."""
-    return f"{RATE}/{self.pattern}"
+    return f"{LEARNING_RATE}/{self.pattern}"
 
   @property
   def decay(self):
@@ -162,7 +164,7 @@ class Groups:
         factors.
     """
     decay = given.get(DECAY, self._own_decay)
-    bases = {m.rate: given[RATE] for m in self.members}
+    bases = {m.rate: given[LEARNING_RATE] for m in self.members}
     bases |= {m.decay: decay for m in self.members if m.decay is not None}
     return {name: base * given[name] for name, base in bases.items()}
 
@@ -177,7 +179,7 @@ class Groups:
     """
     rows = [("group", "lr x", "weight decay x", "variables", "parameters")]
     for member in self.members:
-      size = sum(_size(variables[i]) for i in member.places)
+      size = sum(math.prod(variables[i].shape) for i in member.places)
       factors = [_text(member.group.lr), _text(member.group.weight_decay)]
       counts = [str(len(member.places)), f"{size:,}"]
       rows.append((member.pattern, *factors, *counts))
@@ -299,10 +301,3 @@ def _kernel(factor):
 
 def _text(factor):
   return repr(factor) if isinstance(factor, kernels.Schedule) else f"{factor:g}"
-
-
-def _size(variable):
-  count = 1
-  for size in variable.shape:
-    count *= size
-  return count

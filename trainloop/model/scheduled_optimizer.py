@@ -6,12 +6,13 @@ import math
 import keras
 
 from kernels import checks
+from kernels.combined import MOMENTUM
 from trainloop.model import bias_correction as exact
 from trainloop.model import group_steps
 from trainloop.model.rows import Layout
 from trainloop.model.tensor_numbers import TensorNumber
 
-LEARNING_RATE, MOMENTUM = "learning_rate", "momentum"
+LEARNING_RATE = "learning_rate"
 
 # The attribute that holds the momentum coefficient. SGD and RMSprop ask
 # `momentum != 0` or `> 0` in Python; the others only compute with theirs.
@@ -114,11 +115,6 @@ class Binding:
     self.groups = groups
     self.layout = Layout((*further, *groups.factors))
 
-  def names(self):
-    """Names of the hyperparameters that a kernel can move, a list."""
-    has = [n for n in _FURTHER if hasattr(self.optimizer, n)]
-    return [*([MOMENTUM] if self._moves else []), *has]
-
   def check_names(self, names):
     """Refuses hyperparameters that no kernel can move in this optimizer.
 
@@ -128,7 +124,9 @@ class Binding:
     Raises:
       ValueError: naming one, and those that can be moved.
     """
-    kind, able = type(self.optimizer).__name__, self.names()
+    kind = type(self.optimizer).__name__
+    able = [MOMENTUM] if self._moves else []
+    able += [n for n in _FURTHER if hasattr(self.optimizer, n)]
     for name in names:
       if name not in able:
         rule = f"one of {', '.join(able)} for {kind}, or a name that `step` has"
