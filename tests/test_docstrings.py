@@ -28,7 +28,7 @@ PUBLIC = [
     (trainloop, trainloop.__all__),
     (
       trainloop.recipes,
-      [n for n, v in vars(trainloop.recipes).items() if inspect.isfunction(v)],
+      trainloop.recipes.__all__,
     ),
   )
   for name in names
@@ -36,7 +36,7 @@ PUBLIC = [
 ]
 MODULES = [
   f"{package.__name__}.{path.stem}"
-  for package in (kernels, trainloop)
+  for package in (kernels, trainloop, trainloop.recipes)
   for path in sorted(pathlib.Path(package.__file__).parent.glob("*.py"))
   if ">>> " in path.read_text()
 ]

@@ -5,5 +5,5 @@ journal of rows, the log of fits, checkpoints (checkpoints/), what TensorBoard
 shows (tensorboard/); and after a kill the run as it was. Files are made, cut
 and removed in `run_files` alone.
 
-May import: model, recipes and below; never compiled: they meet in fit.
+May import: model and below; never compiled: they meet in fit.
 """
