@@ -1,5 +1,7 @@
 """Flags of what moves beside the learning rate, and of parameter groups."""
 
+import functools
+import math
 import re
 
 from absl import flags
@@ -11,8 +13,9 @@ kernels = light.Deferred("kernels")
 trainloop = light.Deferred("trainloop")
 durations = light.Deferred("trainloop.base.durations")
 
-NAMES = ("momentum", "weight_decay", "beta_2", "clipnorm", "global_clipnorm")
-_NUMBER = r"\d*\.?\d+(?:e[-+]?\d+)?"
+_CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
+NAMES = ("momentum", "weight_decay", "beta_2", "rho", *_CLIPS)
+_NUMBER = r"[-+]?(?:\d*\.?\d+(?:e[-+]?\d+)?|nan|inf)"
 _SCHEDULE = re.compile(
   rf"constant:(?P<value>{_NUMBER})|(?P<kind>linear|cosine):"
   rf"(?P<first>{_NUMBER}):(?P<last>{_NUMBER})(?::(?P<length>[\d.]+(ep|st|%)))?"
@@ -20,6 +23,14 @@ _SCHEDULE = re.compile(
 _GROUP = re.compile(
   rf"(?P<pattern>.+):(?P<factors>(lr|wd)={_NUMBER}(,(lr|wd)={_NUMBER})?)"
 )
+_FRACTION = ("in [0, 1)", lambda value: 0 <= value < 1)
+_POSITIVE = ("finite and > 0", lambda value: 0 < value < math.inf)
+_NOT_NEGATIVE = ("finite and >= 0", lambda value: 0 <= value < math.inf)
+_RULES = {
+  **dict.fromkeys(("momentum", "beta_2", "rho"), _FRACTION),
+  **dict.fromkeys(_CLIPS, _POSITIVE),
+  "weight_decay": _NOT_NEGATIVE,
+}
 
 
 def define():
@@ -32,7 +43,8 @@ def define():
       "a length as :50% [3ep, 500st or 10%] if it is not the run's; unset: it "
       "does not",
     )
-    flags.register_validator(f"{name}_schedule", _accept_schedule)
+    accept = functools.partial(_accept_schedule, *_RULES[name])
+    flags.register_validator(f"{name}_schedule", accept)
   flags.DEFINE_multi_string(
     "group",
     [],
@@ -56,6 +68,30 @@ def check():
   """Rules about several flags; ends the program with one line."""
   if FLAGS.group and FLAGS.layer_decay is not None:
     flag_rules.stop("--layer_decay makes groups of all variables: no --group")
+  clips = clipping()
+  if clips and flag_rules.value("clip_norm"):
+    clips.insert(0, "--clip_norm")
+  if len(clips) > 1:
+    one, other = clips[:2]
+    flag_rules.stop(f"{one} and {other} both clip: leave one of them out")
+  if FLAGS.momentum_schedule is None or "momentum" not in FLAGS:
+    return
+  if FLAGS["momentum"].present:
+    flag_rules.stop("--momentum has no effect: --momentum_schedule moves it")
+
+
+def clipping():
+  """The flags given that say how far gradients are clipped."""
+  names = [f"{name}_schedule" for name in _CLIPS]
+  return [f"--{n}" for n in names if flag_rules.value(n) is not None]
+
+
+def check_beside(schedule):
+  """Refuses a schedule that moves what a flag moves, too."""
+  if schedule.moves_momentum and FLAGS.momentum_schedule is not None:
+    text = f"--momentum_schedule has no effect: --schedule={FLAGS.schedule}"
+    text += " moves momentum by itself; take --momentum_range=LOW,HIGH, or a"
+    flag_rules.stop(f"{text} --schedule that leaves it alone")
 
 
 def make(steps_per_epoch):
@@ -102,11 +138,24 @@ def _groups():
   return groups or None
 
 
-def _accept_schedule(value):
-  if value is None or _SCHEDULE.fullmatch(value):
-    return True
-  rule = "constant:VALUE, linear:FIRST:LAST or cosine:FIRST:LAST, and a length"
-  raise flags.ValidationError(f"must be {rule} as :50%; got {value!r}")
+def _accept_schedule(rule, accept, value):
+  match = _SCHEDULE.fullmatch(value or "constant:0.5")
+  if match is None:
+    form = (
+      "constant:VALUE, linear:FIRST:LAST or cosine:FIRST:LAST, and a length"
+    )
+    raise flags.ValidationError(f"must be {form} as :50%; got {value!r}")
+  numbers = [match[name] for name in ("value", "first", "last") if match[name]]
+  return _accept_numbers("values", numbers, rule, accept, value)
+
+
+def _accept_numbers(what, numbers, rule, accept, whole):
+  """True, or an error that names the first number that breaks the rule."""
+  for number in numbers:
+    if not accept(float(number)):
+      text = f"must have {what} that are {rule}; got {number} in {whole!r}"
+      raise flags.ValidationError(text)
+  return True
 
 
 def _accept_groups(value):
@@ -115,8 +164,10 @@ def _accept_groups(value):
     match = _GROUP.fullmatch(one)
     names = re.findall("(lr|wd)=", match["factors"]) if match else []
     if not match or len(set(names)) < len(names):
-      rule = "PATTERN:lr=FACTOR,wd=FACTOR, either factor or both, each >= 0"
+      rule = "PATTERN:lr=FACTOR,wd=FACTOR, either factor or both"
       raise flags.ValidationError(f"must be {rule}; got {one!r}")
+    numbers = re.findall("=([^,]+)", match["factors"])
+    _accept_numbers("factors", numbers, *_NOT_NEGATIVE, one)
     if match["pattern"] in patterns:
       rule = "different patterns, one for each group"
       raise flags.ValidationError(f"must be {rule}; got {one!r} twice")

@@ -30,6 +30,7 @@ checkpoint on SIGTERM, and `--help` without TensorFlow. `scripts/examples/` are
 five such scripts.
 """
 
+import re
 import signal
 
 from absl import flags
@@ -118,6 +119,7 @@ _NAMES = {
   "or another workdir": "or another --workdir",
   'existing="overwrite"': "--fresh --overwrite",
 }
+_PATTERNS = {r"`schedules\['(\w+)'\]`": r"`--\1_schedule`"}
 
 
 def _in_flags(error):
@@ -125,6 +127,8 @@ def _in_flags(error):
   text = str(error)
   for name, flag in _NAMES.items():
     text = text.replace(name, flag)
+  for pattern, flag in _PATTERNS.items():
+    text = re.sub(pattern, flag, text)
   return text
 
 
@@ -137,7 +141,9 @@ def schedule(steps_per_epoch, peak_lr):
   """
   peak = peak_lr if FLAGS.peak_lr is None else FLAGS.peak_lr
   steps = max(1, steps_per_epoch)
-  return schedule_makers.make(peak, steps, steps * FLAGS.epochs)
+  made = schedule_makers.make(peak, steps, steps * FLAGS.epochs)
+  hyperparameter_flags.check_beside(made)
+  return made
 
 
 def options(steps_per_epoch=None):

@@ -146,7 +146,8 @@ def optimizer(flags, name, peak, data):
   """
   kind = type(keras.optimizers.get(name))
   clip = flags.clip_norm
-  if clip is None and name == "sgd" and data.moments is not None:
+  is_table = name == "sgd" and data.moments is not None
+  if clip is None and is_table and not hyperparameter_flags.clipping():
     clip = 1.0
   kind = functools.partial(kind, global_clipnorm=clip or None)
   if name in ("sgd", "rmsprop"):

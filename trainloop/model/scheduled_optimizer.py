@@ -128,13 +128,14 @@ class Binding:
     able = [MOMENTUM] if self._moves else []
     able += [n for n in _FURTHER if hasattr(self.optimizer, n)]
     for name in names:
+      argument = f"schedules[{name!r}]"
       if name not in able:
         rule = f"one of {', '.join(able)} for {kind}, or a name that `step` has"
-        checks.fail("schedules", name, f"{rule} as an argument")
+        checks.fail(argument, name, f"{rule} as an argument")
       others = [n for n in _CLIPS if n != name and n in (*names, *self._clips)]
       if name in _CLIPS and others:
         rule = f"the only clipping of {kind}, which has {others[0]}, too"
-        checks.fail("schedules", name, rule)
+        checks.fail(argument, name, rule)
 
   @property
   def _clips(self):
