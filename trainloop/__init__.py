@@ -28,7 +28,8 @@ from trainloop.judging.options import EarlyStopping, ReduceOnPlateau
 from trainloop.loop import TrainLoop
 from trainloop.model.averaging import EMA, CycleAverage
 from trainloop.model.bounds import ValueRangeError
-from trainloop.model.groups import Group, layer_decay
+from trainloop.model.groups import Group
+from trainloop.model.layer_decay import layer_decay
 from trainloop.recipes import Recipe
 from trainloop.sweep.sweep import (
   Sweep,

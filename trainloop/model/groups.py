@@ -219,78 +219,28 @@ def check_pattern(name, pattern):
 def matches(pattern, model):
   """(paths of a model's trainable variables, positions of those that a pattern
   matches); see `Groups`."""
-  names = _below(model)
-  others = [v.path for v in model.trainable_variables], _counted(model)
-  looked = (_matches(pattern, every) for every in (names, *others))
-  return names, next(filter(None, looked), ())
+  names = spellings(model)
+  looked = (_matches(pattern, every) for every in names)
+  return names[0], next(filter(None, looked), ())
 
 
-def layer_decay(model, rate, minimum=0.0):
-  """Groups whose learning rates fall from the head of a model to its input.
-
-  Layer i of L, counted from the input among those with trainable variables,
-  has the factor max(rate^(L - 1 - i), minimum); the last one, the head, 1.
-
-  Args:
-    model: a built keras.Model; its layers in order, a nested model is one.
-    rate: factor from one layer to the layer before, in (0, 1].
-    minimum: least factor, in [0, 1].
-
-  Returns:
-    {pattern: `Group`} for `TrainLoop(groups=...)`.
-
-  Raises:
-    ValueError: if the model is not built, or an argument breaks its rule.
-
-  He et al. 2021, "Masked Autoencoders Are Scalable Vision Learners"; timm's
-  `param_groups_layer_decay`.
-  """
-  checks.number("rate", rate, "a number in (0, 1]", lambda v: 0 < v <= 1)
-  rule = "a number in [0, 1]"
-  checks.number("minimum", minimum, rule, lambda v: 0 <= v <= 1)
-  layers = [one for one in model.layers if one.trainable_variables]
-  if not layers:
-    rule = "a built model with trainable layers (call it, or give it an Input)"
-    checks.fail("model", model.name, rule)
-  variables = model.trainable_variables
-  left = dict(zip(map(id, variables), _below(model), strict=True))
-  every, groups = list(left.values()), {}
-  for i, layer in enumerate(layers):
-    # A variable of two layers belongs to the one that comes first.
-    own = [left.pop(id(v)) for v in layer.trainable_variables if id(v) in left]
-    if own:
-      factor = max(rate ** (len(layers) - 1 - i), minimum)
-      groups[_pattern(own, every)] = Group(lr=factor)
-  return groups
-
-
-def _below(model):
-  """Paths of a model's trainable variables, without the model's own name."""
-  own = f"{model.name}/"
-  return [v.path.removeprefix(own) for v in model.trainable_variables]
-
-
-def _counted(model):
-  """Their names in a checkpoint, which count the model's layers alone."""
+def spellings(model):
+  """Names of a built model's trainable variables, in the order in which
+  patterns are looked for: paths without the model's own name, whole paths,
+  names in a checkpoint, which count the model's layers alone; three lists."""
+  own, variables = f"{model.name}/", model.trainable_variables
   named = zip(model.variables, variable_names.of_weights(model), strict=True)
-  names = {id(v): name for v, name in named}
-  return [names[id(v)] for v in model.trainable_variables]
+  counted = {id(v): name for v, name in named}
+  return (
+    [v.path.removeprefix(own) for v in variables],
+    [v.path for v in variables],
+    [counted[id(v)] for v in variables],
+  )
 
 
 def _matches(pattern, names):
   """Positions of the names that a pattern matches, a tuple."""
   return tuple(i for i, one in enumerate(names) if re.fullmatch(pattern, one))
-
-
-def _pattern(names, every):
-  """A regular expression that matches some of all names, and no others."""
-  prefix = names[0].rpartition("/")[0]
-  while prefix:
-    short = f"{re.escape(prefix)}/.*"
-    if [n for n in every if re.fullmatch(short, n)] == names:
-      return short
-    prefix = prefix.rpartition("/")[0]
-  return "|".join(map(re.escape, names))
 
 
 def _kernel(factor):
