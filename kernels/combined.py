@@ -76,11 +76,17 @@ class Combined(lengths.LengthOfSchedule, base.Schedule):
     return {name: one(step).learning_rate for name, one in kernels.items()}
 
 
+def parts_of(schedule):
+  """(the schedule alone, {name: kernel} of those beside it)."""
+  if not isinstance(schedule, Combined):
+    return schedule, {}
+  named = zip(schedule.names, schedule.kernels, strict=True)
+  return schedule.schedule, dict(named)
+
+
 def others_of(schedule):
   """{name: kernel} of what a schedule moves beside rate and momentum."""
-  if not isinstance(schedule, Combined):
-    return {}
-  named = dict(zip(schedule.names, schedule.kernels, strict=True))
+  _, named = parts_of(schedule)
   return {name: one for name, one in named.items() if name != MOMENTUM}
 
 

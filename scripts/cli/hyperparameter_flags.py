@@ -139,7 +139,7 @@ def _groups():
 
 
 def _accept_schedule(rule, accept, value):
-  match = _SCHEDULE.fullmatch(value or "constant:0.5")
+  match = _SCHEDULE.fullmatch("constant:0.5" if value is None else value)
   if match is None:
     form = (
       "constant:VALUE, linear:FIRST:LAST or cosine:FIRST:LAST, and a length"

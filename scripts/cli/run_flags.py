@@ -119,7 +119,11 @@ _NAMES = {
   "or another workdir": "or another --workdir",
   'existing="overwrite"': "--fresh --overwrite",
 }
-_PATTERNS = {r"`schedules\['(\w+)'\]`": r"`--\1_schedule`"}
+_PATTERNS = {
+  r"`schedules\['(\w+)'\][.\w]*`": r"`--\1_schedule`",
+  "`schedules`": "`schedules` (the flags --..._schedule)",
+  "`groups.*?`": r"\g<0> (--group, --layer_decay)",
+}
 
 
 def _in_flags(error):

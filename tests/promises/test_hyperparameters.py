@@ -245,16 +245,69 @@ def test_a_run_that_was_cut_goes_on_to_the_byte(whole, tmp_path, windows):
   assert end == whole[1]
 
 
-def test_a_workdir_of_other_columns_is_refused_by_name(tmp_path):
-  options = {"schedule": kernels.Constant(0.1), "workdir": tmp_path / "run"}
-  decay = {"weight_decay": 0.1}
-  train(keras.optimizers.SGD(0.1), 2, schedules=decay, **options)
-  with pytest.raises(ValueError, match="as in the run that"):
-    train(keras.optimizers.SGD(0.1), 2, **options)
-  groups = {".*": trainloop.Group(lr=0.5)}
-  with pytest.raises(ValueError, match="columns"):
-    train(keras.optimizers.SGD(0.1), 2, schedules=decay, groups=groups,
-          **options)  # fmt: skip
+DECAY = {"weight_decay": kernels.Constant(0.1)}
+HALF = {".*": trainloop.Group(lr=0.5)}
+OTHER_COLUMNS = {
+  "no schedules": ({}, "`schedules` must be ['weight_decay'], as in", "None"),
+  "more schedules": (
+    {"schedules": {**DECAY, "clipnorm": 1.0}},
+    "`schedules` must be ['weight_decay'], as in the run that",
+    "['clipnorm', 'weight_decay']",
+  ),
+  "groups": (
+    {"schedules": DECAY, "groups": HALF},
+    "`groups` must be None, as in the run that",
+    "['.*']",
+  ),
+}
+
+
+@pytest.fixture(scope="module")
+def decayed(tmp_path_factory):
+  run = tmp_path_factory.mktemp("decayed") / "run"
+  plain = {"schedule": kernels.Constant(0.1), "workdir": run}
+  train(keras.optimizers.SGD(0.1), 2, schedules=DECAY, **plain)
+  return plain
+
+
+@pytest.mark.parametrize("existing", ["continue", "replan"])
+@pytest.mark.parametrize("case", OTHER_COLUMNS)
+def test_a_workdir_of_other_columns_is_refused_by_argument(
+  decayed, case, existing
+):
+  options, text, got = OTHER_COLUMNS[case]
+  with pytest.raises(ValueError) as error:
+    train(keras.optimizers.SGD(0.1), 2, existing=existing, **decayed, **options)
+  assert text in str(error.value) and str(error.value).endswith(f"got {got}")
+  assert 'needs existing="overwrite" or another workdir)' in str(error.value)
+
+
+def test_another_kernel_of_the_same_name_may_be_replanned(decayed):
+  other = {"weight_decay": kernels.Constant(0.2)}
+  rule = r"`schedules\['weight_decay'\]\.learning_rate` must be 0\.1, .*replan"
+  with pytest.raises(ValueError, match=rule):
+    train(keras.optimizers.SGD(0.1), 2, schedules=other, **decayed)
+  options = {"schedules": other, "existing": "replan", **decayed}
+  _, history = train(keras.optimizers.SGD(0.1), 3, **options)
+  decay = history.rows["weight_decay"]
+  np.testing.assert_allclose(decay, [0.1, 0.1, 0.2])
+
+
+def test_the_order_of_schedules_and_groups_does_not_matter(tmp_path):
+  moved = {"weight_decay": 0.1, "clipnorm": 1.0}
+  groups = {".*bias": trainloop.Group(lr=0.5), ".*kernel": trainloop.Group(0.2)}
+  for turned in (dict, lambda given: dict(reversed(given.items()))):
+    loop, history = train(
+      keras.optimizers.SGD(0.1),
+      2,
+      schedule=kernels.Constant(0.1),
+      schedules=turned(moved),
+      groups=turned(groups),
+      workdir=tmp_path / "run",
+    )
+  assert loop.resumed_from == [] and history.restored
+  np.testing.assert_allclose(history.rows["weight_decay"], 0.1)
+  np.testing.assert_allclose(history.rows["learning_rate/.*kernel"], 0.02)
 
 
 def blocks():
@@ -337,6 +390,10 @@ BAD = {
   "a kernel of momentum": (
     {"schedules": {"weight_decay": kernels.OneCycle(0.1, 9)}},
     "leaves momentum alone",
+  ),
+  "a schedule with kernels beside it": (
+    {"schedule": kernels.Combined(KERNEL, ["weight_decay"], [KERNEL])},
+    "`schedule` must be its schedule alone, and what moves beside it in",
   ),
   "momentum twice": (
     {

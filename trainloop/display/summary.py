@@ -8,7 +8,7 @@ import typing
 
 import tensorflow as tf
 
-import kernels
+from kernels import combined
 from trainloop.display import lines
 
 _LONG = 240  # columns
@@ -151,11 +151,9 @@ def _from(facts):
 
 def _schedules(schedule):
   """A schedule, and each kernel beside it, in a line of its own."""
-  if not isinstance(schedule, kernels.Combined):
-    return [brief(schedule)]
-  named = zip(schedule.names, schedule.kernels, strict=True)
-  beside = [f"{name}: {brief(kernel)}" for name, kernel in named]
-  return [brief(schedule.schedule), *beside]
+  own, named = combined.parts_of(schedule)
+  beside = [f"{name}: {brief(kernel)}" for name, kernel in named.items()]
+  return [brief(own), *beside]
 
 
 def brief(schedule):

@@ -21,6 +21,9 @@ def checked(schedule):
   Raises:
     ValueError: if it is something else.
   """
+  if isinstance(schedule, kernels.Combined):
+    rule = "its schedule alone, and what moves beside it in `schedules` of "
+    checks.fail("schedule", "Combined", f"{rule}TrainLoop, as {{name: kernel}}")
   if schedule is None or isinstance(schedule, (kernels.Schedule, Recipe)):
     return schedule
   if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
@@ -114,7 +117,8 @@ def plan(trainee, origin, lengths, schedule, wake_every=(), cuts=()):
   planned = FitPlan(**fields, wake_every=wake_every, cuts=cuts)
   judge, averages = trainee.state.judge, trainee.state.average.by_cycle
   planned = with_cycles(planned, schedule, judge, averages)
-  preflight.check_overrun(schedule, planned.end - planned.schedule_start)
+  own, _ = combined.parts_of(schedule)
+  preflight.check_overrun(own, planned.end - planned.schedule_start)
   return planned
 
 

@@ -113,7 +113,8 @@ class Binding:
     """
     further = [name for name in schedules if name != MOMENTUM]
     self.groups = groups
-    self.layout = Layout((*further, *groups.factors))
+    # Sorted: a run is the same in whatever order they are given.
+    self.layout = Layout((*sorted(further), *sorted(groups.factors)))
 
   def check_names(self, names):
     """Refuses hyperparameters that no kernel can move in this optimizer.

@@ -1,13 +1,19 @@
 """Identities of fits compared: what differs, and what of that may."""
 
 import json
+import typing
 
 from kernels import checks
+from kernels.combined import MOMENTUM
 from trainloop.base import code_identity, strict_json
 
 EXISTING = ("continue", "refuse", "overwrite", "replan")
 # Values that existing="replan" may change; any other change is refused.
-_PLAN = ("schedule", "epochs", "validate_steps", "checkpoint_steps")
+_PLAN = ("schedule", "schedules", "epochs", "validate_steps")
+_PLAN += ("checkpoint_steps",)
+# Dicts of a user's whose keys say which columns rows have: those must stay.
+# That of momentum is always there.
+_NAMED = ("schedules", "groups")
 # Values that only say what is displayed: no bit of the run depends on them.
 DISPLAY_ONLY = ("histograms_steps",)
 _KINDS = ("kind", "kernel")  # keys that say what a dict describes
@@ -55,7 +61,8 @@ def difference(old, new, path):
     if kinds[0] != kinds[1]:
       return (path, *(next(filter(None, kind), None) for kind in kinds))
     keys = {**old, **new}
-    inside = [(old.get(k), new.get(k), f"{path}.{k}") for k in keys]
+    form = "{}[{!r}]" if path in _NAMED else "{}.{}"
+    inside = [(old.get(k), new.get(k), form.format(path, k)) for k in keys]
   elif _is_nested(old) and _is_nested(new):
     pairs = zip(old, new, strict=False)
     inside = [(*pair, f"{path}[{i}]") for i, pair in enumerate(pairs)]
@@ -76,26 +83,50 @@ def _is_nested(value):
   )
 
 
-def check(workdir, old, new, replans):
+def check(workdir, old, new, replans, last=True):
   """Refuses to go on with a fit that was another one.
 
   Args:
     workdir: the run's folder, for the error.
     old, new: identities, from `plain`.
     replans: whether another schedule and length are taken.
+    last: whether it is the run's last fit, which alone may take them.
 
   Raises:
     ValueError: naming the value that differs, old and new.
   """
-  for name in {**old, **new}:
-    if name in DISPLAY_ONLY or (replans and name in _PLAN):
-      continue
-    first = difference(old.get(name), new.get(name), name)
-    if first is not None:
-      path, was, now = first
-      rule = f"{_brief(was)}, as in the run that {workdir} holds"
-      able = _ABLE_PLAN if name in _PLAN else _ABLE
-      checks.fail(path, now, f"{rule} (another run needs {able})")
+  names = [n for n in {**old, **new} if n not in DISPLAY_ONLY]
+  found = [_first(n, old.get(n), new.get(n)) for n in names]
+  found = [one for one in found if one is not None]
+  plans = last and all(one.in_plan for one in found)
+  if not found or (plans and replans):
+    return
+  first = next((one for one in found if not replans or not one.in_plan), None)
+  path, was, now, _ = first or found[0]
+  rule = f"{_brief(was)}, as in the run that {workdir} holds"
+  able = _ABLE_PLAN if plans else _ABLE
+  checks.fail(path, now, f"{rule} (another run needs {able})")
+
+
+class _Difference(typing.NamedTuple):
+  """One value that differs: where, and whether replan may change it."""
+
+  path: str
+  old: typing.Any
+  new: typing.Any
+  in_plan: bool
+
+
+def _first(name, old, new):
+  """The first `_Difference` of a value; None if there is none."""
+  if name in _NAMED:
+    was, now = (sorted(value or ()) for value in (old, new))
+    if was != now:
+      moved = set(was) ^ set(now) == {MOMENTUM}
+      in_plan = name in _PLAN and moved
+      return _Difference(name, was or None, now or None, in_plan)
+  found = difference(old, new, name)
+  return None if found is None else _Difference(*found, name in _PLAN)
 
 
 def _brief(value):

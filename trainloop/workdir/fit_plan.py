@@ -3,7 +3,7 @@
 import bisect
 import dataclasses
 
-from kernels import checks
+from kernels import checks, combined
 from kernels.steps import Steps
 from trainloop.base.durations import MOST_UPDATES
 
@@ -162,7 +162,7 @@ def with_cycles(plan, schedule, judge, averages=False):
     ends += [begun + total]
   ends = ends.within(plan.start + 1, plan.end + 1)
   if not ends:
-    kind = type(schedule).__name__
+    kind = type(combined.parts_of(schedule)[0]).__name__
     what = "judge by cycles" if judges else "average the weights there"
     rule = f"one of which a cycle ends within the run, to {what}"
     checks.fail("schedule", kind, rule)

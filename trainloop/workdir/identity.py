@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 import kernels
+from kernels import combined
 from trainloop.base import strict_json
 from trainloop.data import identity
 from trainloop.workdir import agreement, model_identity, optimizer_config
@@ -52,7 +53,7 @@ def of(trainee, engine, data, lengths, schedule, extra, made=None):
     "engine": engine.name,
     **extra,
     **_training(trainee, describe),
-    "schedule": _planned(schedule, lengths.updates),
+    **_schedules(schedule, lengths.updates),
     **_groups(trainee, lengths.updates),
     "bias_correction": "exact" if trainee.binding.exact else "keras",
     **(made.values if made else {}),
@@ -102,6 +103,14 @@ def _initial_weights(weights):
   return {} if weights is None else {"initial_weights": f"{weights.crc32:08x}"}
 
 
+def _schedules(schedule, steps):
+  """The schedule, and the kernels beside it by the names of what they move."""
+  own, beside = combined.parts_of(schedule)
+  found = {name: _planned(one, steps) for name, one in beside.items()}
+  schedules = {"schedules": found} if found else {}
+  return {"schedule": _planned(own, steps), **schedules}
+
+
 def _planned(schedule, steps):
   """A schedule's config; and its curve's checksum, where that may say more.
 
@@ -123,8 +132,9 @@ def _planned(schedule, steps):
 
 
 def _groups(trainee, steps):
-  """Parameter groups, and the columns of the rows; {} for a plain run."""
-  found, further = {}, trainee.binding.layout.further
+  """Parameter groups; {} without. With the names of `schedules` they say which
+  columns rows have."""
+  found = {}
   for member in trainee.binding.groups.members:
     found[member.pattern] = {
       name: _planned(value, steps)
@@ -132,8 +142,7 @@ def _groups(trainee, steps):
       else value
       for name, value in vars(member.group).items()
     }
-  groups = {"groups": found} if found else {}
-  return {**groups, **({"columns": list(further)} if further else {})}
+  return {"groups": found} if found else {}
 
 
 def _data(trainee, data, describe):

@@ -6,6 +6,7 @@ import sys
 
 import tensorflow as tf
 
+from kernels import combined
 from kernels.steps import Steps
 from trainloop.data import structures
 from trainloop.workdir import hparams, speed
@@ -120,7 +121,9 @@ def schedule_text(engine, plan, schedule, starts):
     "checkpoint": f"every {plan.checkpoint_steps} steps",
     "engine": f"{engine.name}, {engine.reason}",
   }
-  lines = [f"`{schedule!r}`", "", "| | |", "|---|---|"]
+  own, beside = combined.parts_of(schedule)
+  rows |= {name: f"`{kernel!r}`" for name, kernel in beside.items()}
+  lines = [f"`{own!r}`", "", "| | |", "|---|---|"]
   return "\n".join(lines + [f"| {k} | {v} |" for k, v in rows.items()])
 
 
