@@ -152,6 +152,10 @@ ALLOWED = {
       "optimizer._model_variables_moving_average",
     },
   ),
+  ("private", "trainloop/model/frozen_weights.py"): (
+    "`Model.layers` leaves out layers inside a layer",
+    {"model._flatten_layers"},
+  ),
   ("private", "trainloop/model/layer_states.py"): (
     "`Model.layers` leaves out layers inside a layer",
     {"model._flatten_layers"},

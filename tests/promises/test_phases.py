@@ -156,5 +156,36 @@ def test_a_bad_pattern_is_refused_in_a_line(pattern, tmp_path):
 
 def test_what_groups_froze_is_not_freed():
   groups = {"head/.*": trainloop.Group(lr=0.0)}
-  with pytest.raises(ValueError, match="pattern of trainable variables"):
+  with pytest.raises(ValueError) as error:
     make(groups=groups).fit(small.data(), 1, trainable=HEAD)
+  assert str(error.value) == (
+    "`trainable` must be a pattern of trainable variables, as body/kernel, "
+    "body/bias, norm/gamma, norm/beta (head/kernel, head/bias have lr=0 in "
+    "groups['head/.*']: give a factor above 0 there, or a kernel of factors, "
+    "as kernels.PiecewiseConstant([100], [0.0, 1.0])); got 'head/.*'"
+  )
+
+
+@pytest.mark.parametrize("argument", ["trainable", "groups"])
+def test_what_keras_froze_is_named(argument):
+  frozen = net()
+  frozen.get_layer("body").trainable = False
+  pattern, options = "body/.*", {}
+  if argument == "groups":
+    options["groups"] = {pattern: trainloop.Group(lr=0.1)}
+  loop = small.loop(frozen, compile="graph", **options)
+  phase = {"trainable": pattern} if argument == "trainable" else {}
+  with pytest.raises(ValueError) as error:
+    loop.fit(small.data(), 1, **phase)
+  assert f"`{argument}` must be " in str(error.value)
+  assert str(error.value).endswith(
+    "of trainable variables, as norm/gamma, norm/beta, head/kernel, head/bias "
+    "(body/kernel, body/bias have trainable=False in Keras: set "
+    "layer.trainable = True before the loop is made); got 'body/.*'"
+  )
+
+
+def test_statistics_are_told_from_weights():
+  rule = r"\(norm/moving_mean, norm/moving_variance are moved by no optimizer\)"
+  with pytest.raises(ValueError, match=rule):
+    make().fit(small.data(), 1, trainable="norm/moving.*")

@@ -12,6 +12,7 @@ import typing
 import kernels
 from kernels import checks
 from trainloop.model import variable_names
+from trainloop.model.frozen_weights import listed, why
 from trainloop.model.scheduled_optimizer import LEARNING_RATE
 
 DECAY = "weight_decay"
@@ -110,8 +111,8 @@ class Groups:
     for pattern, group in groups.items():
       names, places = matches(pattern, model)
       if not places:
-        rule = f"patterns of trainable variables, as {', '.join(names)}"
-        checks.fail("groups", pattern, rule)
+        rule = f"patterns of trainable variables, as {listed(names)}"
+        checks.fail("groups", pattern, rule + why(pattern, model))
       for i in places:
         if i in owner:
           rule = f"one group a variable; {owner[i]!r} has {names[i]}, too"

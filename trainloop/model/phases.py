@@ -6,6 +6,7 @@ import keras
 
 from kernels import checks
 from trainloop.model import groups
+from trainloop.model.frozen_weights import listed, why
 
 
 class Phase:
@@ -63,8 +64,10 @@ def of(trainable, model, own):
   names, places = groups.matches(trainable, model)
   left = set(places) - own.frozen
   if not left:
-    rule = f"a pattern of trainable variables, as {', '.join(names)}"
-    checks.fail("trainable", trainable, rule)
+    able = [one for i, one in enumerate(names) if i not in own.frozen]
+    rule = f"a pattern of trainable variables, as {listed(able)}"
+    reason = _frozen_by(own, names, places) or why(trainable, model)
+    checks.fail("trainable", trainable, rule + reason)
   kept = {id(model.trainable_variables[i]) for i in places}
   layers = [
     layer
@@ -73,3 +76,14 @@ def of(trainable, model, own):
     and not any(id(v) in kept for v in layer.trainable_variables)
   ]
   return Phase(frozenset(set(range(len(names))) - left), tuple(layers))
+
+
+def _frozen_by(own, names, places):
+  """Which groups freeze variables, and what to write instead; "" for none."""
+  members = dict.fromkeys(own.of_place(i) for i in places if i in own.frozen)
+  patterns = [f"groups[{member.pattern!r}]" for member in members]
+  if not patterns:
+    return ""
+  text = f" ({listed(names[i] for i in places)} have lr=0 in "
+  text += f"{', '.join(patterns)}: give a factor above 0 there, or a kernel of "
+  return f"{text}factors, as kernels.PiecewiseConstant([100], [0.0, 1.0]))"
