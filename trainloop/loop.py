@@ -201,7 +201,7 @@ class TrainLoop(LoopView):
         data are the same (see README, "Train with it").
       steps_per_epoch: batches of an epoch, for a dataset without end.
       trainable: regular expression of the paths of variables that this fit
-        trains, as for `groups`; None for all.
+        trains, as for `groups`; None for all, or for what a `Recipe` names.
 
     Returns:
       The `History` of this fit, also `self.history`.

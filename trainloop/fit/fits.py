@@ -47,7 +47,8 @@ class Fits:
   @exclusive_calls.one("fit")
   def run(self, data, epochs, validation, schedule, steps_per_epoch, trainable):
     """One fit; see `TrainLoop.fit`, but `schedule` was checked."""
-    trainable = phases.check(trainable)
+    begins = schedule or (self.schedule is None and self.loop_schedule)
+    trainable = phases.check(schedules.trainable(begins, trainable))
     request = self._resolve(
       data, epochs, validation, schedule, steps_per_epoch, trainable
     )

@@ -73,6 +73,13 @@ def epochs(trainee, schedule, count, source):
   return count
 
 
+def trainable(schedule, pattern):
+  """What a fit trains: the caller's pattern, or that of the `Recipe` that
+  begins with it; None for all."""
+  brings = isinstance(schedule, Recipe) and pattern is None
+  return schedule.trainable if brings else pattern
+
+
 def resolve(trainee, schedule, source, epochs):
   """The kernel of a schedule, a recipe, or None: the optimizer's own."""
   if isinstance(schedule, Recipe):

@@ -6,8 +6,8 @@
 
 A recipe becomes a kernel once the steps of an epoch are known.
 
-Enters: rates, epochs. Leaves: a `Recipe`, which makes the kernel, and what it
-brings to a fit.
+Enters: rates, epochs, what the head is. Leaves: a `Recipe`, which makes the
+kernel and says what it brings to a fit; of fine-tuning one a phase, and groups.
 
 May import: model and below; never compiled or workdir.
 """
@@ -19,11 +19,14 @@ from trainloop.recipes.decays import (
   time_based,
   warmup_cosine,
 )
+from trainloop.recipes.fine_tuning import FineTuning, fine_tune
 from trainloop.recipes.recipe import Recipe
 
 __all__ = [
+  "FineTuning",
   "Recipe",
   "autofit",
+  "fine_tune",
   "function",
   "one_cycle",
   "sgdr",

@@ -12,7 +12,7 @@ class Recipe:
   """A schedule in epochs, and what else belongs to it.
 
   A `fit` without `epochs` takes the recipe's epochs, early stopping and
-  plateau, too; a `fit` with `epochs` takes the schedule alone.
+  plateau, too; a `fit` with `epochs` takes the schedule and `trainable` alone.
 
   Attributes:
     text: the call that made it, for messages.
@@ -20,6 +20,8 @@ class Recipe:
     epochs: epochs that it is for, or None for those of the fit.
     early_stopping: an `EarlyStopping` it brings, or None.
     reduce_on_plateau: a `ReduceOnPlateau` it brings, or None.
+    trainable: regular expression of what is trained, for a fit that names
+      nothing itself; None for all.
   """
 
   text: str
@@ -27,6 +29,7 @@ class Recipe:
   epochs: int | None = None
   early_stopping: EarlyStopping | None = None
   reduce_on_plateau: ReduceOnPlateau | None = None
+  trainable: str | None = None
 
   def schedule_for(self, steps_per_epoch, epochs=None):
     """The recipe's kernel.
