@@ -37,6 +37,7 @@ from trainloop.sweep.sweep import (
   sweep_learning_rate,
 )
 from trainloop.workdir.history import History, NonFiniteError
+from trainloop.workdir.initial_weights import InitialWeights
 
 __all__ = [
   "EMA",
@@ -46,6 +47,7 @@ __all__ = [
   "EarlyStopping",
   "Group",
   "History",
+  "InitialWeights",
   "MissingPeerError",
   "NonFiniteError",
   "PeerError",

@@ -23,7 +23,7 @@ from trainloop.model import groups as groups_lib
 from trainloop.model.objective import Goal
 from trainloop.model.precision import Numerics
 from trainloop.model.trainee import Trainee, TraineeOptions
-from trainloop.workdir.initial_weights import InitialWeights
+from trainloop.workdir import initial_weights as initial_weights_lib
 from trainloop.workdir.tensorboard import extras
 
 
@@ -46,7 +46,8 @@ class TrainLoop(LoopView):
     groups: {regular expression of paths: `Group`}, or a function of the model
       that gives it, as `layer_decay`; or None.
     initial_weights: what the weights are before update 0: a keras.Model, a
-      .keras or .weights.h5 file, or the workdir of another run; or None.
+      .keras or .weights.h5 file, or the workdir of another run; an
+      `InitialWeights` for a part of them; or None.
     metrics: Keras metrics or their names, as `Model.compile` takes them.
     loss_weights: weights of several outputs' losses, or None.
     strategy: a `tf.distribute.Strategy` or its name; None for the one in
@@ -167,7 +168,7 @@ class TrainLoop(LoopView):
     goal = Goal(loss, metrics, loss_weights, step, values)
     judges = judging(early_stopping, reduce_on_plateau)
     strategy = strategies.resolve(strategy)
-    first = None if initial_weights is None else InitialWeights(initial_weights)
+    first = initial_weights_lib.first(initial_weights)
     more = (further, groups_lib.check(groups), first, average)
     aims = TraineeOptions(goal, judges, numerics, seed, bias_correction, *more)
     trainee = Trainee(strategy, model, optimizer, aims)

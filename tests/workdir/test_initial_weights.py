@@ -1,9 +1,15 @@
 """initial_weights: by name, of a model, a file, or another run."""
 
+import re
+import shutil
+import zipfile
+
 import keras
 import pytest
 
+import trainloop
 from support import small
+from trainloop.model import variable_names
 
 OTHER = 7  # seed of weights that `small.model()` has not
 
@@ -65,7 +71,77 @@ def test_a_run_that_goes_on_keeps_its_own(source, tmp_path):
   assert loop.global_step == 12
 
 
+def test_a_refusal_names_both_files(source, tmp_path):
+  kinds, _ = source
+  other = tmp_path / "other.keras"
+  small.model(rich=True, seed=OTHER).save(other)
+  fit(tmp_path / "a", initial_weights=kinds["keras"])
+  with pytest.raises(ValueError, match="`initial_weights` must be") as error:
+    fit(tmp_path / "a", initial_weights=other)
+  crc32 = "[0-9a-f]{8}"
+  told = rf"'{crc32} of {kinds['keras']}', as in the run .* got '{crc32} of "
+  assert re.search(told + str(other), str(error.value))
+  moved = tmp_path / "moved.keras"
+  shutil.copy(kinds["keras"], moved)
+  _, again = fit(tmp_path / "a", initial_weights=moved)
+  assert again.restored
+
+
+def names_of(net):
+  """Names in a checkpoint of what `get_weights` gives, in its order."""
+  every = zip(net.variables, variable_names.of_weights(net), strict=True)
+  names = {id(v): name for v, name in every}
+  return [names[id(v)] for v in net.weights]
+
+
+@pytest.mark.parametrize("kind", ["model", "keras", "workdir"])
+def test_a_part_of_them_leaves_the_others_as_they_were_made(source, kind):
+  kinds, _ = source
+  made = small.model(classes=4, rich=True, seed=OTHER)
+  before = {v.path: v.numpy().tobytes() for v in made.variables}
+  part = trainloop.InitialWeights(kinds[kind], only=r"(?!dense_1/).*")
+  loop = small.loop(made, initial_weights=part)
+  loop.evaluate(small.data())
+  want = dict(zip(names_of(kinds["model"]), source[1], strict=True))
+  pairs = zip(names_of(made), made.weights, strict=True)
+  heads = {n: v for n, v in pairs if n.startswith("dense_1/")}
+  for name, variable in zip(names_of(made), made.weights, strict=True):
+    theirs = before[variable.path] if name in heads else want[name].tobytes()
+    assert variable.numpy().tobytes() == theirs, name
+  assert len(heads) == 2
+
+
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
+@pytest.mark.parametrize("part", ["junk", "half", "nothing"])
+def test_what_is_no_file_of_weights_is_one_line(ending, part, tmp_path):
+  path = tmp_path / f"it{ending}"
+  net = small.model(rich=True)
+  net.save(path) if ending == ".keras" else net.save_weights(path)
+  content = path.read_bytes()
+  parts = {"junk": b"junk", "half": content[:9000], "nothing": b""}
+  path.write_bytes(parts[part])
+  with pytest.raises(ValueError) as error:
+    fit(tmp_path / "run", initial_weights=path)
+  text = str(error.value)
+  assert "`initial_weights` must be a file that can be read as weights" in text
+  assert str(path) in text and "\n" not in text
+  assert not (tmp_path / "run").exists()
+
+
+def test_an_archive_of_something_else_is_one_line(tmp_path):
+  path = tmp_path / "it.keras"
+  with zipfile.ZipFile(path, "w") as file:
+    file.writestr("readme", "no weights")
+  with pytest.raises(ValueError, match="that can be read as weights") as error:
+    fit(tmp_path / "run", initial_weights=path)
+  assert "\n" not in str(error.value)
+
+
 BAD = {
+  "a part of no names": (
+    lambda path: trainloop.InitialWeights(small.model(), only="nothing"),
+    "`only` must be a pattern of weights, as dense/kernel",
+  ),
   "nothing there": (lambda path: path / "no.keras", "which is there"),
   "a number": (lambda path: 3, "a keras.Model, a .keras"),
   "a folder without a run": (lambda path: path, "with a checkpoint"),
@@ -102,3 +178,18 @@ def test_weights_of_another_file_are_refused_in_a_line(tmp_path):
   with pytest.raises(ValueError, match="weights of this model") as error:
     loop.fit(small.data(), 1)
   assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ("given", "text"),
+  [
+    ({"source": 3}, "a keras.Model, a .keras"),
+    ({"source": "no.keras"}, "which is there"),
+    ({"source": small.model, "only": "("}, "`only` must be a regular"),
+    ({"source": "it.weights.h5", "only": ".*"}, "`only` must be None with a"),
+  ],
+)
+def test_a_bad_part_is_refused_in_a_line(given, text):
+  with pytest.raises(ValueError) as error:
+    trainloop.InitialWeights(**given)
+  assert text in str(error.value) and "\n" not in str(error.value)

@@ -16,6 +16,8 @@ _PLAN += ("checkpoint_steps",)
 _NAMED = ("schedules", "groups")
 # Values that only say what is displayed: no bit of the run depends on them.
 DISPLAY_ONLY = ("histograms_steps",)
+# Known by a checksum; where the weights were is there for the error.
+_BY_CHECKSUM = "initial_weights"
 _KINDS = ("kind", "kernel")  # keys that say what a dict describes
 _LONGEST = 200  # characters that an error shows
 _ABLE = 'existing="overwrite" or another workdir'
@@ -125,8 +127,15 @@ def _first(name, old, new):
       moved = set(was) ^ set(now) == {MOMENTUM}
       in_plan = name in _PLAN and moved
       return _Difference(name, was or None, now or None, in_plan)
+  if name == _BY_CHECKSUM and _checksum(old) == _checksum(new):
+    return None
   found = difference(old, new, name)
   return None if found is None else _Difference(*found, name in _PLAN)
+
+
+def _checksum(text):
+  """The checksum of weights, without where they were."""
+  return text and text.partition(" ")[0]
 
 
 def _brief(value):

@@ -100,7 +100,7 @@ def made(trainee):
 
 
 def _initial_weights(weights):
-  return {} if weights is None else {"initial_weights": f"{weights.crc32:08x}"}
+  return {} if weights is None else {"initial_weights": weights.identity}
 
 
 def _schedules(schedule, steps):
