@@ -18,7 +18,7 @@ import os
 
 from absl import app, flags
 
-from cli import flag_rules, run_flags
+from cli import average_flag, flag_rules, run_flags
 from training import datasets, export
 
 FLAGS = flags.FLAGS
@@ -129,7 +129,8 @@ def _define_optimizer():
   flag_rules.number(
     "momentum",
     None,
-    "sgd, rmsprop: the optimizer's own [coefficient]; unset: 0.9",
+    "sgd, rmsprop: the optimizer's own [coefficient]; unset: 0.9, or 0 in "
+    "schedule-free training",
     high=0.999,
   )
   flag_rules.number(
@@ -174,9 +175,17 @@ def check_data_and_model():
       flag_rules.stop(f"--{name} has no effect with {choice}")
 
 
+def _check_average():
+  able = ("sgd", "adam", "adamw")
+  if average_flag.is_schedule_free() and FLAGS.optimizer not in able:
+    rule = f"one of {', '.join(able)} with --average={FLAGS.average}"
+    flag_rules.stop(f"--optimizer must be {rule}; got {FLAGS.optimizer}")
+
+
 def check_flags():
   """Rules about several flags, before TensorFlow is imported."""
   check_data_and_model()
+  _check_average()
   if FLAGS.batch_size % FLAGS.accumulate:
     rule = f"a multiple of --accumulate={FLAGS.accumulate}"
     flag_rules.stop(f"--batch_size must be {rule}; got {FLAGS.batch_size}")

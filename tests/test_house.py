@@ -68,6 +68,10 @@ ALLOWED = {
       "self._optimizer._var_key",
     },
   ),
+  ("private", "trainloop/model/schedule_free.py"): (
+    "as group_steps, which calls what stands in here; and what decays",
+    {"optimizer._var_key", "optimizer._use_weight_decay"},
+  ),
   ("private", "trainloop/model/seen_ops.py"): (
     "nothing public tells the ops that run eagerly",
     {"tensorflow.python.framework.op_callbacks"},

@@ -26,7 +26,7 @@ from trainloop.fit.nonfinite_policy import Rewind
 from trainloop.fit.signals import StopOnSignals
 from trainloop.judging.options import EarlyStopping, ReduceOnPlateau
 from trainloop.loop import TrainLoop
-from trainloop.model.averaging import EMA, CycleAverage
+from trainloop.model.averaging import EMA, CycleAverage, ScheduleFree
 from trainloop.model.bounds import ValueRangeError
 from trainloop.model.groups import Group
 from trainloop.model.layer_decay import layer_decay
@@ -54,6 +54,7 @@ __all__ = [
   "Recipe",
   "ReduceOnPlateau",
   "Rewind",
+  "ScheduleFree",
   "ShardedData",
   "StopOnSignals",
   "Sweep",

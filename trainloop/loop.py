@@ -63,7 +63,8 @@ class TrainLoop(LoopView):
       rule, see `engine`, or "measure" to try both first.
     early_stopping: an `EarlyStopping` or None.
     reduce_on_plateau: a `ReduceOnPlateau` or None.
-    average: an `EMA` or a `CycleAverage`: what is judged and left, or None.
+    average: an `EMA`, `CycleAverage` or `ScheduleFree`: what is judged and
+      left, or None.
     validate_every: duration between validations, as "1ep".
     checkpoint_every: duration between checkpoints in the workdir.
     keep: checkpoints that stay, int >= 1.

@@ -7,7 +7,11 @@ from absl import flags
 from cli import light
 
 trainloop = light.Deferred("trainloop")
-_FORMS = re.compile(r"cycle|ema(:(?P<decay>\d*\.?\d+(e-\d+)?))?")
+_NUMBER = r"(:(?P<{}>\d*\.?\d+(e-\d+)?))?"
+_FORMS = re.compile(
+  "cycle(?P<statistics>:statistics)?"
+  f"|ema{_NUMBER.format('decay')}|schedule_free{_NUMBER.format('beta')}"
+)
 
 
 def define():
@@ -17,25 +21,39 @@ def define():
     None,
     "averages to be judged and left in place of the weights: ema:0.999, a "
     "moving one with that decay; cycle, the mean of those at the ends of the "
-    "schedule's cycles; unset: none",
+    "schedule's cycles, or cycle:statistics, with BatchNormalization's "
+    "computed anew for it; schedule_free:0.9, schedule-free training with that "
+    "beta in the place of momentum, for sgd, adam and adamw under a rate that "
+    "does not fall; unset: none",
   )
   flags.register_validator("average", _accept)
 
 
 def _accept(value):
   match = _FORMS.fullmatch("ema" if value is None else value)
-  if match and float(match["decay"] or 0) < 1:
+  if match and float(match["decay"] or match["beta"] or 0) < 1:
     return True
-  rule = "ema, ema:DECAY with a decay in [0, 1), or cycle"
+  rule = "ema or ema:DECAY with a decay in [0, 1), cycle or cycle:statistics, "
+  rule += "schedule_free or schedule_free:BETA with a beta in [0, 1)"
   raise flags.ValidationError(f"must be {rule}; got {value!r}")
 
 
 def make():
-  """A `trainloop.EMA`, a `trainloop.CycleAverage`, or None."""
+  """A `trainloop.EMA`, `CycleAverage` or `ScheduleFree`, or None."""
   value = flags.FLAGS.average
   if value is None:
     return None
-  decay = _FORMS.fullmatch(value)["decay"]
-  if value == "cycle":
-    return trainloop.CycleAverage()
-  return trainloop.EMA() if decay is None else trainloop.EMA(float(decay))
+  match = _FORMS.fullmatch(value)
+  if value.startswith("cycle"):
+    return trainloop.CycleAverage("statistics" if match["statistics"] else None)
+  name = "beta" if is_schedule_free() else "decay"
+  kind = trainloop.ScheduleFree if name == "beta" else trainloop.EMA
+  return kind() if match[name] is None else kind(float(match[name]))
+
+
+def is_schedule_free():
+  """Whether training is to be schedule-free: without a momentum of its own."""
+  flag = (
+    flags.FLAGS.find_module_defining_flag("average") and flags.FLAGS.average
+  )
+  return bool(flag) and flag.startswith("schedule_free")

@@ -7,7 +7,13 @@ import os
 import keras
 
 import trainloop
-from cli import flag_rules, hyperparameter_flags, run_flags, verbosity
+from cli import (
+  average_flag,
+  flag_rules,
+  hyperparameter_flags,
+  run_flags,
+  verbosity,
+)
 from cli.light import output, strict_json
 from kernels import combined
 from training import datasets, dry_run, export, models
@@ -142,7 +148,8 @@ def optimizer(flags, name, peak, data):
   """A Keras optimizer by its name, with a learning rate.
 
   On a table of the user's own SGD's gradients are clipped unless --clip_norm
-  says otherwise: one row with a value far out would end the run.
+  says otherwise: one row with a value far out would end the run. Schedule-free
+  training wants one without momentum.
   """
   kind = type(keras.optimizers.get(name))
   clip = flags.clip_norm
@@ -150,9 +157,15 @@ def optimizer(flags, name, peak, data):
   if clip is None and is_table and not hyperparameter_flags.clipping():
     clip = 1.0
   kind = functools.partial(kind, global_clipnorm=clip or None)
+  is_free = average_flag.is_schedule_free()
+  if is_free and name in ("adam", "adamw"):
+    return kind(peak, beta_1=0.0)
   if name in ("sgd", "rmsprop"):
-    momentum = 0.9 if flags.momentum is None else flags.momentum
-    extra = {"nesterov": flags.nesterov} if name == "sgd" else {}
+    own = 0.0 if is_free else 0.9
+    momentum = own if flags.momentum is None else flags.momentum
+    extra = (
+      {"nesterov": flags.nesterov and momentum > 0} if name == "sgd" else {}
+    )
     return kind(peak, momentum=momentum, **extra)
   return kind(peak)
 

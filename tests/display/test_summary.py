@@ -93,6 +93,8 @@ def test_averages_are_told_of(capsys):
     (trainloop.EMA(0.9), "decay 0.9, warmed up"),
     (trainloop.EMA(0.9, warmup=False), "decay 0.9"),
     (trainloop.CycleAverage(), "at the ends of cycles"),
+    (trainloop.CycleAverage("statistics"), "statistics computed anew"),
+    (trainloop.ScheduleFree(), "schedule-free, beta 0.9"),
   ):
     schedule = kernels.CosineRestarts(0.1, 12)
     loop = small.loop(schedule=schedule, average=average, verbose=True)

@@ -129,6 +129,8 @@ BAD_FLAGS = [
   ),
   (["--average=ema:1"], "average=ema:1"),
   (["--average=swa"], "average=swa"),
+  (["--average=schedule_free:1"], "average=schedule_free:1"),
+  (["--average=schedule_free", "--optimizer=rmsprop"], "sgd, adam, adamw"),
   (["--average="], "average="),
   (["--early_stopping=-1"], "early_stopping=-1"),
   (["--reduce_on_plateau=0"], "reduce_on_plateau=0"),

@@ -22,6 +22,8 @@ REST = {  # the arguments without a default
   "WarmupStableDecay": (0.1, 1, 2, 3),
   "ArrayData": (np.ones((8, 2)), np.ones((8, 1))),
   "EMA": (),
+  "CycleAverage": (),
+  "ScheduleFree": (),
   "EarlyStopping": (),
   "ReduceOnPlateau": (),
   "TrainLoop": (),

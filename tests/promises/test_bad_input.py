@@ -103,6 +103,8 @@ _LONG = "1" * 400
     *many(plateau_of("restore_best_first"), "restore_best_f", _BOOLS),
     *many(trainloop.EMA, "decay", [*_NUMBERS, 1, -0.1]),
     *many(lambda v: trainloop.EMA(0.9, v), "warmup", _BOOLS),
+    *many(trainloop.ScheduleFree, "beta", [*_NUMBERS, 1, -0.1]),
+    *many(trainloop.CycleAverage, "recompute", ["all", True, 0, []]),
     *many(loop_of("average"), "average", [0.9, "ema", trainloop.EMA, [], 0]),
     *many(lambda v: trainloop.Rewind(v), "factor", _NUMBERS),
     *many(lambda v: trainloop.Rewind(0.5, v), "limit", _COUNTS),

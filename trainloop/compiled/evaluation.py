@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from trainloop.compiled import passes
 from trainloop.compiled import replica as replica_lib
 from trainloop.compiled.batches import Feed
 from trainloop.devices import strategies
@@ -203,22 +204,13 @@ class Evaluation:
       examples += tf.cast(count, tf.int64)
       return loss_sum + weighted, examples, alarms
 
-    def body(i, more, *sums):
-      if not batches.ends:
-        return i + 1, more, *evaluated(*batches(i), *sums)
-      more, batch = batches.ahead()
-      sums = tf.cond(more, lambda: evaluated(*batch(), *sums), lambda: sums)
-      return i + tf.cast(more, tf.int32), more, *sums
-
-    def goes_on(i, more, loss_sum, examples, alarms):
+    def silent(loss_sum, examples, alarms):
       del loss_sum, examples
-      more = more & (i < n)
-      return more & (alarms[0][0] == 0) if watched else more
+      return alarms[0][0] == 0
 
-    sums = (loss_sum, examples)
-    start = (tf.constant(0), True, *sums, [alarm] if watched else [])
-    i, _, loss_sum, examples, alarms = tf.while_loop(
-      goes_on, body, start, parallel_iterations=1
+    sums = (loss_sum, examples, [alarm] if watched else [])
+    i, loss_sum, examples, alarms = passes.fold(
+      batches, n, evaluated, sums, silent if watched else None
     )
     return loss_sum, examples, i, alarms[0] if watched else None
 

@@ -27,17 +27,16 @@ class OptimizerStep:
     binding: the optimizer's `Binding`.
     variables: the model's trainable Keras variables.
     state: the run's `TrainState`.
-    frozen: positions of variables that stay as they are.
     jit: whether XLA compiles what it is called in.
 
   Attributes:
     compiles: whether XLA compiles it by itself.
   """
 
-  def __init__(self, strategy, binding, variables, state, frozen, jit):
+  def __init__(self, strategy, binding, variables, state, jit):
     self._strategy, self._binding = strategy, binding
     self._variables, self._state = variables, state
-    self._frozen, self._jit = frozen, jit
+    self._jit = jit
     size = sum(math.prod(variable.shape) for variable in variables)
     self.compiles = (
       not jit
@@ -47,39 +46,42 @@ class OptimizerStep:
       and _all_of_keras(binding.optimizer, variables)
     )
 
-  def __call__(self, gradients, values):
+  def __call__(self, gradients, values, moves):
     """The optimizer's update; traced, cross-replica.
 
     Args:
       gradients: one per-replica gradient a variable, or None.
       values: {name: float32 scalar} of the hyperparameters that move.
+      moves: the `Moves` of the variables.
     """
     if not self.compiles:
-      self._apply(gradients, values)
+      self._apply(gradients, values, moves)
       return
     present = [g for g in gradients if g is not None]
 
     def apply(present, values):
       rest = iter(present)
       every = [None if g is None else next(rest) for g in gradients]
-      self._apply(every, values)
+      self._apply(every, values, moves)
 
     shapes = [(g.shape.as_list(), g.dtype.name) for g in present]
     with trace_numbers.settled(repr((type(self).__qualname__, shapes))):
       compiled = tf.function(apply, autograph=False, jit_compile=True)
       compiled(present, values)
 
-  def _apply(self, gradients, values):
-    self._binding.apply(
-      self._strategy,
-      gradients,
-      self._variables,
-      values,
-      self._frozen,
-      self._correction(values),
-    )
+  def _apply(self, gradients, values, moves):
+    strategy, average = self._strategy, self._state.average
+    with average.stepping(strategy, self._binding.optimizer, moves):
+      self._binding.apply(
+        strategy,
+        gradients,
+        self._variables,
+        values,
+        moves.frozen,
+        self._correction(values),
+      )
     if not self._jit:  # else behind the guard, see `Update`
-      self._state.average.follow(self._strategy)
+      average.follow(strategy, values, moves)
 
   def _correction(self, values):
     """The factor on an update's rate for `bias_correction="exact"`, else None;

@@ -6,12 +6,13 @@ from trainloop.base import seeds
 from trainloop.compiled import micro_batches
 from trainloop.compiled.engine_cache import Engines
 from trainloop.compiled.histograms import Histograms
+from trainloop.compiled.statistics import StatisticsPass
 from trainloop.compiled.table import Table, columns_of
 from trainloop.compiled.update import Update
 from trainloop.compiled.window import Capacity, Window
 from trainloop.data import staging
 from trainloop.data.protocol import Stream
-from trainloop.model import phases, preflight
+from trainloop.model import averaging, phases, preflight
 from trainloop.model.scheduled_optimizer import MOMENTUM
 
 
@@ -34,7 +35,8 @@ class Programs:
   def __init__(self, trainee, compile="auto", skips=False, memory=None, most=1):
     self._trainee, self._compile, self._skips = trainee, compile, skips
     self.memory, self._most = memory or staging.Memory(), most
-    self._windows, self._tables, self._histograms = {}, {}, None
+    self._windows, self._tables, self._statistics = {}, {}, {}
+    self._histograms = None
     self._compiled = set()  # the windows that XLA is known to run
     self.replica = self.engines = self._phase = None
 
@@ -69,6 +71,7 @@ class Programs:
       ValueError: if the trainee can't be trained or measured on them.
     """
     trainee = self._trainee
+    averaging.check_data(trainee.options.average, source)
     preflight.check_batch_size(source)
     replicas = trainee.strategy.num_replicas_in_sync
     trainee.options.numerics.check_batches(source, replicas)
@@ -114,6 +117,21 @@ class Programs:
     if not int(measured.examples):
       empty()
     return {name: float(value) for name, value in measured.values.items()}
+
+  def recompute_statistics(self, source):
+    """Computes moving statistics anew, at the model's present weights.
+
+    Args:
+      source: the data source of training.
+    """
+    self.place(source)
+    strategy, jit = self._trainee.strategy, self.engine.name == "xla"
+    key = (self.engine.name, self._phase.frozen)
+    if key not in self._statistics:
+      self._statistics[key] = StatisticsPass(
+        strategy, self.replica, self._phase, jit
+      )
+    self._statistics[key](source.evaluation(strategy))
 
   def compile(self, table, source, validation=None):
     """Compiles what will train on a data source, where XLA is to: if it can't,

@@ -1,7 +1,6 @@
 """One update, and one evaluation batch, as ONE replica sees it."""
 
 import contextlib
-import typing
 
 import tensorflow as tf
 
@@ -9,18 +8,6 @@ from trainloop.compiled import gradient_norm
 from trainloop.data import structures
 from trainloop.model import bounds, layer_states
 from trainloop.model.reductions import Share
-
-
-class Moves(typing.NamedTuple):
-  """Which variables move in an update, by their positions.
-
-  Attributes:
-    frozen: of those that get no gradient, a frozenset.
-    active: {position: bool scalar}; where that is False the gradient is zero.
-  """
-
-  frozen: typing.Any
-  active: dict
 
 
 class Replica:

@@ -4,9 +4,9 @@ import tensorflow as tf
 
 from trainloop.compiled import replica as replica_lib
 from trainloop.compiled.optimizer_step import OptimizerStep
-from trainloop.compiled.replica import Moves
 from trainloop.devices import strategies
 from trainloop.model import bounds
+from trainloop.model.phases import Moves
 from trainloop.model.rows import Row
 from trainloop.model.scheduled_optimizer import LEARNING_RATE, MOMENTUM
 
@@ -53,9 +53,7 @@ class Update:
     self._skips, self.watched = skips, watched
     self._observe = observe
     self._scale = state.loss_scale
-    self._step = OptimizerStep(
-      strategy, binding, replica.variables, state, phase.frozen, jit
-    )
+    self._step = OptimizerStep(strategy, binding, replica.variables, state, jit)
 
   @property
   def range_checks(self):
@@ -104,10 +102,14 @@ class Update:
       accepted = accepted & (alarm[0] == 0)
 
     def apply():
-      self._step(gradients, values)
+      self._step(gradients, values, moves)
       run(replica.count, args=(batch, count, outputs))
 
     guard(accepted, apply, moved, before)
+    if self._jit:
+      # Averages follow the weights that the guard leaves: under its selects,
+      # too, they cost three times as much.
+      self._state.average.follow(self._strategy, values, moves, accepted)
     halts = self._halts(finite, usable, loss, alarm)
     row = self._row(values, loss, norm, tf.cast(~accepted, tf.float32))
     weight = tf.cast(count.examples, tf.float64)
@@ -186,11 +188,9 @@ class Update:
 
   def _select(self, accepted, apply, moved, before):
     """XLA's guard: selects melt into the update's own loops, while a branch
-    would copy every weight and slot around it. Averages follow the weights
-    that they leave: under the selects, too, they cost three times as much."""
+    would copy every weight and slot around it."""
     apply()
     self._strategy.run(replica_lib.keep, args=(accepted, moved, before))
-    self._state.average.follow(self._strategy, accepted)
 
   def _moved(self):
     """The tf.Variables that an update may change."""

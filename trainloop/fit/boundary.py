@@ -59,7 +59,7 @@ class Boundary:
     """What is due after `done` updates; returns why to stop, or None."""
     plan, stop = self._plan, None
     if plan.ends_cycle(done):
-      self._state.average.end_cycle()
+      self._average_cycle(done)
     if plan.ends_cycle(done) or plan.validates(done):
       with self._state.average.swapped_in(done):
         stop = self._judge(done)
@@ -78,6 +78,14 @@ class Boundary:
 
   def _goes_on(self, done, stop):
     return done < self._plan.end and not stop
+
+  def _average_cycle(self, done):
+    """Takes the weights at a cycle's end into averages that wait for it."""
+    average = self._state.average
+    average.end_cycle()
+    if average.recomputes:
+      with average.restated(done):
+        self._programs.recompute_statistics(self._source)
 
   def _judge(self, done):
     """The end of a cycle, and a validation; returns why to stop, or None."""

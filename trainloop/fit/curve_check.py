@@ -37,6 +37,24 @@ def check(schedule, first, last):
     _refuse("momenta in [0, 1)", good, steps, momenta)
 
 
+def check_rising(schedule, first, last):
+  """Refuses learning rates that fall.
+
+  Args:
+    schedule, first, last: see `check`.
+
+  Raises:
+    ValueError: naming the first step looked at whose rate is below that of the
+      one looked at before.
+  """
+  steps = np.unique(_looked_at(schedule, first, last))
+  rates, _ = kernels.tabulate(schedule, steps)
+  good = np.append(True, np.diff(rates) >= 0)
+  rule = "learning rates that never fall with `average=ScheduleFree()`, as "
+  rule += "kernels.Constant(0.1) or kernels.Warmup of it does,"
+  _refuse(rule, good, steps, rates)
+
+
 def check_further(kernels_of, first, last):
   """Refuses values of further hyperparameters that updates can't follow.
 

@@ -8,6 +8,7 @@ from kernels import checks, combined
 from trainloop.display import outline
 from trainloop.fit import curve_check, window_length
 from trainloop.model import preflight, scheduled_optimizer
+from trainloop.model.schedule_free import ScheduleFree
 from trainloop.model.scheduled_optimizer import LEARNING_RATE
 from trainloop.recipes import Recipe
 from trainloop.workdir import fit_plan
@@ -103,8 +104,17 @@ def check_curve(trainee, schedule, at, updates):
     state = trainee.state
     at = int(state.global_step.numpy()) - int(state.schedule_start.numpy())
   curve_check.check(schedule, at, at + updates)
+  if isinstance(trainee.options.average, ScheduleFree):
+    curve_check.check_rising(schedule, at, at + updates)
+    _check_no_plateau(trainee.state.judge)
   further = {**combined.others_of(schedule), **trainee.binding.groups.factors}
   curve_check.check_further(further, at, at + updates)
+
+
+def _check_no_plateau(judge):
+  if judge.reduce_on_plateau is not None:
+    rule = "None with `average=ScheduleFree()`, for which rates must not fall"
+    checks.fail("reduce_on_plateau", judge.reduce_on_plateau, rule)
 
 
 def plan(trainee, origin, lengths, schedule, wake_every=(), cuts=()):

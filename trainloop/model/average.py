@@ -11,7 +11,9 @@ import tensorflow as tf
 
 from kernels import checks
 from trainloop.judging.kept_weights import KeptWeights
+from trainloop.model import phases
 from trainloop.model.averaging import RunningAverage
+from trainloop.model.schedule_free import Iterates, ScheduleFree
 
 
 class Average(tf.Module):
@@ -25,7 +27,8 @@ class Average(tf.Module):
     weights: tf.Variables of the model that have averages.
     averages: these, tf.Variables, as many.
     others: the model's other tf.Variables, as seeds.
-    running: the `RunningAverage` that holds them; None if an optimizer does.
+    running: the `RunningAverage` or `Iterates` that holds them; None if an
+      optimizer does.
     text: what they are, in words.
 
   Attributes:
@@ -47,8 +50,8 @@ class Average(tf.Module):
   @property
   def copies(self):
     """What training goes on from, tf.Variables; valid while `show` holds."""
-    count = [] if self._running is None else [self._running.count]
-    return [*self._raw.copies, *self._others.copies, *count]
+    further = [] if self._running is None else self._running.further
+    return [*self._raw.copies, *self._others.copies, *further]
 
   @property
   def by_cycle(self):
@@ -60,23 +63,48 @@ class Average(tf.Module):
     """The tf.Variables that move with each update, beside the optimizer's."""
     if self._running is None or self.by_cycle:
       return []
-    return [*self._running.values, self._running.count]
+    return [*self._running.values, *self._running.further]
 
-  def follow(self, strategy, accepted=None):
-    """Takes the weights of an update in; traced, cross-replica.
+  def stepping(self, strategy, optimizer, moves):
+    """A context around an optimizer's update; traced, cross-replica.
 
     Args:
       strategy: the `tf.distribute.Strategy`.
+      optimizer: the Keras optimizer.
+      moves: the `Moves` of the trainable variables.
+    """
+    if self._running is None:
+      return contextlib.nullcontext()
+    return self._running.stepping(strategy, optimizer, moves)
+
+  def follow(self, strategy, values, moves, accepted=None):
+    """Takes the weights of an update in; traced, cross-replica.
+
+    Args:
+      strategy, moves: see `stepping`.
+      values: {name: float32 scalar} of the update's hyperparameters.
       accepted: whether it was applied, bool tensor; None: it was.
     """
     if self.moved:
-      strategy.run(self._running.move, args=(accepted,))
+      strategy.run(self._running.move, args=(values, moves, accepted))
 
   def end_cycle(self):
     """Takes the weights at a cycle's end in; on the host, in training."""
     if self.by_cycle:
       self._begin()
       self._end_cycle()
+
+  @property
+  def recomputes(self):
+    """Whether statistics of averages are computed anew at a cycle's end."""
+    return self.by_cycle and bool(self._running.option.recompute)
+
+  @contextlib.contextmanager
+  def restated(self, step):
+    """As `swapped_in`; statistics that the model holds then are averages."""
+    with self.swapped_in(step):
+      yield
+      self._restate()
 
   def show(self, step):
     """Puts the averages into the model, if they are not there; on the host.
@@ -118,13 +146,24 @@ class Average(tf.Module):
       if bool(self._untouched()):
         self._raw_back()
         self._others_back()
+      elif self._leads:
+        self._restart()  # a mean of other weights' steps would undo them
       self._raw.forget()
     self._begin()
+
+  @property
+  def _leads(self):
+    """Whether training follows the averages, not only they it."""
+    return isinstance(self._running, Iterates)
 
   def _begin(self):
     """Before a first value is in them the averages are the weights."""
     if self._running is not None and self._running.is_empty:
-      self._settle()
+      self._restart()
+
+  @tf.function(autograph=False)
+  def _restart(self):
+    self._running.begin()
 
   @tf.function(autograph=False)
   def _end_cycle(self):
@@ -136,6 +175,14 @@ class Average(tf.Module):
     self._others.keep(step)
     for weight, average in self._pairs():
       weight.assign(tf.cast(average, weight.dtype))
+
+  @tf.function(autograph=False)
+  def _restate(self):
+    pairs = list(self._pairs())
+    copies = self._raw.copies[len(pairs) :]  # of averages: `hide` puts it back
+    for copy, (weight, _) in zip(copies, pairs, strict=True):
+      if not weight.trainable:
+        copy.assign(tf.cast(weight, copy.dtype))
 
   @tf.function(autograph=False)
   def _raw_back(self):
@@ -167,13 +214,19 @@ def of(optimizer, model, replicas, option=None):
     optimizer: a built Keras optimizer, which may average by itself.
     model: the built keras.Model.
     replicas: how many there are.
-    option: an `EMA`, a `CycleAverage` or None.
+    option: an `EMA`, a `CycleAverage`, a `ScheduleFree` or None.
 
   Raises:
     ValueError: if Keras' averaging can't run on so many replicas.
   """
+  if isinstance(option, ScheduleFree):
+    weights = [v.value for v in model.trainable_variables]
+    return _shown(weights, Iterates(option, weights), model)
   if option is not None:
-    return _running(option, model)
+    # All floats: moving statistics are averaged, too.
+    weights = [w.value for w in model.weights if _can_average(w.value)]
+    _check_recompute(option, model)
+    return _shown(weights, RunningAverage(option, weights), model)
   if not optimizer.use_ema:
     return Average()
   every = optimizer.ema_overwrite_frequency
@@ -198,12 +251,17 @@ def of(optimizer, model, replicas, option=None):
   return found
 
 
-def _running(option, model):
-  """The `Average` that the loop takes, of all floats: statistics, too."""
-  weights = [w.value for w in model.weights if _can_average(w.value)]
-  running = RunningAverage(option, weights)
+def _shown(weights, running, model):
+  """The `Average` of what the loop itself follows weights with."""
   others = _others(model, weights)
-  return Average(weights, running.values, others, running, option.text)
+  return Average(weights, running.values, others, running, running.option.text)
+
+
+def _check_recompute(option, model):
+  has_statistics = bool(phases.normalizations(model))
+  if option.by_cycle and option.recompute and not has_statistics:
+    rule = "without `recompute` for a model without BatchNormalization"
+    checks.fail("average", option, rule)
 
 
 def _can_average(weight):

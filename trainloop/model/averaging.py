@@ -1,11 +1,14 @@
 """Averages that the loop itself takes of weights: which, and their state."""
 
+import contextlib
 import dataclasses
 import typing
 
 import tensorflow as tf
 
 from kernels import checks
+from trainloop.model import schedule_free
+from trainloop.model.schedule_free import ScheduleFree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,20 +62,38 @@ class CycleAverage:
   themselves are judged. Izmailov et al. 2018, "Averaging Weights Leads to
   Wider Optima and Better Generalization" (SWA).
 
+  Args:
+    recompute: "statistics" to have those of BatchNormalization computed anew
+      for the averaged weights, at each cycle's end in a pass over the training
+      data, which must be `ArrayData`: the mean of all batches' in the arrays'
+      order, each counted by its examples. None averages them as weights.
+
+  Raises:
+    ValueError: if the field breaks its rule.
+
   >>> trainloop.TrainLoop(model, "sgd", "mse", average=trainloop.CycleAverage(),
   ...     schedule=kernels.CosineRestarts(0.1, 400))  # doctest: +SKIP
   """
 
+  recompute: str | None = None
   by_cycle: typing.ClassVar[bool] = True
+
+  def __post_init__(self):
+    if self.recompute not in (None, "statistics"):
+      checks.fail("recompute", self.recompute, "'statistics' or None")
 
   @property
   def text(self):
     """What it is, in words."""
-    return "of weights at the ends of cycles"
+    more = ", statistics computed anew" if self.recompute else ""
+    return f"of weights at the ends of cycles{more}"
 
   def share(self, n):
     """1 / k after n = k - 1 cycles; both float64 scalar tensors."""
     return 1.0 / (1.0 + n)
+
+
+Option = EMA | CycleAverage | ScheduleFree
 
 
 def checked(average):
@@ -81,17 +102,48 @@ def checked(average):
   Raises:
     ValueError: if it is something else than an option, or None.
   """
-  if average is not None and not isinstance(average, (EMA, CycleAverage)):
-    rule = "a trainloop.EMA, a trainloop.CycleAverage or None"
+  if average is not None and not isinstance(average, Option):
+    rule = "a trainloop.EMA, CycleAverage or ScheduleFree, or None"
     checks.fail("average", average, rule)
   return average
 
 
 def check_optimizer(average, optimizer):
-  """Refuses an option beside a Keras optimizer that averages by itself."""
+  """Refuses an option that an optimizer does not go with.
+
+  Args:
+    average: what a user gives.
+    optimizer: a Keras optimizer, which may average by itself.
+
+  Raises:
+    ValueError: if both average, or `ScheduleFree` is not for it.
+  """
   if average is not None and optimizer.use_ema:
     rule = "None with `use_ema=True` in the optimizer: that averages already"
     checks.fail("average", average, rule)
+  if isinstance(average, ScheduleFree):
+    schedule_free.check_optimizer(optimizer)
+
+
+def check_momentum(average, momentum):
+  """Refuses a scheduled momentum, float or None, beside `ScheduleFree`."""
+  if isinstance(average, ScheduleFree):
+    schedule_free.check_momentum(momentum)
+
+
+def check_data(average, source):
+  """Refuses training data whose order can't be repeated beside `recompute`.
+
+  Args:
+    average: what a user gives.
+    source: the data source of training.
+
+  Raises:
+    ValueError: if a pass over it can't be made twice alike.
+  """
+  if source.arrays is None and getattr(average, "recompute", None):
+    rule = "a trainloop.ArrayData with CycleAverage(recompute='statistics')"
+    checks.fail("data", type(source).__name__, rule)
 
 
 class RunningAverage(tf.Module):
@@ -127,12 +179,29 @@ class RunningAverage(tf.Module):
     """Whether no value is in them; on the host."""
     return not int(self.count.numpy())
 
-  def move(self, accepted=None):
+  @property
+  def further(self):
+    """The tf.Variables beside averages that training goes on from."""
+    return [self.count]
+
+  def begin(self):
+    """Has the averages begin at the weights; in graph, cross-replica."""
+    for average, weight in zip(self.values, self._weights(), strict=True):
+      average.assign(tf.cast(weight, average.dtype))
+
+  def stepping(self, strategy, optimizer, moves):
+    """A context around the trace of an optimizer's update: nothing."""
+    del strategy, optimizer, moves
+    return contextlib.nullcontext()
+
+  def move(self, values=None, moves=None, accepted=None):
     """Takes the present weights in; in graph, as a replica or all see it.
 
     Args:
+      values, moves: of the update, see `schedule_free`; not looked at.
       accepted: whether it is to, bool tensor; None: it is.
     """
+    del values, moves
     share = self.option.share(tf.cast(self.count, tf.float64))
     shares = {dtype: tf.cast(share, dtype) for dtype in self._dtypes}
     for average, weight in zip(self.values, self._weights(), strict=True):

@@ -1,12 +1,25 @@
 """Which variables a fit trains: all, or those that a pattern matches."""
 
 import contextlib
+import typing
 
 import keras
 
 from kernels import checks
 from trainloop.model import groups
 from trainloop.model.frozen_weights import listed, why
+
+
+class Moves(typing.NamedTuple):
+  """Which variables move in an update, by their positions.
+
+  Attributes:
+    frozen: of those that get no gradient, a frozenset.
+    active: {position: bool scalar}; where that is False the gradient is zero.
+  """
+
+  frozen: typing.Any
+  active: dict
 
 
 class Phase:
@@ -69,13 +82,21 @@ def of(trainable, model, own):
     reason = _frozen_by(own, names, places) or why(trainable, model)
     checks.fail("trainable", trainable, rule + reason)
   kept = {id(model.trainable_variables[i]) for i in places}
-  layers = [
+  layers = tuple(
+    layer
+    for layer in normalizations(model)
+    if not any(id(v) in kept for v in layer.trainable_variables)
+  )
+  return Phase(frozenset(set(range(len(names))) - left), layers)
+
+
+def normalizations(model):
+  """The BatchNormalization layers of a keras.Model, a list."""
+  return [
     layer
     for layer in model._flatten_layers()
     if isinstance(layer, keras.layers.BatchNormalization)
-    and not any(id(v) in kept for v in layer.trainable_variables)
   ]
-  return Phase(frozenset(set(range(len(names))) - left), tuple(layers))
 
 
 def _frozen_by(own, names, places):

@@ -59,7 +59,7 @@ class TraineeOptions:
   schedules: dict = dataclasses.field(default_factory=dict)
   groups: dict = dataclasses.field(default_factory=dict)
   initial_weights: typing.Any = None
-  average: averaging.EMA | averaging.CycleAverage | None = None
+  average: averaging.Option | None = None
   random_seed: int | None = None
 
   def __post_init__(self):
@@ -221,11 +221,10 @@ class Trainee:
       rule = "left as it was: make a new TrainLoop to freeze or free layers"
       checks.fail("model.trainable", "another set of variables", rule)
     momentum = schedule(0).momentum
+    momentum = None if momentum is None else float(momentum)
+    averaging.check_momentum(self.options.average, momentum)
     with self.strategy.scope():
-      self.binding.prepare(
-        self.model.trainable_variables,
-        None if momentum is None else float(momentum),
-      )
+      self.binding.prepare(self.model.trainable_variables, momentum)
       if self.state.average is None:
         replicas = self.strategy.num_replicas_in_sync
         averages = average.of(

@@ -26,7 +26,10 @@ def test_what_its_values_mean():
     "ema:.99": "EMA(decay=0.99, warmup=True)",
     "ema:0": "EMA(decay=0.0, warmup=True)",
     "ema:1e-3": "EMA(decay=0.001, warmup=True)",
-    "cycle": "CycleAverage()",
+    "cycle": "CycleAverage(recompute=None)",
+    "cycle:statistics": "CycleAverage(recompute='statistics')",
+    "schedule_free": "ScheduleFree(beta=0.9)",
+    "schedule_free:0.95": "ScheduleFree(beta=0.95)",
   }
   done = subprocess.run(
     [sys.executable, "-c", _PROGRAM, *means],
