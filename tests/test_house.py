@@ -60,6 +60,10 @@ ALLOWED = {
     "Keras' own way to have a layer rest",
     {"layer.trainable"},
   ),
+  ("foreign", "trainloop/compiled/statistics.py"): (
+    "a layer's momentum is a number of Python's; put back when it is traced",
+    {"vars(layer)['momentum']"},
+  ),
   ("private", "trainloop/model/group_steps.py"): (
     "Keras has no public way to a rate and a decay of a variable's own",
     {

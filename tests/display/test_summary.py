@@ -90,20 +90,21 @@ def test_a_run_tells_what_it_is_and_what_came_of_it(tmp_path, capsys):
 
 def test_averages_are_told_of(capsys):
   for average, text in (
-    (trainloop.EMA(0.9), "decay 0.9, warmed up"),
-    (trainloop.EMA(0.9, warmup=False), "decay 0.9"),
-    (trainloop.CycleAverage(), "at the ends of cycles"),
-    (trainloop.CycleAverage("statistics"), "statistics computed anew"),
-    (trainloop.ScheduleFree(), "schedule-free, beta 0.9"),
+    (trainloop.EMA(0.9), "weights, decay 0.9, warmed up"),
+    (trainloop.EMA(0.9, warmup=False), "weights, decay 0.9"),
+    (trainloop.CycleAverage(), "weights at the ends of cycles"),
+    (trainloop.ScheduleFree(), "schedule-free steps, beta 0.9"),
   ):
-    schedule = kernels.CosineRestarts(0.1, 12)
-    loop = small.loop(schedule=schedule, average=average, verbose=True)
+    cycles = kernels.CosineRestarts(0.1, 12)
+    free = isinstance(average, trainloop.ScheduleFree)
+    schedule = kernels.Constant(0.1) if free else cycles
+    optimizer = keras.optimizers.SGD(0.1)
+    options = {"schedule": schedule, "average": average, "verbose": True}
+    loop = small.loop(None, optimizer, **options)
     loop.fit(small.data(), 1)
     said = capsys.readouterr().out.splitlines()
     (line,) = [line for line in said if line.startswith("average")]
-    joined = ", " if text[0] == "d" else " "
     assert line == (
-      f"average   of weights{joined}{text}: validated, judged and left at the"
-      " end"
+      f"average   of {text}: validated, judged and left at the end"
     )
     assert any(line.endswith("the averages") for line in said), said

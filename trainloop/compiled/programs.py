@@ -29,12 +29,11 @@ class Programs:
   Attributes:
     replica: the model's `Replica`; None before the first data, as `engines`.
     engines: the `Engines`.
-    memory: as it was given, or the default.
   """
 
   def __init__(self, trainee, compile="auto", skips=False, memory=None, most=1):
     self._trainee, self._compile, self._skips = trainee, compile, skips
-    self.memory, self._most = memory or staging.Memory(), most
+    self._memory, self._most = memory or staging.Memory(), most
     self._windows, self._tables, self._statistics = {}, {}, {}
     self._histograms = None
     self._compiled = set()  # the windows that XLA is known to run
@@ -95,7 +94,7 @@ class Programs:
 
   def place(self, source):
     """Has a data source decide where its batches stand; see `Memory`."""
-    source.place(self.engine.name == "xla", self.memory)
+    source.place(self.engine.name == "xla", self._memory)
 
   def capacity(self, source):
     """The `Capacity` of the windows that read a data source; places it."""

@@ -56,7 +56,7 @@ class ScheduleFree:
   @property
   def text(self):
     """What it is, in words."""
-    return f"schedule-free, beta {self.beta:g}: the mean of all steps' weights"
+    return f"of schedule-free steps, beta {self.beta:g}"
 
 
 def check_optimizer(optimizer):
