@@ -1,5 +1,6 @@
 """What a run says before its first update, and at its end."""
 
+import keras
 import numpy as np
 
 import kernels
