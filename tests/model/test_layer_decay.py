@@ -77,8 +77,8 @@ def test_a_body_that_is_one_layer_is_one_short_pattern(net):
 
 def test_named_blocks_and_the_first_ones_factor(net):
   blocks = [
-    "(?:bn_)?Conv1/.*|expanded_conv.*",
-    r"(block_\d+)_.*",
+    "(bn_)?Conv1/.*|expanded_conv.*",
+    r"block_(?P<block>\d+)_.*",
     "Conv_1.*",
     "head/.*",
   ]

@@ -114,6 +114,13 @@ def test_groups_spread_from_the_first_block_to_the_head(whole):
     assert own.tobytes() == (rates * np.float32(group.lr)).tobytes()
 
 
+def test_blocks_of_the_body_can_be_named(whole):
+  blocks = ["(stem|norm|body)/.*"]
+  plan = recipes.fine_tune(BASE, 3, lr_mult=16, head=HEAD, blocks=blocks)
+  factors = [group.lr for group in plan.groups(whole[0].model).values()]
+  assert factors == [1 / 16, 1.0]
+
+
 def test_it_is_the_two_fits_that_a_hand_would_write(whole):
   loop, valid = make(groups=GROUPS), small.validation()
   first, second = (STEPS * n for n in EPOCHS)
@@ -185,6 +192,7 @@ BAD = {
   "freeze_epochs": {"freeze_epochs": -1},
   "lr_mult": {"lr_mult": 0.5},
   "head": {"head": "("},
+  "blocks": {"blocks": "body/.*"},
   "momentum": {"momentum": 0.9},
 }
 

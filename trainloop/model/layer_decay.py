@@ -33,9 +33,9 @@ def layer_decay(
     first: in place of `rate`, the first block's factor, in (0, 1]: rate is
       first^(1 / (L - 1)), as in fastai's slices.
     blocks: regular expressions of variables' paths, from the input to the head;
-      a variable is in the first that matches it. One with groups in brackets
-      makes a block of each text that they match, as r"block_(\\d+)_.*". None
-      for layers.
+      a variable is in the first that matches it. With a group named "block",
+      as r"block_(?P<block>\\d+)_.*", a pattern makes a block of each text that
+      this matches. None for layers.
     head: regular expression of the paths of what is the last block, taken out
       of the others; None for what comes last.
 
@@ -63,6 +63,16 @@ def layer_decay(
       factor = first ** ((last - i) / max(last, 1))
     groups[_pattern(names, set(places))] = Group(lr=max(factor, minimum))
   return groups
+
+
+def checked_blocks(blocks):
+  """The argument `blocks` as a tuple of regular expressions, or raises."""
+  if not isinstance(blocks, (list, tuple)):
+    rule = "a list of regular expressions of variables' paths, or None"
+    checks.fail("blocks", blocks, rule)
+  for pattern in blocks:
+    groups_lib.check_pattern("blocks", pattern)
+  return tuple(blocks)
 
 
 def _check(model, rate, minimum, first, blocks):
@@ -101,14 +111,10 @@ def _of_layers(model):
 
 def _of_patterns(model, blocks):
   """The same of patterns that name the blocks."""
-  if not isinstance(blocks, (list, tuple)):
-    rule = "a list of regular expressions of variables' paths, or None"
-    checks.fail("blocks", blocks, rule)
   spellings, owner = groups_lib.spellings(model), {}
-  for k, pattern in enumerate(blocks):
-    groups_lib.check_pattern("blocks", pattern)
+  for k, pattern in enumerate(checked_blocks(blocks)):
     found = next(filter(None, (_texts(pattern, n) for n in spellings)), {})
-    new = {i: (k, texts) for i, texts in found.items() if i not in owner}
+    new = {i: (k, text) for i, text in found.items() if i not in owner}
     if not new:
       rule = "patterns of trainable variables that those before leave, as "
       checks.fail("blocks", pattern, rule + ", ".join(spellings[0]))
@@ -124,9 +130,9 @@ def _of_patterns(model, blocks):
 
 
 def _texts(pattern, names):
-  """{position: texts of the pattern's groups} of the names that it matches."""
+  """{position: what the group "block" is there} of what a pattern matches."""
   found = {i: re.fullmatch(pattern, name) for i, name in enumerate(names)}
-  return {i: match.groups() for i, match in found.items() if match}
+  return {i: m.groupdict().get("block") for i, m in found.items() if m}
 
 
 def _with_head(parts, head, model):

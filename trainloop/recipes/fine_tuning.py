@@ -5,7 +5,7 @@ import dataclasses
 import kernels
 from kernels import checks
 from trainloop.model import groups as groups_lib
-from trainloop.model.layer_decay import layer_decay
+from trainloop.model import layer_decay as layer_decay_lib
 from trainloop.recipes.recipe import Recipe
 
 _MOMENTUM = (0.95, 0.85)
@@ -19,11 +19,14 @@ class FineTuning:
     head: regular expression of the paths of what is new.
     lr_mult: learning rate of the head over that of the model's first block.
     phases: the `Recipe`s, in order, one a `fit`.
+    blocks: regular expressions of the body's blocks, see `layer_decay`; None
+      for its layers.
   """
 
   head: str
   lr_mult: float
   phases: tuple
+  blocks: tuple | None = None
 
   def groups(self, model):
     """The groups of a model, for `TrainLoop(groups=...)`; see `layer_decay`.
@@ -35,13 +38,24 @@ class FineTuning:
       {pattern: `Group`}: the body's blocks from 1 / lr_mult on, the head 1.
 
     Raises:
-      ValueError: if the head's pattern matches nothing.
+      ValueError: if a pattern matches nothing, or a variable is in no block.
     """
-    return layer_decay(model, first=1.0 / self.lr_mult, head=self.head)
+    blocks = None if self.blocks is None else [*self.blocks, self.head]
+    first = 1.0 / self.lr_mult
+    return layer_decay_lib.layer_decay(
+      model, first=first, blocks=blocks, head=self.head
+    )
 
 
 def fine_tune(
-  base_lr, epochs, freeze_epochs=1, lr_mult=100.0, *, head, momentum=_MOMENTUM
+  base_lr,
+  epochs,
+  freeze_epochs=1,
+  lr_mult=100.0,
+  *,
+  head,
+  blocks=None,
+  momentum=_MOMENTUM,
 ):
   """1cycle of the head alone up to base_lr, then of all up to base_lr / 2.
 
@@ -62,6 +76,8 @@ def fine_tune(
     freeze_epochs: epochs of the first one, int >= 0; there is none with 0.
     lr_mult: learning rate of the head over that of the first block, >= 1.
     head: regular expression of the paths of what is trained first.
+    blocks: regular expressions of the body's blocks, see `layer_decay`; None
+      for its layers.
     momentum: (at low lr, at high lr), or None to leave it alone.
 
   Returns:
@@ -87,6 +103,8 @@ def fine_tune(
   lr_mult = checks.number("lr_mult", lr_mult, rule, lambda v: v >= 1)
   groups_lib.check_pattern("head", head)
   checks.momentum_pair("momentum", momentum)
+  if blocks is not None:
+    blocks = layer_decay_lib.checked_blocks(blocks)
   text = f"fine_tune({base_lr!r}, {epochs!r}, {freeze_epochs!r}, {lr_mult:g})"
 
   def phase(peak, length, trained, rise, first_div):
@@ -106,4 +124,4 @@ def fine_tune(
   phases = [phase(base_lr / 2, epochs, None, 0.3, 5.0)]
   if freeze_epochs:
     phases.insert(0, phase(base_lr, freeze_epochs, head, 0.99, 25.0))
-  return FineTuning(head, lr_mult, tuple(phases))
+  return FineTuning(head, lr_mult, tuple(phases), blocks)
