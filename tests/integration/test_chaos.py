@@ -5,6 +5,8 @@ import random
 import subprocess
 import sys
 
+import pytest
+
 from kills import points
 from support import commands
 
@@ -40,3 +42,24 @@ def test_twenty_kills(tmp_path):
   assert tally["rows lost or doubled"] == tally["orphan files"] == 0, told
   counts = tally["at named points"]
   assert set(counts) == set(points.NAMES) and min(counts.values()), told
+
+
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.long)])
+def test_a_killed_fine_tuning_of_moving_values(tmp_path, kills):
+  seed = random.randrange(10**6)
+  program = commands.PROCESSES / "tuned.py"
+  done = subprocess.run(
+    [sys.executable, str(program), str(tmp_path), str(kills), str(seed)],
+    env={**commands.os.environ, "PYTHONPATH": commands.PATHS},
+    timeout=900,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  told = f"seed {seed}: {done.stdout[-2000:]} {done.stderr[-2000:]}"
+  assert done.returncode == 0, told
+  tally = json.loads(done.stdout)
+  assert tally["differ"] == tally["orphans"] == [], told
+  assert sum(tally["kills"].values()) == kills, told
+  assert min(tally["kills"].values()) >= 1, told
+  assert tally["reasons"] == ["completed", "early_stopping"], told
