@@ -58,7 +58,7 @@ def test_the_main_job_learns_digits(first):
 def test_the_same_command_again_changes_nothing(first):
   folder, _ = first
   before = workdirs.files(folder)
-  done = commands.train("--workdir=runs/first", cwd=folder)
+  done = commands.forked("--workdir=runs/first", cwd=folder)
   assert done.returncode == 0 and "nothing to do" in done.stdout
   assert workdirs.files(folder) == before
 
@@ -66,7 +66,7 @@ def test_the_same_command_again_changes_nothing(first):
 def test_another_command_there_is_refused(first):
   folder, _ = first
   before = workdirs.files(folder)
-  done = commands.train("--workdir=runs/first", "--peak_lr=0.2", cwd=folder)
+  done = commands.forked("--workdir=runs/first", "--peak_lr=0.2", cwd=folder)
   assert done.returncode == 2
   (line,) = commands.error_lines(done)
   assert "`schedule.peak_lr` must be" in line and "0.2" in line
@@ -245,7 +245,7 @@ def test_what_needs_the_data_is_refused_before_step_1(tmp_path, flags, names):
   content = (tmp_path / "pickle.npz").read_bytes()
   (tmp_path / "cut.npz").write_bytes(content[: len(content) // 2])
   before = workdirs.files(tmp_path)
-  done = commands.train("--workdir=run", *flags, cwd=tmp_path)
+  done = commands.forked("--workdir=run", *flags, cwd=tmp_path)
   assert done.returncode == 2, done.stderr[-2000:]
   (line,) = commands.error_lines(done)
   assert names in line and "Traceback" not in done.stderr
@@ -256,12 +256,12 @@ def test_what_needs_the_data_is_refused_before_step_1(tmp_path, flags, names):
 def test_files_of_others_are_refused_before_step_1(tmp_path):
   (tmp_path / "run").mkdir()
   (tmp_path / "run" / "result.json").write_text("mine")
-  done = commands.train("--epochs=1", "--workdir=run", cwd=tmp_path)
+  done = commands.forked("--epochs=1", "--workdir=run", cwd=tmp_path)
   (line,) = commands.error_lines(done)
   assert done.returncode == 2 and "another program's files (result.js" in line
   (tmp_path / "run" / "result.json").rename(tmp_path / "run" / "notes.txt")
   flags = ("--epochs=1", "--workdir=run", "--fresh", "--overwrite")
-  done = commands.train(*flags, cwd=tmp_path)
+  done = commands.forked(*flags, cwd=tmp_path)
   (line,) = commands.error_lines(done)
   assert done.returncode == 2 and "it holds notes.txt (" in line
   assert "begin beside it without --fresh --overwrite" in line
@@ -278,7 +278,7 @@ def test_what_a_users_model_raises_is_one_line(tmp_path):
     "  def call(self, x):\n"
     "    raise ValueError('mine')\n"
   )
-  done = commands.train("--model=own:Late", "--workdir=run", cwd=tmp_path)
+  done = commands.forked("--model=own:Late", "--workdir=run", cwd=tmp_path)
   assert done.returncode == 1, done.stderr[-2000:]
   (line,) = commands.error_lines(done)
   place = f"(line 6 of {tmp_path / 'own.py'})"
@@ -296,7 +296,7 @@ def test_a_model_that_can_not_be_described_keeps_its_weights(tmp_path):
     "  def call(self, x):\n"
     "    return self.last(x)\n"
   )
-  done = commands.train(
+  done = commands.forked(
     "--model=own:Own", "--epochs=2", "--workdir=run", cwd=tmp_path
   )
   assert done.returncode == 0, done.stderr[-2000:]
@@ -315,7 +315,7 @@ def test_a_run_that_diverges_says_so_in_a_line(tmp_path):
 
 
 def test_a_dry_run_says_every_duration_in_steps(tmp_path):
-  done = commands.train(
+  done = commands.forked(
     "--dry_run",
     "--schedule=cosine_restarts",
     "--cycle_len=2.5ep",
@@ -337,12 +337,12 @@ def test_a_dry_run_says_every_duration_in_steps(tmp_path):
 
 def test_a_dry_run_writes_the_plan_that_the_run_replaces(tmp_path):
   flags = ("--workdir=run", "--epochs=2", "--hidden=8")
-  done = commands.train("--dry_run", *flags, cwd=tmp_path)
+  done = commands.forked("--dry_run", *flags, cwd=tmp_path)
   assert done.returncode == 0, done.stderr
   (path,) = (p for p in tmp_path.rglob("*") if p.is_file())
   assert path.parent == tmp_path / "run" / "plan"
   dry = workdirs.scalars(path.parent)
-  done = commands.train(*flags, cwd=tmp_path)
+  done = commands.forked(*flags, cwd=tmp_path)
   assert done.returncode == 0, done.stderr
   assert not path.exists()
   plan = workdirs.scalars(path.parent)
@@ -372,7 +372,7 @@ def test_a_model_and_a_csv_of_ones_own(tmp_path):
     "            keras.layers.Dense(outputs, activation='sigmoid')]\n"
     "  return keras.Sequential(layers)\n"
   )
-  done = commands.train(
+  done = commands.forked(
     *FAST[:1],
     "--dataset=csv",
     "--data_path=mine.csv",
@@ -392,7 +392,7 @@ def test_a_regression_on_a_table_of_any_scale(tmp_path):
   y = 4e5 + 40 * (x[:, 0] - 5e4) + 3e6 * (x[:, 1] - 3)
   np.savetxt(tmp_path / "mine.csv", np.c_[x, y.round(2)], delimiter=",")
   flags = ("--dataset=csv", "--data_path=mine.csv", "--workdir=run")
-  done = commands.train(*flags, "--batch_size=8", cwd=tmp_path)
+  done = commands.forked(*flags, "--batch_size=8", cwd=tmp_path)
   assert done.returncode == 0, done.stderr[-2000:]
   assert "targets   less " in done.stdout
   model = keras.models.load_model(tmp_path / "run" / "model.keras")
@@ -414,13 +414,13 @@ def test_a_regression_on_a_table_of_any_scale(tmp_path):
   ids=lambda flags: flags[-2],
 )
 def test_schedules_and_optimizers_run(tmp_path, flags):
-  done = commands.train(*FAST, *flags, cwd=tmp_path)
+  done = commands.forked(*FAST, *flags, cwd=tmp_path)
   assert done.returncode == 0, done.stderr[-2000:]
   assert list(tmp_path.iterdir()) == []
 
 
 def test_ionosphere(tmp_path, data_file):
-  done = commands.train(
+  done = commands.forked(
     "--dataset=ionosphere",
     f"--data_path={data_file('ionosphere.csv')}",
     "--workdir=run",
@@ -432,7 +432,7 @@ def test_ionosphere(tmp_path, data_file):
 
 
 def test_imdb_reaches_what_was_published(tmp_path, data_file):
-  done = commands.train(
+  done = commands.forked(
     "--dataset=imdb",
     f"--data_path={data_file('imdb.npz')}",
     "--model=embedding_bag",
