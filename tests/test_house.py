@@ -160,6 +160,10 @@ ALLOWED = {
       "optimizer._model_variables_moving_average",
     },
   ),
+  ("private", "trainloop/model/effects.py"): (
+    "whether a Keras optimizer decays a weight",
+    {"optimizer._use_weight_decay"},
+  ),
   ("private", "trainloop/model/frozen_weights.py"): (
     "`Model.layers` leaves out layers inside a layer",
     {"model._flatten_layers"},
@@ -220,10 +224,6 @@ ALLOWED = {
   ("private", "trainloop/model/exclusive_calls.py"): (
     "`Model.layers` leaves out layers inside a layer",
     {"self._model._flatten_layers"},
-  ),
-  ("private", "trainloop/workdir/identity.py"): (
-    "whether a Keras optimizer decays a weight",
-    {"optimizer._use_weight_decay"},
   ),
   ("private", "trainloop/workdir/model_identity.py"): (
     "how Keras wires layers and operations",

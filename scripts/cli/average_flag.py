@@ -4,9 +4,10 @@ import re
 
 from absl import flags
 
-from cli import light
+from cli import flag_rules, light
 
 trainloop = light.Deferred("trainloop")
+fit_plan = light.Deferred("trainloop.workdir.fit_plan")
 _NUMBER = r"(:(?P<{}>\d*\.?\d+(e-\d+)?))?"
 _FORMS = re.compile(
   "cycle(?P<statistics>:statistics)?"
@@ -36,6 +37,23 @@ def _accept(value):
   rule = "ema or ema:DECAY with a decay in [0, 1), cycle or cycle:statistics, "
   rule += "schedule_free or schedule_free:BETA with a beta in [0, 1)"
   raise flags.ValidationError(f"must be {rule}; got {value!r}")
+
+
+def check_cycles(schedule, steps):
+  """Refuses an average of cycles where fewer than two end.
+
+  Args:
+    schedule: the run's `kernels.Schedule`.
+    steps: updates of the run.
+  """
+  if flags.FLAGS.average != "cycle":
+    return
+  count = len(fit_plan.cycle_ends(schedule, steps))
+  if count < 2:
+    name = flags.FLAGS.schedule
+    text = f"--average=cycle has no effect: {count} cycles of --schedule={name}"
+    text += f" end within the run's {steps} steps; take --schedule=sgdr"
+    flag_rules.stop(f"{text} with a shorter --cycle_len, or --average=ema")
 
 
 def make():

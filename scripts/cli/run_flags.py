@@ -147,6 +147,7 @@ def schedule(steps_per_epoch, peak_lr):
   steps = max(1, steps_per_epoch)
   made = schedule_makers.make(peak, steps, steps * FLAGS.epochs)
   hyperparameter_flags.check_beside(made)
+  average_flag.check_cycles(made, steps * FLAGS.epochs)
   return made
 
 

@@ -14,7 +14,7 @@ _FRACTIONS = ("beta_2", "rho")
 _POSITIVE = ("clipnorm", "global_clipnorm", "clipvalue")
 
 
-def check(schedule, first, last):
+def check(schedule, first, last, divides=False):
   """Refuses a curve that updates can't follow.
 
   Of more than `EVERY` steps it looks at those at both ends, an even grid, and
@@ -23,6 +23,7 @@ def check(schedule, first, last):
   Args:
     schedule: a `kernels.Schedule`.
     first, last: its own steps, first < last.
+    divides: whether the optimizer divides by the rate, as Ftrl.
 
   Raises:
     ValueError: naming the first step looked at whose rate is not a finite
@@ -32,6 +33,9 @@ def check(schedule, first, last):
   rates, momenta = kernels.tabulate(schedule, steps)
   good = np.isfinite(rates) & (rates >= 0)
   _refuse("learning rates that are finite and >= 0", good, steps, rates)
+  if divides:
+    rule = "learning rates > 0 (Ftrl divides by them, and weights become NaN)"
+    _refuse(rule, rates > 0, steps, rates)
   if momenta is not None:
     good = (momenta >= 0) & (momenta < 1)
     _refuse("momenta in [0, 1)", good, steps, momenta)

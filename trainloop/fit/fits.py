@@ -8,7 +8,7 @@ from kernels import combined
 from trainloop.compiled.programs import Programs
 from trainloop.data import batch_errors
 from trainloop.data import source as data_lib
-from trainloop.fit import engine_trial, schedules
+from trainloop.fit import cautions, engine_trial, schedules
 from trainloop.fit.host import Host
 from trainloop.fit.request import FitRequest, Inspection
 from trainloop.fit.runner import FitRunner
@@ -33,6 +33,7 @@ class Fits:
     records: what the run writes; None before the first fit.
     history: that of the last fit, or None.
     made: what the trainee was made of, see `identity.made`; or None.
+    said: lines of warning that were shown.
   """
 
   trainee: Trainee
@@ -43,6 +44,7 @@ class Fits:
   records: typing.Any = None
   history: typing.Any = None
   made: typing.Any = None
+  said: set = dataclasses.field(default_factory=set)
 
   @exclusive_calls.one("fit")
   def run(self, data, epochs, validation, schedule, steps_per_epoch, trainable):
@@ -97,11 +99,13 @@ class Fits:
     schedule_step = self._schedule_step(schedule)
     schedule = self.coming(source, epochs, schedule)
     updates = epochs * source.steps_per_epoch
-    schedules.check_curve(trainee, schedule, schedule_step, updates)
+    at = schedules.first_step(trainee, schedule_step)
+    schedules.check_curve(trainee, schedule, at, updates)
     every = self.host.options.every
     lengths = Lengths.of(epochs, source.steps_per_epoch, every)
     schedules.check_validation(trainee, lengths, validation)
     self._choose_engine(source, validation, schedule, epochs)
+    self._caution(cautions.of(trainee, schedule, at, updates, trainable))
     whole = self._identity(source, validation, lengths, schedule, trainable)
     limits = self._limits(lengths, source, validation)
     table = self.programs.table(schedule)
@@ -118,6 +122,13 @@ class Fits:
       table=table,
       inspection=self._inspection(source, table.columns),
     )
+
+  def _caution(self, lines):
+    """Shows those that nobody was shown yet."""
+    for line in lines:
+      if line not in self.said:
+        self.host.progress.warn(f"warning: {line}")
+    self.said.update(lines)
 
   @property
   def _overwrites(self):

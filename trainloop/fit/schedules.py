@@ -88,22 +88,33 @@ def resolve(trainee, schedule, source, epochs):
   return schedule or own(trainee.binding.optimizer)
 
 
+def first_step(trainee, at):
+  """The step of its own at which a schedule is when the coming fit begins.
+
+  Args:
+    trainee: the loop's `Trainee`, built.
+    at: see `begin`.
+  """
+  state = trainee.state
+  done = int(state.global_step.numpy()) - int(state.schedule_start.numpy())
+  return done if at is None else at
+
+
 def check_curve(trainee, schedule, at, updates):
   """Refuses values that the updates of the coming fit can't follow.
 
   Args:
     trainee: the loop's `Trainee`, built.
     schedule: its `kernels.Schedule`.
-    at: see `begin`.
+    at: what `first_step` gave.
     updates: how many the fit has, int.
 
   Raises:
     ValueError: naming the step and its value.
   """
-  if at is None:
-    state = trainee.state
-    at = int(state.global_step.numpy()) - int(state.schedule_start.numpy())
-  curve_check.check(schedule, at, at + updates)
+  optimizer = trainee.binding.optimizer
+  divides = isinstance(optimizer, keras.optimizers.Ftrl)
+  curve_check.check(schedule, at, at + updates, divides)
   if isinstance(trainee.options.average, ScheduleFree):
     curve_check.check_rising(schedule, at, at + updates)
     _check_no_plateau(trainee.state.judge)

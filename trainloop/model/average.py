@@ -54,6 +54,11 @@ class Average(tf.Module):
     return [*self._raw.copies, *self._others.copies, *further]
 
   @property
+  def is_empty(self):
+    """Whether no value is in the averages that the loop takes."""
+    return self._running is not None and self._running.is_empty
+
+  @property
   def by_cycle(self):
     """Whether they move at the ends of cycles."""
     return self._running is not None and self._running.option.by_cycle
@@ -158,7 +163,7 @@ class Average(tf.Module):
 
   def _begin(self):
     """Before a first value is in them the averages are the weights."""
-    if self._running is not None and self._running.is_empty:
+    if self.is_empty:
       self._restart()
 
   @tf.function(autograph=False)

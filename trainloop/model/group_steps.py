@@ -12,6 +12,7 @@ import tensorflow as tf
 
 _ASSIGNS = ("assign", "assign_add", "assign_sub")
 _STEPS = ("update_step", "_apply_weight_decay")
+_ADAMS = "adam_weight_decay"  # Muon's, of what it trains by AdamW
 
 
 @contextlib.contextmanager
@@ -83,17 +84,19 @@ class _GroupSteps:
   def _decay_of(self, member):
     """Has the optimizer hold a group's rate and decay."""
     own = vars(self._optimizer)
-    rate, decay = own["_learning_rate"], own["weight_decay"]
+    names = [n for n in ("_learning_rate", "weight_decay", _ADAMS) if n in own]
+    before = {name: own[name] for name in names}
     if member is not None:
       group_rate = self._values[member.rate]
       own["_learning_rate"] = lambda: group_rate
-      if member.decay is not None and decay is not None:
+      if member.decay is not None and before["weight_decay"] is not None:
         own["weight_decay"] = self._values[member.decay]
+      if member.decay is not None and before.get(_ADAMS) is not None:
+        own[_ADAMS] = before[_ADAMS] * self._factors[member.decay]
     try:
       yield
     finally:
-      own["_learning_rate"] = rate
-      own["weight_decay"] = decay
+      own.update(before)
 
   @contextlib.contextmanager
   def _only_if(self, active):

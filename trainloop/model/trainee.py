@@ -18,6 +18,7 @@ from trainloop.model import (
   average,
   averaging,
   bias_correction,
+  effects,
   layer_states,
   objective,
   preflight,
@@ -194,6 +195,7 @@ class Trainee:
     decay = self.binding.optimizer.weight_decay
     groups = Groups(self.options.groups, self.model, decay)
     self.binding.bind(self.options.schedules, groups)
+    effects.check(self.binding, self.model, self.options.schedules)
 
   def _new_state(self):
     binding, options = self.binding, self.options

@@ -136,6 +136,15 @@ def epoch_number(plan, done):
   return plan.position(done - 1)[0] + 1
 
 
+def cycle_ends(schedule, steps):
+  """Where cycles of a schedule end within its first steps: `Steps`, its own."""
+  total = schedule.total_steps
+  ends = Steps.of(schedule.cycle_starts(steps + 1))
+  if total is not None and total <= steps and total not in ends[-1:]:
+    ends += [total]
+  return ends.within(1, steps + 1)
+
+
 def with_cycles(plan, schedule, judge, averages=False):
   """A plan that knows of its schedule's warmup and cycles.
 
@@ -156,10 +165,8 @@ def with_cycles(plan, schedule, judge, averages=False):
   judges = judge.by_cycle or judge.keeps_cycles
   if not (judges or averages):
     return plan
-  steps, total = plan.end - begun, schedule.total_steps
-  ends = Steps.of(schedule.cycle_starts(steps + 1)).shifted(begun)
-  if total is not None and total <= steps and begun + total not in ends[-1:]:
-    ends += [begun + total]
+  total = schedule.total_steps
+  ends = cycle_ends(schedule, plan.end - begun).shifted(begun)
   ends = ends.within(plan.start + 1, plan.end + 1)
   if not ends:
     kind = type(combined.parts_of(schedule)[0]).__name__

@@ -4,13 +4,13 @@ import dataclasses
 import json
 import zlib
 
-import keras
 import numpy as np
 
 import kernels
 from kernels import combined
 from trainloop.base import strict_json
 from trainloop.data import identity
+from trainloop.model import effects
 from trainloop.workdir import agreement, model_identity, optimizer_config
 from trainloop.workdir.description import Description
 
@@ -191,7 +191,7 @@ def _training(trainee, describe):
   )
   average = trainee.options.average
   return {
-    "optimizer": {**kind, **config, **own, **_decay(optimizer, trainee.model)},
+    "optimizer": {**kind, **config, **own, **_decay(trainee)},
     "early_stopping": stopping,
     "reduce_on_plateau": plateau,
     "average": average and repr(average),
@@ -199,16 +199,8 @@ def _training(trainee, describe):
   }
 
 
-def _decay(optimizer, model):
+def _decay(trainee):
   """Which weights do not decay, by their positions, where others do."""
-  rates = "weight_decay", "adam_weight_decay"  # the other one is Muon's
-  if not any(getattr(optimizer, name, None) for name in rates):
-    return {}
-  weights = model.trainable_variables
-  # Keras keeps its first answer, whoever asks: so with what Keras itself asks
-  # with, as a weight's name begins with its layer's only in a tf.Variable.
-  if not isinstance(optimizer, keras.optimizers.Muon):
-    weights = [v.value for v in weights]
-  # Private: nothing public tells what `exclude_from_weight_decay` was given.
-  decays = [optimizer._use_weight_decay(v) for v in weights]
-  return {"not_decayed": [i for i, one in enumerate(decays) if not one]}
+  optimizer, schedules = trainee.binding.optimizer, trainee.options.schedules
+  places = effects.not_decayed(optimizer, trainee.model, schedules)
+  return {} if places is None else {"not_decayed": places}
