@@ -27,7 +27,7 @@ here, and imports TensorFlow only once the flags are good.
 It has every schedule, early stopping, plateau, engine, strategy, precision,
 workdir and resume of train.py, errors in one line with an exit code, a
 checkpoint on SIGTERM, and `--help` without TensorFlow. `scripts/examples/` are
-five such scripts.
+six such scripts.
 """
 
 import re
@@ -167,12 +167,14 @@ def options(steps_per_epoch=None):
   }
 
 
-def fit(loop, train, valid=None):
+def fit(loop, train, valid=None, schedule=None, epochs=None):
   """`loop.fit` for --epochs that ends well when a signal comes.
 
   Args:
     loop: a `TrainLoop`.
     train, valid: an `ArrayData` or a batched `tf.data.Dataset`.
+    schedule: that of this fit; None for the loop's own.
+    epochs: in place of --epochs, int >= 1, where a script has several fits.
 
   Returns:
     The `History`.
@@ -183,7 +185,8 @@ def fit(loop, train, valid=None):
   """
   interrupts.check()
   with trainloop.StopOnSignals(loop.stop, FLAGS.grace) as caught:
-    history = loop.fit(train, FLAGS.epochs, validation=valid)
+    epochs = FLAGS.epochs if epochs is None else epochs
+    history = loop.fit(train, epochs, validation=valid, schedule=schedule)
   if caught.exit_code or history.stop_reason == "preempted":
     again = "the same command goes on" if FLAGS.workdir else "nothing is saved"
     text = f"stopped by a signal after {loop.global_step} steps; {again}"

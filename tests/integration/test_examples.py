@@ -16,7 +16,7 @@ from support import commands
 from trainloop.workdir.tensorboard import event_reader
 
 FOLDER = commands.ROOT / "scripts" / "examples"
-NAMES = ("custom_step", "images", "tabular", "text", "tfrecord")
+NAMES = ("custom_step", "fine_tune", "images", "tabular", "text", "tfrecord")
 
 
 def small_data(folder):
@@ -46,6 +46,8 @@ def done(tmp_path_factory):
   records = "--data_path=digits.tfrecord"
   calls = (
     ["custom_step", "--epochs=2", "--workdir=vae"],
+    ["fine_tune", "--blocks=1", "--before=1", "--freeze_epochs=1", "--epochs=2",
+     "--labels=50", "--workdir=tuning"],
     ["images", "--data_path=images.npz", "--batch_size=10", "--epochs=4",
      "--filters=4", "--workdir=images"],
     ["tabular", "--data_path=table.csv", "--epochs=15", "--workdir=table"],
@@ -88,8 +90,25 @@ def test_the_autoencoder_leaves_a_decoder(done):
   assert decoder.predict(np.zeros((3, 2)), verbose=0).shape == (3, 64)
 
 
+def test_a_head_is_tuned_alone_then_with_the_body_of_another_run(done):
+  before, tuned = (
+    event_reader.scalars(done[0] / "tuning" / name)["train"]
+    for name in ("before", "tuned")
+  )
+  steps, rates = tuned["hyperparameters/learning_rate"]
+  assert list(steps) == list(range(2 + 4))  # 50 images, 25 an update
+  prefix = "hyperparameters/learning_rate/"
+  groups = {n.removeprefix(prefix) for n in tuned if n.startswith(prefix)}
+  first = "Conv1/.*|bn_Conv1/.*|expanded_conv_.*"
+  assert groups == {first, "block_1_.*", "head/.*"}
+  np.testing.assert_allclose(tuned[prefix + first][1], rates / 10, rtol=1e-6)
+  assert not any(name.startswith(prefix) for name in before)
+  line = done[1]["fine_tune"].splitlines()[-1]
+  assert line.startswith("50 labels, held-out images: {'loss': ")
+
+
 def test_each_writes_its_run(done):
-  for name in ("vae", "images", "table", "text", "records"):
+  for name in ("vae", "tuning/tuned", "images", "table", "text", "records"):
     found = event_reader.scalars(done[0] / name)
     assert found["train"]["loss"][1].size, name
   model = keras.models.load_model(done[0] / "table" / "model.keras")
@@ -131,6 +150,20 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path):
   assert line == "error: --data_path=none.tfrecord names no file"
 
 
+def test_a_flag_without_effect_is_one_line(tmp_path):
+  ended = subprocess.run(
+    [sys.executable, str(FOLDER / "fine_tune.py"), "--schedule=cosine"],
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+    timeout=60,
+    check=False,
+  )
+  assert ended.returncode == 2
+  (line,) = ended.stderr.splitlines()
+  assert line.startswith("error: --schedule has no effect")
+
+
 def folders_of(path):
   """The folders of scripts/ out of which a file imports anything."""
   names = set()
@@ -147,7 +180,7 @@ def test_what_a_copy_takes_along():
   for path in FOLDER.parent.glob("cli/*.py"):
     assert folders_of(path) <= {"cli"}, path
   needs = {name: folders_of(FOLDER / f"{name}.py") for name in NAMES}
-  alone = {"custom_step", "tfrecord"}
+  alone = {"custom_step", "fine_tune", "tfrecord"}
   assert needs == {
     name: {"cli"} if name in alone else {"cli", "training"} for name in NAMES
   }
