@@ -6,7 +6,7 @@ import threading
 from kernels import checks
 from trainloop.compiled import engine_choice
 from trainloop.compiled.programs import Programs
-from trainloop.data import batch_errors, counting, staging
+from trainloop.data import batch_errors, class_weights, counting, staging
 from trainloop.data import source as data_lib
 from trainloop.devices import entry, strategies
 from trainloop.display import terminal
@@ -18,7 +18,7 @@ from trainloop.fit.host import Host
 from trainloop.fit.loop_view import LoopView
 from trainloop.fit.window_length import WindowLength
 from trainloop.judging.options import judging
-from trainloop.model import exclusive_calls, moved
+from trainloop.model import exclusive_calls, moved, predictions
 from trainloop.model import groups as groups_lib
 from trainloop.model.objective import Goal
 from trainloop.model.precision import Numerics
@@ -49,6 +49,7 @@ class TrainLoop(LoopView):
       .keras or .weights.h5 file, or the workdir of another run; an
       `InitialWeights` for a part of them; or None.
     metrics: Keras metrics or their names, as `Model.compile` takes them.
+    weighted_metrics: likewise, to be weighted by sample or class weights.
     loss_weights: weights of several outputs' losses, or None.
     strategy: a `tf.distribute.Strategy` or its name; None for the one in
       scope. With several workers all make the same calls; the chief writes.
@@ -114,6 +115,7 @@ class TrainLoop(LoopView):
     groups=None,
     initial_weights=None,
     metrics=None,
+    weighted_metrics=None,
     loss_weights=None,
     strategy=None,
     workdir=None,
@@ -166,7 +168,7 @@ class TrainLoop(LoopView):
     numerics = Numerics(mixed_precision, accumulate)
     further = moved.check(schedules)
     values = moved.values_of_step(further, step)
-    goal = Goal(loss, metrics, loss_weights, step, values)
+    goal = Goal(loss, metrics, loss_weights, step, values, weighted_metrics)
     judges = judging(early_stopping, reduce_on_plateau)
     strategy = strategies.resolve(strategy)
     first = initial_weights_lib.first(initial_weights)
@@ -191,6 +193,7 @@ class TrainLoop(LoopView):
     schedule=None,
     steps_per_epoch=None,
     trainable=None,
+    class_weight=None,
   ):
     """Trains `epochs` more epochs from the present state.
 
@@ -204,6 +207,9 @@ class TrainLoop(LoopView):
       steps_per_epoch: batches of an epoch, for a dataset without end.
       trainable: regular expression of the paths of variables that this fit
         trains, as for `groups`; None for all, or for what a `Recipe` names.
+      class_weight: {label: weight >= 0} that examples of a class count with in
+        the loss of training, 1 where none is given; "balanced" for n / (k n_c)
+        with n_c of n examples in each of k classes; or None.
 
     Returns:
       The `History` of this fit, also `self.history`.
@@ -214,6 +220,7 @@ class TrainLoop(LoopView):
       What a callable of the caller's raised, with everything saved.
     """
     schedule = schedules_lib.checked(schedule)
+    data = class_weights.applied(data, class_weight)
     return self._fits.run(
       data, epochs, validation, schedule, steps_per_epoch, trainable
     )
@@ -267,6 +274,26 @@ class TrainLoop(LoopView):
     with batch_errors.named(self.trainee.intake, data=source):
       empty = functools.partial(counting.no_more, "data")
       return self.programs.evaluate(source, empty)
+
+  @entry.guarded
+  @exclusive_calls.one("predict", reads=True)
+  def predict(self, data):
+    """The outputs for all examples of some data, by Keras' own `predict`.
+
+    Args:
+      data: an `ArrayData`, a batched `tf.data.Dataset`, or arrays as the model
+        takes them.
+
+    Returns:
+      NumPy arrays in the order of the examples, of what was judged.
+
+    Raises:
+      ValueError: before the first `fit` or `evaluate`, or with several workers.
+    """
+    if self.trainee.state is None:
+      rule = "asked for after a `fit` or `evaluate`: model.predict before it"
+      checks.fail("predict", "a model without data", rule)
+    return predictions.of(self.model, data, self.trainee.workers.count)
 
   def coming_schedule(self, source):
     """The `kernels.Schedule` that a fit on a data source would follow."""

@@ -38,6 +38,7 @@ from absl import flags
 from cli import (
   average_flag,
   cache_flag,
+  class_weight_flag,
   device_flags,
   exits,
   flag_rules,
@@ -70,6 +71,7 @@ def define(**defaults):
   cache_flag.define()
   judging_flags.define()
   average_flag.define()
+  class_weight_flag.define()
   verbosity.define()
   for name, value in defaults.items():
     FLAGS.set_default(name, value)
@@ -186,7 +188,9 @@ def fit(loop, train, valid=None, schedule=None, epochs=None):
   interrupts.check()
   with trainloop.StopOnSignals(loop.stop, FLAGS.grace) as caught:
     epochs = FLAGS.epochs if epochs is None else epochs
-    history = loop.fit(train, epochs, validation=valid, schedule=schedule)
+    weights = class_weight_flag.make()
+    options = {"validation": valid, "class_weight": weights}
+    history = loop.fit(train, epochs, schedule=schedule, **options)
   if caught.exit_code or history.stop_reason == "preempted":
     again = "the same command goes on" if FLAGS.workdir else "nothing is saved"
     text = f"stopped by a signal after {loop.global_step} steps; {again}"

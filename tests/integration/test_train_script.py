@@ -132,6 +132,8 @@ BAD_FLAGS = [
   (["--average=schedule_free:1"], "average=schedule_free:1"),
   (["--average=schedule_free", "--optimizer=rmsprop"], "sgd, adam, adamw"),
   (["--average="], "average="),
+  (["--class_weight=even"], "class_weight=even: must be balanced, or"),
+  (["--class_weight=0:1,1"], "class_weight=0:1,1"),
   (["--early_stopping=-1"], "early_stopping=-1"),
   (["--reduce_on_plateau=0"], "reduce_on_plateau=0"),
   (["--monitor=val_loss"], "--monitor needs"),

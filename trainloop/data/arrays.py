@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from kernels import checks
-from trainloop.data import shuffle, staging, structures
-from trainloop.data.dataset import DatasetData
+from trainloop.data import array_passes, shuffle, splits, staging, structures
+from trainloop.data.labels import labels_of
 from trainloop.data.protocol import Resident, Staged
 
 
@@ -241,9 +241,50 @@ class ArrayData:
     """
     size = min(self.batch_size, self.num_examples)
     first = index % (self.num_examples // size) * size
+    one = self._with(structures.part(self.arrays, first, first + size))
+    one.batch_size = size
+    return one
+
+  def split(self, fraction, *, seed=None, stratify=False):
+    """Holds examples out.
+
+    Args:
+      fraction: of them, in (0, 1).
+      seed: int >= 0 that draws them; None for the last ones, as Keras'
+        `validation_split`.
+      stratify: whether that holds of each class of `y`, labels or one-hot.
+
+    Returns:
+      (ArrayData of the others, ArrayData of those held out), each with the
+      options of this one.
+
+    Raises:
+      ValueError: if an argument breaks its rule or one part would be empty.
+
+    >>> data = trainloop.ArrayData(np.eye(10), range(10), batch_size=4)
+    >>> train, valid = data.split(0.2)
+    >>> valid.arrays[1].tolist()
+    [8, 9]
+    """
+    checks.boolean("stratify", stratify)
+    labels = labels_of("stratify", self.arrays[1]) if stratify else None
+    parts = splits.indices(self.num_examples, fraction, seed, labels)
+    return tuple(map(self._of, parts))
+
+  def _of(self, indices):
+    return self._with(
+      structures.map_leaves(lambda array: array[indices], self.arrays)
+    )
+
+  def weighted(self, sample_weight):
+    """The same with these weights of examples, float32 (examples,)."""
+    return self._with((*self.arrays[:2], sample_weight))
+
+  def _with(self, arrays):
+    """The same with other arrays, which nobody has copied or counted yet."""
     one = copy.copy(self)
-    one.arrays = structures.part(self.arrays, first, first + size)
-    one.num_examples = one.batch_size = size
+    one.arrays = arrays
+    one.num_examples = len(structures.leaves(arrays[0])[0])
     one._resident = one._chunks = one._crc32 = one._memory = None
     return one
 
@@ -254,56 +295,16 @@ class ArrayData:
     are read as a dataset.
     """
     if self._memory is not None:
-      return self._dataset().evaluation(strategy)
-    if self._fixed:
-      self._chunks = self._chunks or self._staged_chunks()
-      return self._chunks
-    whole = self.num_examples // self.batch_size * self.batch_size
-    indices = np.arange(self.num_examples, dtype=np.int32)
-    blocks = [
-      indices[:whole].reshape(-1, self.batch_size),
-      indices[None, whole:],
-    ]
-    return [Resident(self._tensors(), one) for one in blocks if one.size]
+      stream = array_passes.streamed(self.arrays, *self._extent)
+      return stream.evaluation(strategy)
+    if self._fixed and self._chunks is None:
+      room = staging.chunk(self.batch_bytes)
+      self._chunks = array_passes.staged(self.arrays, *self._extent, room)
+    return self._chunks or array_passes.resident(self._tensors(), *self._extent)
 
-  def _staged_chunks(self):
-    """The batches in the order of the arrays, in stretches of one size."""
-    room, size = staging.chunk(self.batch_bytes), self.batch_size
-    whole = self.num_examples // size
-    parts, indices = [], np.arange(self.num_examples)
-    for first in range(0, whole, room):
-      stop = min(first + room, whole)
-      block = indices[first * size : stop * size].reshape(-1, size)
-      parts.append((block, room))
-    rest = indices[None, whole * size :]
-    parts += [(rest, 1)] if rest.size else []
-    return [
-      Staged(
-        staging.stretch(self.arrays, block, steps),
-        np.arange(len(block), dtype=np.int32),
-      )
-      for block, steps in parts
-    ]
-
-  def _dataset(self):
-    """The batches in the order of the arrays, as they are read."""
-    size = self.batch_size
-
-    def batches():
-      for first in range(0, self.num_examples, size):
-        yield cut(slice(first, first + size))
-
-    def cut(part):
-      return structures.map_leaves(lambda array: array[part], columns)
-
-    columns = self.arrays[: 2 if self.arrays[2] is None else 3]
-    spec = structures.map_leaves(
-      lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype), columns
-    )
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=spec)
-    steps = -(-self.num_examples // size)
-    counted = tf.data.experimental.assert_cardinality(steps)
-    return DatasetData(dataset.apply(counted))
+  @property
+  def _extent(self):
+    return self.num_examples, self.batch_size
 
   def _tensors(self):
     """(x, y, sample_weight) as tensors on the device, copied once."""

@@ -55,17 +55,19 @@ class Turns:
   Args:
     model: a keras.Model.
     optimizer: a Keras optimizer.
-    metrics: Keras metrics as `Model.compile` takes them.
+    metrics, weighted_metrics: Keras metrics as `Model.compile` takes them.
     **options: what else it takes.
 
   Raises:
     ValueError: if another call has the model, or what `Model.compile` raises.
   """
 
-  def __init__(self, model, optimizer, metrics, **options):
+  def __init__(self, model, optimizer, metrics, weighted_metrics, **options):
     self._model = model
-    self._shared = [optimizer, *_objects(metrics)]
-    options = {"optimizer": optimizer, "metrics": metrics, **options}
+    every = (metrics, weighted_metrics)
+    self._shared = [optimizer, *(o for one in every for o in _objects(one))]
+    options |= {"optimizer": optimizer, "metrics": metrics}
+    options["weighted_metrics"] = weighted_metrics
     with self._hold("TrainLoop", reads=True) as another:
       self._compilation = compile_state.Compilation(model, another, **options)
 

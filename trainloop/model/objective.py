@@ -216,7 +216,7 @@ class PerExample(Objective):
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-  """What a model is trained for: four arguments of `TrainLoop`, as there.
+  """What a model is trained for: arguments of `TrainLoop`, as there.
 
   Attributes:
     values: names of the arguments that `step` has besides its four.
@@ -231,9 +231,11 @@ class Goal:
   loss_weights: typing.Any = None
   step: typing.Any = None
   values: tuple = ()
+  weighted_metrics: typing.Any = None
 
   def __post_init__(self):
-    beside = {n: getattr(self, n) for n in ("loss", "metrics", "loss_weights")}
+    names = ("loss", "metrics", "loss_weights", "weighted_metrics")
+    beside = {name: getattr(self, name) for name in names}
     _check_functions(**beside)
     if self.step is None:
       return
@@ -257,12 +259,13 @@ def of(model, step, given):
   return Compiled(model) if step is None else PerExample(model, step, given)
 
 
-def _check_functions(loss, metrics, loss_weights):
+def _check_functions(loss, loss_weights, **metrics):
   """Refuses functions of other arguments, and weights that are no numbers."""
-  if metrics is not None and not isinstance(metrics, (list, tuple, dict)):
-    shown = f"[{metrics!r}]" if isinstance(metrics, str) else "[...]"
-    checks.fail("metrics", metrics, f"a list, as metrics={shown}")
-  for name, value in (("loss", loss), ("metrics", metrics)):
+  for name, value in metrics.items():
+    if value is not None and not isinstance(value, (list, tuple, dict)):
+      shown = f"[{value!r}]" if isinstance(value, str) else "[...]"
+      checks.fail(name, value, f"a list, as {name}={shown}")
+  for name, value in (("loss", loss), *metrics.items()):
     for one in tf.nest.flatten(value):
       if inspect.isroutine(one):
         rule = "a function of (y_true, y_pred)"

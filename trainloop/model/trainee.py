@@ -117,6 +117,7 @@ class Trainee:
         self.model,
         self.binding.optimizer,
         goal.metrics,
+        goal.weighted_metrics,
         loss=goal.loss,
         loss_weights=goal.loss_weights,
         auto_scale_loss=False,

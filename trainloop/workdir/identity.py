@@ -90,6 +90,7 @@ def made(trainee):
     "loss_weights": describe.of(goal.loss_weights, "loss_weights"),
     "metrics": describe.of(goal.metrics, "metrics"),
     "step": describe.of(goal.step, "step"),
+    **_weighted_metrics(goal, describe),
     **_initial_weights(options.initial_weights),
     "model": {
       **model_identity.of(trainee.model, describe),
@@ -97,6 +98,13 @@ def made(trainee):
     },
   }
   return Made(values, describe.left_out)
+
+
+def _weighted_metrics(goal, describe):
+  if goal.weighted_metrics is None:
+    return {}
+  value = describe.of(goal.weighted_metrics, "weighted_metrics")
+  return {"weighted_metrics": value}
 
 
 def _initial_weights(weights):
