@@ -241,9 +241,7 @@ class ArrayData:
     """
     size = min(self.batch_size, self.num_examples)
     first = index % (self.num_examples // size) * size
-    one = self._with(structures.part(self.arrays, first, first + size))
-    one.batch_size = size
-    return one
+    return self._with(structures.part(self.arrays, first, first + size), size)
 
   def split(self, fraction, *, seed=None, stratify=False):
     """Holds examples out.
@@ -280,10 +278,10 @@ class ArrayData:
     """The same with these weights of examples, float32 (examples,)."""
     return self._with((*self.arrays[:2], sample_weight))
 
-  def _with(self, arrays):
+  def _with(self, arrays, batch_size=None):
     """The same with other arrays, which nobody has copied or counted yet."""
     one = copy.copy(self)
-    one.arrays = arrays
+    one.arrays, one.batch_size = arrays, batch_size or self.batch_size
     one.num_examples = len(structures.leaves(arrays[0])[0])
     one._resident = one._chunks = one._crc32 = one._memory = None
     return one
