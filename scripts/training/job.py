@@ -52,9 +52,7 @@ def run(flags, peaks, strategy):
       total = steps * flags.epochs
       output.line(f"run: {flags.epochs} epochs of {steps} steps: {total}")
       output.line(f"schedule: {schedule}")
-      own = optimizer(flags, flags.optimizer, peak, data)
-      beside = hyperparameter_flags.make(steps)["schedules"]
-      dry_run.run(flags, combined.beside(schedule, beside), steps, own)
+      _plan(flags, data, schedule, peak, steps)
     return
   _check_profile(flags, steps * flags.epochs)
   loop = _loop(flags, data, schedule, peak, strategy, steps)
@@ -72,6 +70,22 @@ def run(flags, peaks, strategy):
     if flags.workdir:
       _write(flags, data.in_units(loop.model), result)
   return _check_trained(history)
+
+
+def _plan(flags, data, schedule, peak, steps):
+  """What --dry_run shows and writes beside the data and the length."""
+  moves = hyperparameter_flags.make(steps)
+  schedule = combined.beside(schedule, moves["schedules"])
+
+  def make():
+    model = model_maker(flags, data)()
+    if not model.built:
+      model(data.x_train[:1])
+    return model
+
+  own = optimizer(flags, flags.optimizer, peak, data)
+  binding = dry_run.bound(own, schedule, moves["groups"], make)
+  dry_run.run(flags, schedule, steps, binding)
 
 
 def _check_trained(history):

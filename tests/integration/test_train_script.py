@@ -338,9 +338,19 @@ def test_a_dry_run_says_every_duration_in_steps(tmp_path):
 
 
 def test_a_dry_run_writes_the_plan_that_the_run_replaces(tmp_path):
-  flags = ("--workdir=run", "--epochs=2", "--hidden=8")
+  group = "--group=.*bias:lr=0.5,wd=0"
+  flags = ("--workdir=run", "--epochs=2", "--hidden=8", "--optimizer=adamw")
+  flags += (group, "--weight_decay_schedule=linear:0.1:0.2")
   done = commands.forked("--dry_run", *flags, cwd=tmp_path)
   assert done.returncode == 0, done.stderr
+  shown = [line.split("  ") for line in done.stdout.splitlines()]
+  shown = {line[0]: [one.strip() for one in line if one] for line in shown}
+  head = ["plan", "first: step 0", "peak: step 26", "last: step 87"]
+  assert shown["plan"] == head
+  name = "learning_rate/.*bias"
+  assert shown[name] == [name, "6e-05", "0.0015", "6e-09"]
+  assert shown["weight_decay/.*bias"][1:] == ["0", "0", "0"]
+  assert shown["weight_decay"][1:] == ["0.1", "0.1295", "0.1989"]
   (path,) = (p for p in tmp_path.rglob("*") if p.is_file())
   assert path.parent == tmp_path / "run" / "plan"
   dry = workdirs.scalars(path.parent)
@@ -349,6 +359,8 @@ def test_a_dry_run_writes_the_plan_that_the_run_replaces(tmp_path):
   assert not path.exists()
   plan = workdirs.scalars(path.parent)
   assert plan["hyperparameters/momentum"][0] == list(range(88))
+  assert "hyperparameters/learning_rate/.*bias" in plan
+  assert set(plan) == set(dry)
   for tag, (steps, values) in plan.items():
     assert steps == dry[tag][0]
     assert values.tobytes() == dry[tag][1].tobytes()

@@ -1,17 +1,14 @@
 """Where a fit begins and ends, and the curve it is going to follow."""
 
 import keras
-import numpy as np
 
 import kernels
 from kernels import checks, combined
-from trainloop.display import outline
 from trainloop.fit import curve_check, window_length
 from trainloop.model import preflight, scheduled_optimizer
 from trainloop.model.schedule_free import ScheduleFree
-from trainloop.model.scheduled_optimizer import LEARNING_RATE
 from trainloop.recipes import Recipe
-from trainloop.workdir import fit_plan
+from trainloop.workdir import fit_plan, planned
 from trainloop.workdir.fit_entry import Origin
 from trainloop.workdir.fit_plan import FitPlan, with_cycles
 
@@ -195,16 +192,9 @@ def curve(plan, schedule, momentum, groups, first=None):
     first: global step from which it is wanted; None for the fit's start.
   """
   first, start = plan.start if first is None else first, plan.schedule_start
-  own = outline.of(schedule, first - start, plan.end - start)
-  momenta = own.momenta
-  if momenta is None and momentum is not None:
-    momenta = np.full_like(own.rates, momentum)
-  kernels_of = {**combined.others_of(schedule), **groups.factors}
-  others = combined.tabulate_all(kernels_of, own.steps)
-  bases = {**others, LEARNING_RATE: own.rates}
-  others |= groups.values(bases)
-  steps = own.steps + start
-  return own._replace(steps=steps, momenta=momenta, others=others)
+  last = plan.end - start
+  own = planned.curve(schedule, first - start, last, momentum, groups)
+  return own._replace(steps=own.steps + start)
 
 
 def check_validation(trainee, lengths, validation):

@@ -5,13 +5,12 @@ import time
 
 import numpy as np
 
-from kernels import checks, combined
-from trainloop.display import outline
-from trainloop.workdir import claims, row_journal, run_files, run_names
+from kernels import checks
+from trainloop.workdir import claims, planned, row_journal, run_files, run_names
 from trainloop.workdir.tensorboard import event_file
 
 
-def write(workdir, schedule, steps, momentum=None):
+def write(workdir, schedule, steps, momentum=None, groups=None):
   """Writes run `plan`, as TensorBoard shows it; the run itself replaces it.
 
   Args:
@@ -20,6 +19,7 @@ def write(workdir, schedule, steps, momentum=None):
     steps: updates of the run, int >= 1.
     momentum: the optimizer's own as a float, where the schedule has none; or
       None.
+    groups: the model's `Groups`, or None.
 
   Returns:
     The `Outline` that was written; None for a folder that holds a run already.
@@ -33,11 +33,7 @@ def write(workdir, schedule, steps, momentum=None):
   claims.check(workdir)
   if row_journal.exists(workdir):
     return None
-  curve = outline.of(schedule, 0, steps)
-  if curve.momenta is None and momentum is not None:
-    curve = curve._replace(momenta=np.full_like(curve.rates, momentum))
-  others = combined.tabulate_all(combined.others_of(schedule), curve.steps)
-  curve = curve._replace(others=others)
+  curve = planned.curve(schedule, 0, steps, momentum, groups)
   folder = os.path.join(workdir, "plan")
   for path in filter(run_names.is_dry, run_names.events(workdir)):
     run_files.remove(os.path.join(workdir, path))
