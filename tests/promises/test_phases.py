@@ -189,3 +189,16 @@ def test_statistics_are_told_from_weights():
   rule = r"\(norm/moving_mean, norm/moving_variance are moved by no optimizer\)"
   with pytest.raises(ValueError, match=rule):
     make().fit(small.data(), 1, trainable="norm/moving.*")
+
+
+def test_the_summary_says_what_is_trained(capsys):
+  loop = make(verbose=True)
+  loop.fit(small.data(), 1, trainable=HEAD)
+  assert "phase     trains 21 of 87 parameters, head/.*\n" in _told(capsys)
+  loop.fit(small.data(), 1, schedule=kernels.Constant(0.01))
+  assert "phase " not in _told(capsys)
+
+
+def _told(capsys):
+  found = capsys.readouterr()
+  return found.out + found.err

@@ -61,6 +61,7 @@ class FitFacts(typing.NamedTuple):
     log_every: TensorBoard gets one update in so many.
     log_bytes: the most that these take.
     not_compared: what of it is not compared when it goes on, in words; or "".
+    phase: which part of the model is trained, in words; "" for all.
   """
 
   engine: str
@@ -77,6 +78,7 @@ class FitFacts(typing.NamedTuple):
   log_every: int
   log_bytes: int
   not_compared: str
+  phase: str = ""
 
 
 def of_loop(facts):
@@ -100,6 +102,7 @@ def of_fit(facts):
   return [
     lines.labelled("engine", f"{facts.engine}, {facts.reason}"),
     lines.labelled("run", _run(facts)),
+    *([lines.labelled("phase", facts.phase)] if facts.phase else []),
     lines.labelled("schedule", schedule),
     *(lines.labelled("", lines.cut(text, _LONG)) for text in further),
     *([lines.labelled("judging", facts.basis)] if facts.basis else []),

@@ -1,7 +1,9 @@
 """What a fit says of itself before its first update, for `display.summary`."""
 
+import math
+
 from trainloop.display.summary import FitFacts, LoopFacts
-from trainloop.model import model_metrics
+from trainloop.model import groups, model_metrics
 
 
 def of_loop(trainee):
@@ -54,7 +56,19 @@ def of_fit(trainee, engine, request, plan, logged, workdir):
     log_every=logged.rows,
     log_bytes=logged.size(plan, trainee.binding.layout),
     not_compared=request.not_compared,
+    phase=_phase(trainee, request.terms.identity.get("trainable")),
   )
+
+
+def _phase(trainee, pattern):
+  """Which part of the model a fit trains; "" for all that is not frozen."""
+  if pattern is None:
+    return ""
+  _, places = groups.matches(pattern, trainee.model)
+  frozen = trainee.binding.groups.frozen
+  sizes = [math.prod(v.shape) for v in trainee.model.trainable_variables]
+  count = sum(sizes[i] for i in places if i not in frozen)
+  return f"trains {count:,} of {sum(sizes):,} parameters, {pattern}"
 
 
 def _updates_before(trainee):
