@@ -40,18 +40,21 @@ def _accept(value):
 
 
 def check_cycles(schedule, steps):
-  """Refuses an average of cycles where fewer than two end.
+  """Refuses an average of cycles where fewer than two end; one will do where
+  statistics are computed anew.
 
   Args:
     schedule: the run's `kernels.Schedule`.
     steps: updates of the run.
   """
-  if flags.FLAGS.average != "cycle":
-    return
-  count = len(fit_plan.cycle_ends(schedule, steps))
-  if count < 2:
+  value = flags.FLAGS.average
+  least = {"cycle": 2, "cycle:statistics": 1}.get(value, 0)
+  count = len(fit_plan.cycle_ends(schedule, steps)) if least else 0
+  if count < least:
     name = flags.FLAGS.schedule
-    text = f"--average=cycle has no effect: {count} cycles of --schedule={name}"
+    text = (
+      f"--average={value} has no effect: {count} cycles of --schedule={name}"
+    )
     text += f" end within the run's {steps} steps; take --schedule=sgdr"
     flag_rules.stop(f"{text} with a shorter --cycle_len, or --average=ema")
 

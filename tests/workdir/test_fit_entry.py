@@ -87,8 +87,11 @@ def test_a_log_refuses_a_fit_of_other_terms(name):
   changed, match = OTHERS[name]
   log = FitLog([entry(), entry()])
   for index in (0, 1):
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises(ValueError, match=match) as refused:
       log.find(index, terms(**changed), "runs/a")
+    # It is suggested where it would do: for the last fit, if no more differs.
+    suggested = "or replan" in str(refused.value)
+    assert suggested == (index == 1 and name != "other data")
   with pytest.raises(ValueError, match=match):  # only the last is replanned
     log.find(0, terms(**changed), "runs/a", replans=True)
   if name == "other data":

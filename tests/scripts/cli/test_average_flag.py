@@ -44,13 +44,16 @@ def test_what_its_values_mean():
 
 
 def test_an_average_of_one_cycle_or_none_is_refused(tmp_path):
-  for schedule, count in (("one_cycle", 1), ("constant", 0)):
-    flags = ("--average=cycle", f"--schedule={schedule}", "--workdir=run")
+  for value, schedule, count in (
+    ("cycle", "one_cycle", 1),
+    ("cycle:statistics", "constant", 0),
+  ):
+    flags = (f"--average={value}", f"--schedule={schedule}", "--workdir=run")
     done = commands.train(*flags, cwd=tmp_path)
     assert done.returncode == 2
     (line,) = commands.error_lines(done)
     assert line == (
-      f"error: --average=cycle has no effect: {count} cycles of --schedule="
+      f"error: --average={value} has no effect: {count} cycles of --schedule="
       f"{schedule} end within the run's 880 steps; take --schedule=sgdr with a "
       "shorter --cycle_len, or --average=ema"
     )
