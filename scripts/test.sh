@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests: sets up .venv if needed, then pytest with the arguments;
 # without any, all of them, a file to each core (of four at most: each process
-# takes up to 5 GB).
+# takes up to 5 GB), in the order of tests/conftest.py: the long files first.
 #   bash scripts/test.sh -k one_cycle
 # A plain bash, also where it is called by sh: without BASH_ENV and functions of
 # the environment, in which cd may be another.
@@ -21,5 +21,6 @@ done
 here="$(cd -P "$(dirname "$here")" && pwd)"
 source "$here/env.sh" test
 cd "$root"
-[ $# -gt 0 ] || set -- -n auto --maxprocesses=4 --dist=loadfile
+[ $# -gt 0 ] ||
+  set -- -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 exec "$python" -m pytest "$@"

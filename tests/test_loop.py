@@ -43,7 +43,7 @@ def test_fit_twice_goes_on():
 
 
 def test_a_new_schedule_starts_at_its_own_step_0():
-  loop = small.loop(schedule=kernels.OneCycle(0.1, 12))
+  loop = small.loop(schedule=kernels.OneCycle(0.1, 12), compile="graph")
   data = small.data()
   loop.fit(data, 1)
   with pytest.raises(ValueError, match="`schedule` must be a schedule of at"):
@@ -57,7 +57,7 @@ def test_a_new_schedule_starts_at_its_own_step_0():
 
 def test_evaluate_weighs_the_partial_batch():
   x, y = small.arrays(50)
-  loop = small.loop()
+  loop = small.loop(compile="graph")
   found = loop.evaluate(trainloop.ArrayData(x, y, batch_size=16))
   want = keras_evaluate(loop.model, x, y, 50)
   assert found["loss"] == pytest.approx(want["loss"], rel=1e-6)
@@ -95,7 +95,7 @@ def test_the_partial_batch_is_a_mean_over_its_examples():
   )
   net = small.model()
   sgd = keras.optimizers.SGD(0.0)
-  rows = small.loop(net, sgd).fit(data, 1).rows
+  rows = small.loop(net, sgd, compile="graph").fit(data, 1).rows
   want = keras_evaluate(net, x[4:], y[4:], 1)["loss"]
   assert rows["loss"][1] == pytest.approx(want, rel=1e-6)
 
@@ -176,6 +176,7 @@ def test_outputs_are_paired_by_name(order, outputs):
     keras.optimizers.SGD(0.01),
     loss=losses,
     metrics=None,
+    compile="graph",
   )
   epochs = loop.fit(trainloop.ArrayData(x, targets, batch_size=8), 3).epochs
   assert epochs["loss"][-1] < epochs["loss"][0]
@@ -184,9 +185,9 @@ def test_outputs_are_paired_by_name(order, outputs):
     ({"cls": y}, "`y` must be a dict with a target for the output 'aux'"),
   ):
     with pytest.raises(ValueError, match=match):
-      small.loop(keras.Model(inside, heads), loss=losses, metrics=None).fit(
-        trainloop.ArrayData(x, bad, batch_size=8), 1
-      )
+      small.loop(
+        keras.Model(inside, heads), loss=losses, metrics=None, compile="graph"
+      ).fit(trainloop.ArrayData(x, bad, batch_size=8), 1)
 
 
 def test_an_ignored_class_may_be_out_of_range():
@@ -194,7 +195,7 @@ def test_an_ignored_class_may_be_out_of_range():
   y[::5] = -1
   loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=-1)
   data = trainloop.ArrayData(x, y, batch_size=8)
-  rows = small.loop(loss=loss, metrics=None).fit(data, 1).rows
+  rows = small.loop(loss=loss, metrics=None, compile="graph").fit(data, 1).rows
   assert len(rows["loss"]) == 12 and (rows["loss"] > 0).all()
 
 
@@ -202,14 +203,17 @@ def test_a_vector_metric_has_a_name_a_class():
   x, y = small.arrays()
   net, hot = small.model(), np.eye(3)[y]
   loop = small.loop(
-    net, loss="categorical_crossentropy", metrics=[keras.metrics.F1Score()]
+    net,
+    loss="categorical_crossentropy",
+    metrics=[keras.metrics.F1Score()],
+    compile="graph",
   )
   names = loop.fit(trainloop.ArrayData(x, hot, batch_size=8), 1).epochs
   assert {"f1_score_0", "f1_score_1", "f1_score_2"} <= set(names)
 
 
 def test_freezing_between_two_fits_is_refused():
-  loop = small.loop()
+  loop = small.loop(compile="graph")
   loop.fit(small.data(), 1)
   loop.model.layers[0].trainable = False
   with pytest.raises(ValueError, match="make a new TrainLoop to freeze"):
@@ -274,7 +278,7 @@ def test_sample_weights_count():
   weight = np.linspace(0, 1, 16)
   net = small.model()
   data = trainloop.ArrayData(x, y, weight, batch_size=16, shuffle=False)
-  loop = small.loop(net, keras.optimizers.SGD(0.0))
+  loop = small.loop(net, keras.optimizers.SGD(0.0), compile="graph")
   loss = loop.fit(data, 1).rows["loss"][0]
   losses = keras.losses.sparse_categorical_crossentropy(y, net(x))
   assert loss == pytest.approx(float(np.mean(losses * weight)), rel=1e-5)
@@ -330,7 +334,7 @@ def test_the_seed_makes_a_callable_model_repeat():
 
 
 def test_keras_saves_and_reloads_the_trained_model(tmp_path):
-  loop = small.loop()
+  loop = small.loop(compile="graph")
   loop.fit(small.data(), 2)
   path = tmp_path / "model.keras"
   loop.model.save(path)

@@ -5,6 +5,8 @@ regularisers, constraints, the optimizer. What stands in an evaluation alone
 sends that to the graph.
 """
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -145,7 +147,15 @@ CASES = {
   "optimizer": ({"optimizer": Own(0.1)}, {}, "PyFunc"),
 }
 
+# An op more at a place that has one: they are refused by the same line.
+REFUSED = [
+  pytest.param(case, marks=[pytest.mark.long] * (" in a " in case))
+  for case in sorted(CASES)
+]
 
+
+# What is asked for; a rule that takes XLA runs what an explicit one runs.
+ENGINES = ["auto", "graph", pytest.param("xla", marks=pytest.mark.long)]
 # In an evaluation alone.
 AT_REST = {"python": through_python, "assertion": asserted, "refused": eigen}
 
@@ -188,7 +198,7 @@ def test_what_xla_has_not_goes_to_the_graph(case):
       assert history.epochs[name] == [1.0], (name, history.epochs)
 
 
-@pytest.mark.parametrize("case", sorted(CASES))
+@pytest.mark.parametrize("case", REFUSED)
 def test_xla_asked_for_is_refused_in_a_line(case, tmp_path):
   options, parts, op = CASES[case]
   workdir = tmp_path / "run"
@@ -226,22 +236,39 @@ def test_keras_own_parts_stay_in_xla():
   assert loop.engine.name == "xla", loop.engine
 
 
-@pytest.mark.parametrize("case", AT_REST)
-@pytest.mark.parametrize("compile", ["auto", "xla"])
-def test_an_evaluation_that_xla_has_not_goes_to_the_graph(case, compile):
-  histories = []
-  for does in (AT_REST[case], lambda x: x):
-    loop = make({}, {"layer": AtRest(does)}, compile)
-    fitted = loop.fit(small.data(32), 2, validation=small.data(20))
-    assert loop.engine.name == "xla", loop.engine
-    histories.append(fitted.epochs)
-  one, want = histories
+def epochs_at_rest(does, compile):
+  """The epochs of a fit whose layer does something in evaluations alone."""
+  loop = make({}, {"layer": AtRest(does)}, compile)
+  fitted = loop.fit(small.data(32), 2, validation=small.data(20))
+  assert loop.engine.name == "xla", loop.engine
+  return fitted.epochs
+
+
+@pytest.fixture(scope="module")
+def at_rest():
+  """A function: engine -> the epochs of a layer that does nothing."""
+  return functools.cache(lambda compile: epochs_at_rest(lambda x: x, compile))
+
+
+@pytest.mark.parametrize(
+  ("case", "compile"),
+  [
+    *((case, "auto") for case in AT_REST),
+    ("refused", "xla"),
+    pytest.param("python", "xla", marks=pytest.mark.long),
+    pytest.param("assertion", "xla", marks=pytest.mark.long),
+  ],
+)
+def test_an_evaluation_that_xla_has_not_goes_to_the_graph(
+  at_rest, case, compile
+):
+  one, want = epochs_at_rest(AT_REST[case], compile), at_rest(compile)
   assert one["loss"].tobytes() == want["loss"].tobytes()
   for name in ("val_loss", "val_accuracy"):
     np.testing.assert_allclose(one[name], want[name], rtol=1e-6)
 
 
-@pytest.mark.parametrize("compile", ["auto", "xla", "graph"])
+@pytest.mark.parametrize("compile", ENGINES)
 @pytest.mark.parametrize("validates", [False, True])
 def test_how_often_a_model_is_run_in_python(compile, validates):
   """Once to build it, then once for each program, when it is needed."""
@@ -279,7 +306,7 @@ class Counting(keras.Model):
     return self.dense(x)
 
 
-@pytest.mark.parametrize("compile", ["auto", "xla", "graph"])
+@pytest.mark.parametrize("compile", ENGINES)
 @pytest.mark.parametrize("validates", [False, True])
 def test_runs_of_a_model_before_its_first_update_is_told(compile, validates):
   runs, net = [], Counting()

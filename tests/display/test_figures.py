@@ -16,6 +16,7 @@ def history():
     schedule=kernels.OneCycle(0.1, 48),
     early_stopping=trainloop.EarlyStopping(target=100.0),
     validate_every="30st",
+    compile="graph",
   )
   # Stopped by its target after 30 of 48 steps.
   return loop.fit(small.data(), 4, validation=small.data(32, 16))
@@ -63,7 +64,7 @@ def test_losses_of_updates_and_epochs(history, tmp_path, monkeypatch):
 def test_what_is_not_there(history, tmp_path):
   with pytest.raises(ValueError, match="`what` must be one of loss, learning"):
     history.plot("auc", tmp_path / "fit.png")
-  loop = small.loop(optimizer="adadelta")
+  loop = small.loop(optimizer="adadelta", compile="graph")
   plain = loop.fit(small.data(), 1)
   with pytest.raises(ValueError, match="`what` must be 'loss' or 'learning_r"):
     plain.plot("momentum", tmp_path / "fit.png")

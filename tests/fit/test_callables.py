@@ -11,7 +11,9 @@ _VALID = {"validation": small.data(16, 16)}
 
 
 def make(**options):
-  return small.loop(small.model(rich=True), steps_per_loop=5, **options)
+  return small.loop(
+    small.model(rich=True), steps_per_loop=5, **options, compile="graph"
+  )
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +67,17 @@ def test_they_are_told_what_happened_and_change_nothing(plain):
 
 def test_windows_end_at_epochs_only_where_somebody_asks():
   windows, epochs = [], []
-  loop = small.loop(steps_per_loop=30, on_window=windows.append)
+  loop = small.loop(
+    steps_per_loop=30, on_window=windows.append, compile="graph"
+  )
   loop.fit(small.data(), 3)
   assert [told["steps"] for told in windows] == [30, 6]
   windows.clear()
   loop = small.loop(
-    steps_per_loop=30, on_window=windows.append, on_epoch=epochs.append
+    steps_per_loop=30,
+    on_window=windows.append,
+    on_epoch=epochs.append,
+    compile="graph",
   )
   loop.fit(small.data(), 3)
   assert [told["steps"] for told in windows] == [12, 12, 12]
@@ -113,7 +120,7 @@ def test_one_that_raises_at_the_very_end():
     if told["epoch"] == 2:
       raise KeyboardInterrupt
 
-  loop = small.loop(on_epoch=on_epoch)
+  loop = small.loop(on_epoch=on_epoch, compile="graph")
   with pytest.raises(KeyboardInterrupt):
     loop.fit(small.data(), 2)
   assert loop.history.stop_reason == "completed"
@@ -126,7 +133,7 @@ def test_they_may_stop_the_loop():
     if told["epoch"] == 2:
       loop.stop()
 
-  loop = small.loop(on_epoch=on_epoch)
+  loop = small.loop(on_epoch=on_epoch, compile="graph")
   history = loop.fit(small.data(), 5)
   assert history.stop_reason == "preempted"
   assert history.epochs["epoch"].tolist() == [1, 2]

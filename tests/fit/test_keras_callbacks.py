@@ -57,7 +57,8 @@ def test_the_calls_are_those_of_fit(tmp_path):
       ours,
       keras.callbacks.CSVLogger(path),
       keras.callbacks.LambdaCallback(on_epoch_end=lambda e, _: seen.append(e)),
-    ]
+    ],
+    compile="graph",
   )
   history = loop.fit(small.data(), 3, validation=small.data(16, 16))
   x, y = small.arrays()
@@ -106,7 +107,7 @@ def keras_fit(callbacks):
 
 def test_arguments_come_in_the_form_that_keras_has():
   ours, theirs = AsGiven(), AsGiven()
-  small.loop(callbacks=[ours]).fit(small.data(), 2)
+  small.loop(callbacks=[ours], compile="graph").fit(small.data(), 2)
   keras_fit([theirs])
   assert ours.calls == theirs.calls
   assert ours.params == theirs.params
@@ -137,7 +138,9 @@ def test_hooks_of_any_names_are_called():
 
   ours, theirs = OtherNames(), OtherNames()
   for run in (
-    lambda given: small.loop(callbacks=given).fit(small.data(), 2),
+    lambda given: small.loop(callbacks=given, compile="graph").fit(
+      small.data(), 2
+    ),
     keras_fit,
   ):
     noted = []
@@ -171,18 +174,18 @@ def test_what_one_puts_in_the_logs_the_next_one_sees():
     on_epoch_end=lambda epoch, logs: seen.append(logs["mine"]),
     on_train_end=lambda logs: seen.append("mine" in logs),
   )
-  small.loop(callbacks=[Adds(), last]).fit(small.data(), 2)
+  small.loop(callbacks=[Adds(), last], compile="graph").fit(small.data(), 2)
   keras_fit([Adds(), last])
   assert seen == [0, 1, False] * 2
 
 
 def test_a_changed_optimizer_is_told_and_nothing_is_lost(tmp_path):
-  loop = small.loop(callbacks=[Halves()], workdir=tmp_path)
+  loop = small.loop(callbacks=[Halves()], workdir=tmp_path, compile="graph")
   text = "`callbacks` must be one that leaves the optimizer's learning_rate to"
   with pytest.raises(ValueError, match=f"{text} `schedule=`; got 'Halves.on_"):
     loop.fit(small.data(), 3)
   assert loop.history.epochs["epoch"].tolist() == [1]
-  loop = small.loop(callbacks=[Enough()], workdir=tmp_path)
+  loop = small.loop(callbacks=[Enough()], workdir=tmp_path, compile="graph")
   history = loop.fit(small.data(), 3)
   assert loop.resumed_from == [12]
   # Their own wish to stop is that of `TrainLoop.stop`.
@@ -228,11 +231,13 @@ def test_a_changed_optimizer_is_told_and_nothing_is_lost(tmp_path):
 )
 def test_what_cannot_be_served_is_refused(callback, told, tmp_path):
   with pytest.raises(ValueError, match=told) as caught:
-    small.loop(callbacks=[callback()], workdir=tmp_path / "new")
+    small.loop(
+      callbacks=[callback()], workdir=tmp_path / "new", compile="graph"
+    )
   assert "\n" not in str(caught.value)
   assert not (tmp_path / "new").exists()
 
 
 def test_they_come_in_a_list():
   with pytest.raises(ValueError, match="must be a list of keras"):
-    small.loop(callbacks=Recorder())
+    small.loop(callbacks=Recorder(), compile="graph")

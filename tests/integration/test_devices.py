@@ -37,15 +37,20 @@ def start(*command):
 
 
 class Runs(dict):
-  """{kind: what its process did}; each starts when it is asked for."""
+  """{kind: what its process did}; each starts when it is asked for.
 
-  def __init__(self, folder, *every):
+  Args:
+    folder: for their files.
+    cases: those of `devices.CASES` that they do.
+  """
+
+  def __init__(self, folder, cases):
     super().__init__()
-    self._folder, self._every = folder, every
+    self._folder, self._cases = folder, cases
 
   def __missing__(self, kind):
     script = commands.PROCESSES / "devices.py"
-    command = [script, kind, self._folder, *self._every]
+    command = [script, kind, self._folder, self._cases]
     if kind.startswith("workers"):
       front = [commands.LAUNCH, f"--workers={kind[-1]}", "--", sys.executable]
       command = front + command
@@ -57,7 +62,12 @@ class Runs(dict):
 
 @pytest.fixture(scope="module")
 def soon(tmp_path_factory):
-  return Runs(tmp_path_factory.mktemp("devices"))
+  return Runs(tmp_path_factory.mktemp("devices"), "soon")
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+  return Runs(tmp_path_factory.mktemp("few"), "few")
 
 
 @pytest.fixture(scope="module")
@@ -101,12 +111,14 @@ def test_one_gpu_takes_its_branches(soon):
   check_gpu(soon["gpu"], soon["default"])
 
 
-@pytest.mark.parametrize(
-  "kind",
-  [
-    pytest.param(k, marks=[pytest.mark.long] * (k != "mirrored1")) for k in SAME
-  ],
-)
+def test_one_mirrored_replica_is_no_strategy_at_all(few, soon):
+  names = ("/".join(case) for case in devices.FEW)
+  keys = [key for name in names for key in (name, f"{name}/engine")]
+  check_same(few["mirrored1"], {key: soon["default"][key] for key in keys})
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", SAME)
 def test_one_replica_is_no_strategy_at_all(soon, kind):
   check_same(soon[kind], soon["default"])
 

@@ -13,10 +13,15 @@ from support import commands
 from trainloop import recipes
 
 
-def plot(*flags, cwd, options=()):
+def plot(*flags, cwd):
+  return commands.forked(*flags, cwd=cwd, script="plot_schedule.py")
+
+
+def imported(*flags, cwd):
+  """The script in a process of its own, which lists what it imports."""
   script = commands.ROOT / "scripts" / "plot_schedule.py"
   return subprocess.run(
-    [sys.executable, *options, str(script), *flags],
+    [sys.executable, "-X", "importtime", str(script), *flags],
     cwd=cwd,
     timeout=120,
     capture_output=True,
@@ -154,7 +159,7 @@ BAD = [
   ("flags", "names"), BAD, ids=[" ".join(c[0]) for c in BAD]
 )
 def test_bad_flags_are_refused_before_tensorflow(tmp_path, flags, names):
-  done = plot(*flags, cwd=tmp_path, options=["-X", "importtime"])
+  done = imported(*flags, cwd=tmp_path)
   assert done.returncode == 2 and " tensorflow" not in done.stderr
   (line,) = commands.error_lines(done)
   assert names in line and "Traceback" not in done.stderr
@@ -173,7 +178,7 @@ def test_what_can_not_be_made_or_written_is_one_line(tmp_path):
 
 
 def test_help_without_tensorflow(tmp_path):
-  done = plot("--help", cwd=tmp_path, options=["-X", "importtime"])
+  done = imported("--help", cwd=tmp_path)
   assert done.returncode == 0 and " tensorflow" not in done.stderr
   for name in ("schedule", "compare", "axis", "cycle_mult", "decay_len"):
     assert f"--{name}:" in done.stdout or f"--[no]{name}:" in done.stdout

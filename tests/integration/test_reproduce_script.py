@@ -16,15 +16,7 @@ FILES = {"imdb": "imdb.npz", "ionosphere": "ionosphere.csv"}
 
 
 def run(*flags, cwd):
-  script = commands.ROOT / "scripts" / "reproduce.py"
-  return subprocess.run(
-    [sys.executable, str(script), *flags],
-    cwd=cwd,
-    timeout=600,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
+  return commands.forked(*flags, cwd=cwd, script="reproduce.py")
 
 
 def quick(name, folder, tmp_path, seeds=1):

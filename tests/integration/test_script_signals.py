@@ -38,14 +38,25 @@ def result(folder, name):
   }
 
 
+# The only checkpoints on the way: the first, and the signal's.
+SELDOM = ("--checkpoint_every=119ep",)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+  """The folder of a run, in `b`, that no signal reached."""
+  folder = tmp_path_factory.mktemp("whole")
+  done = commands.forked(*FLAGS, *SELDOM, "--workdir=b", cwd=folder)
+  assert done.returncode == 0, done.stderr[-2000:]
+  return folder
+
+
 @pytest.mark.parametrize(
   ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 )
-def test_it_saves_where_it_is_and_goes_on(tmp_path, number, code):
-  # The only checkpoints on the way: the first, and the signal's.
-  flags = ("--checkpoint_every=119ep",)
+def test_it_saves_where_it_is_and_goes_on(tmp_path, whole, number, code):
   with commands.start(
-    *FLAGS, *flags, "--workdir=a", cwd=tmp_path, stdout=subprocess.PIPE
+    *FLAGS, *SELDOM, "--workdir=a", cwd=tmp_path, stdout=subprocess.PIPE
   ) as process:
     for line in process.stdout:
       if line.startswith("epoch "):
@@ -53,12 +64,10 @@ def test_it_saves_where_it_is_and_goes_on(tmp_path, number, code):
     process.send_signal(number)
     assert process.wait(timeout=20) == code
   assert not list(tmp_path.rglob("part*"))
-  again = commands.train(*FLAGS, *flags, "--workdir=a", cwd=tmp_path)
+  again = commands.forked(*FLAGS, *SELDOM, "--workdir=a", cwd=tmp_path)
   assert again.returncode == 0, again.stderr[-2000:]
-  whole = commands.train(*FLAGS, *flags, "--workdir=b", cwd=tmp_path)
-  assert whole.returncode == 0, whole.stderr[-2000:]
-  assert result(tmp_path, "a") == result(tmp_path, "b")
-  assert workdirs.series(tmp_path / "a") == workdirs.series(tmp_path / "b")
+  assert result(tmp_path, "a") == result(whole, "b")
+  assert workdirs.series(tmp_path / "a") == workdirs.series(whole / "b")
   (step,) = json.loads((tmp_path / "a" / "result.json").read_text())[
     "resumed_from"
   ]
@@ -73,7 +82,7 @@ def test_the_second_one_exits_now(tmp_path):
   process.send_signal(signal.SIGCONT)
   # Whichever it hears first, the other ends it.
   assert process.wait(timeout=20) in (130, 143)
-  again = commands.train(*FLAGS, "--workdir=a", cwd=tmp_path)
+  again = commands.forked(*FLAGS, "--workdir=a", cwd=tmp_path)
   assert again.returncode == 0, again.stderr[-2000:]
 
 

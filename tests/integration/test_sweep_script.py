@@ -8,12 +8,17 @@ import pytest
 from support import commands
 
 
-def sweep(*flags, cwd, options=()):
+def sweep(*flags, cwd):
+  return commands.forked(*flags, cwd=cwd, script="sweep.py")
+
+
+def imported(*flags, cwd):
+  """The script in a process of its own, which lists what it imports."""
   script = commands.ROOT / "scripts" / "sweep.py"
   return subprocess.run(
-    [sys.executable, *options, str(script), *flags],
+    [sys.executable, "-X", "importtime", str(script), *flags],
     cwd=cwd,
-    timeout=240,
+    timeout=60,
     capture_output=True,
     text=True,
     check=False,
@@ -65,7 +70,7 @@ BAD = [
   ("flags", "names"), BAD, ids=[" ".join(c[0]) for c in BAD]
 )
 def test_bad_flags_are_refused_before_tensorflow(tmp_path, flags, names):
-  done = sweep(*flags, cwd=tmp_path, options=["-X", "importtime"])
+  done = imported(*flags, cwd=tmp_path)
   assert done.returncode == 2 and " tensorflow" not in done.stderr
   (line,) = commands.error_lines(done)
   assert names in line and "Traceback" not in done.stderr

@@ -54,7 +54,9 @@ def stand_in(clone):
   (clone / ".venv" / ".installed-examples").write_text(stamp)
 
 
-@pytest.mark.parametrize("kind", ["csv", "npz"])
+@pytest.mark.parametrize(
+  "kind", ["csv", pytest.param("npz", marks=pytest.mark.long)]
+)
 def test_from_a_clone_to_a_chart(kind, tmp_path):
   pytest.importorskip("matplotlib")
   if not (ROOT / ".git").exists():

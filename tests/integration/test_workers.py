@@ -284,7 +284,7 @@ def test_two_workers_train_mnist_as_one(data_file, tmp_path):
   two = launch("--workdir=two", *flags, cwd=tmp_path)
   assert two.returncode == 0, two.stdout[-2000:]
   assert "[0] " in two.stdout
-  one = commands.train("--workdir=one", *flags, cwd=tmp_path)
+  one = commands.forked("--workdir=one", *flags, cwd=tmp_path)
   assert one.returncode == 0, one.stderr[-2000:]
   results = [
     json.loads((tmp_path / name / "result.json").read_text())

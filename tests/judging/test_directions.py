@@ -142,6 +142,7 @@ def test_what_nobody_says_is_asked_for_in_one_line(tmp_path):
     metrics=[score],
     early_stopping=trainloop.EarlyStopping("val_score"),
     workdir=tmp_path / "run",
+    compile="graph",
   )
   with pytest.raises(ValueError, match="`mode` must be 'min' or 'max'") as told:
     loop.fit(small.data(), 1, validation=small.data(16, 16))

@@ -64,6 +64,7 @@ def test_the_run_ends_with_the_best_weights():
   loop = small.loop(
     schedule=kernels.Constant(1.5),
     early_stopping=trainloop.EarlyStopping("val_loss", patience=2),
+    compile="graph",
   )
   judge_ = trainloop.judging.judge.Judge.verdict
 
@@ -102,6 +103,7 @@ def test_plateau_scales_every_later_rate():
     reduce_on_plateau=trainloop.ReduceOnPlateau(
       "val_accuracy", patience=2, factor=0.5, cooldown=1, min_scale=0.2
     ),
+    compile="graph",
   )
   rows = loop.fit(small.data(), 11, validation=small.data(32, 16)).rows
   scales = rows["learning_rate"][::12] / np.float32(1e-12)

@@ -21,7 +21,7 @@ CHANGES = {
 
 def script(workdir, change):
   """Two fits with a change between them; the state at the end."""
-  loop = small.loop(workdir=workdir)
+  loop = small.loop(workdir=workdir, compile="graph")
   loop.fit(small.data(), 2)
   CHANGES[change](loop)
   loop.fit(small.data(), 2)

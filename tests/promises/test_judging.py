@@ -35,7 +35,7 @@ class Script(trainloop.TrainLoop):
       options.pop("optimizer", None) or keras.optimizers.SGD(0.1, momentum=0.9),
       "sparse_categorical_crossentropy",
       verbose=False,
-      **options,
+      **{"compile": "graph", **options},
     )
     self._values, self.seen = list(values), []
 
@@ -166,7 +166,9 @@ def test_cycles_that_end_inside_an_epoch_are_validated_there():
 def test_a_schedule_without_cycles_is_refused(tmp_path, judging):
   workdir = tmp_path / "run"
   for schedule in (kernels.Constant(0.1), kernels.CosineRestarts(0.1, 37)):
-    loop = small.loop(schedule=schedule, workdir=workdir, **judging)
+    loop = small.loop(
+      schedule=schedule, workdir=workdir, **judging, compile="graph"
+    )
     with pytest.raises(ValueError, match="`schedule` must be one of which a"):
       loop.fit(small.data(), 3, validation=small.data(16, 16))
   assert not workdir.exists()
@@ -342,7 +344,9 @@ def test_bad_options(kind, options, name):
 
 
 def test_a_judges_copies_are_in_the_checkpoint_once():
-  loop = small.loop(early_stopping=trainloop.EarlyStopping(restore="all"))
+  loop = small.loop(
+    early_stopping=trainloop.EarlyStopping(restore="all"), compile="graph"
+  )
   loop.fit(small.data(), 1, validation=small.data(16, 16))
   names = [id(v) for v in loop.trainee.state.variables]
   assert len(set(names)) == len(names)

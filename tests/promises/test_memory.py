@@ -106,6 +106,15 @@ def held(loop):
   return {name: weakref.ref(one) for name, one in found.items()}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def others_at_rest():
+  """What the process holds already is neither searched nor counted."""
+  gc.collect()
+  gc.freeze()
+  yield
+  gc.unfreeze()
+
+
 def left():
   """How many of each of TensorFlow's things the process holds."""
   gc.collect()
@@ -129,7 +138,7 @@ def check(make, tmp_path, loops=3):
     counts.append(left())
     alive = [name for name, one in references.items() if one() is not None]
     assert not alive, f"still there after loop {i + 1}: {alive}"
-  # Less is no leak: what other tests left may go meanwhile.
+  # Less is no leak: what an earlier test left may go meanwhile.
   for name, first in counts[0].items():
     numbers = [one[name] for one in counts]
     assert max(numbers) == first, f"{name} after each loop: {numbers}"

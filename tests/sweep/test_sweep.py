@@ -68,13 +68,15 @@ def test_a_run_after_a_sweep_is_the_run_without_one(engine):
 def test_a_sweep_is_a_fit_under_a_range_sweep():
   schedule = kernels.RangeSweep(1e-4, 0.1, 30)
   found = trainloop.sweep_learning_rate(
-    small.loop(), small.data(), min_lr=1e-4, max_lr=0.1, steps=30
+    small.loop(compile="graph"), small.data(), min_lr=1e-4, max_lr=0.1, steps=30
   )
   rates = kernels.tabulate(schedule, 30)[0]
   assert found.learning_rates.tobytes() == rates.tobytes()
   assert not found.diverged and found.steps == 30
   # 24 of the 30 steps.
-  want = small.loop(schedule=schedule).fit(small.data(), 2).rows
+  want = (
+    small.loop(schedule=schedule, compile="graph").fit(small.data(), 2).rows
+  )
   assert found.losses[:24].tobytes() == want["loss"].tobytes()
 
 
@@ -151,13 +153,13 @@ def test_a_loss_below_zero_is_no_divergence():
     del y
     return keras.ops.mean(y_pred, axis=-1) * 0 - 5.0 + 0 * y_pred[:, 0]
 
-  loop = small.loop(loss=loss, metrics=None)
+  loop = small.loop(loss=loss, metrics=None, compile="graph")
   found = trainloop.sweep_learning_rate(loop, small.data(), steps=20)
   assert not found.diverged and found.losses.tolist() == [-5.0] * 20
 
 
 def test_on_validation_batches_in_turn():
-  loop = small.loop()
+  loop = small.loop(compile="graph")
   x, y = small.arrays(40, seed=3)
   valid = trainloop.ArrayData(x, y, batch_size=16)
   found = sweep(
@@ -176,7 +178,7 @@ def test_a_dataset_is_at_the_same_place_afterwards():
   x, y = small.arrays()
   dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
   source = trainloop.data.dataset.DatasetData(dataset, steps_per_epoch=7)
-  mine, other = small.loop(), small.loop()
+  mine, other = small.loop(compile="graph"), small.loop(compile="graph")
   mine.fit(source, 1)
   sweep(mine, source, steps=20)
   mine.fit(source, 1)
@@ -200,7 +202,9 @@ def test_a_workdir_goes_on_after_a_sweep(tmp_path):
 
 def test_the_schedules_momentum_finds_its_slots():
   loop = small.loop(
-    optimizer=keras.optimizers.SGD(), schedule=kernels.OneCycle(0.1, 12)
+    optimizer=keras.optimizers.SGD(),
+    schedule=kernels.OneCycle(0.1, 12),
+    compile="graph",
   )
   sweep(loop, small.data())
   rows = loop.fit(small.data(), 1).rows
@@ -210,8 +214,8 @@ def test_the_schedules_momentum_finds_its_slots():
 @pytest.fixture(scope="module")
 def compared():
   loops = {
-    "SGD": small.loop(optimizer=keras.optimizers.SGD()),
-    "Adam": small.loop(optimizer=keras.optimizers.Adam()),
+    "SGD": small.loop(optimizer=keras.optimizers.SGD(), compile="graph"),
+    "Adam": small.loop(optimizer=keras.optimizers.Adam(), compile="graph"),
   }
   return trainloop.compare_learning_rates(
     loops, small.data(), min_lr=1e-4, max_lr=10.0, steps=80, smoothing=0.9
@@ -260,7 +264,7 @@ def test_png_csv_and_tensorboard(compared, tmp_path):
 )
 def test_bad_arguments(options, name):
   with pytest.raises(ValueError, match=f"`{name}` must be"):
-    sweep(small.loop(), **options)
+    sweep(small.loop(compile="graph"), **options)
   with pytest.raises(ValueError, match="`loops` must be a dict"):
     trainloop.compare_learning_rates({}, small.data())
 

@@ -22,6 +22,7 @@ def history(tmp_path_factory):
   loop = small.loop(
     workdir=tmp_path_factory.mktemp("run"),
     schedule=Own(0.1, 0.01, 24),
+    compile="graph",
   )
   return loop.fit(small.data(), 2, validation=small.data(8, seed=1))
 
@@ -52,7 +53,9 @@ def test_a_fit_without_an_applied_update_is_not_completed(tmp_path, workdir):
     x, y = small.arrays()
     data = trainloop.ArrayData(x * np.float32(scale), y, batch_size=8)
     loop = small.loop(
-      on_nonfinite="skip", workdir=tmp_path / "run" if workdir else None
+      on_nonfinite="skip",
+      workdir=tmp_path / "run" if workdir else None,
+      compile="graph",
     )
     return loop.fit(data, 2)
 

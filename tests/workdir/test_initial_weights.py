@@ -15,7 +15,9 @@ OTHER = 7  # seed of weights that `small.model()` has not
 
 
 def fit(workdir=None, **options):
-  loop = small.loop(small.model(rich=True), workdir=workdir, **options)
+  loop = small.loop(
+    small.model(rich=True), workdir=workdir, **options, compile="graph"
+  )
   return loop, loop.fit(small.data(), 1)
 
 
@@ -39,7 +41,9 @@ def source(tmp_path_factory):
 def test_a_loop_begins_with_them(source, kind):
   kinds, want = source
   loop = small.loop(
-    small.model(rich=True, seed=OTHER), initial_weights=kinds[kind]
+    small.model(rich=True, seed=OTHER),
+    initial_weights=kinds[kind],
+    compile="graph",
   )
   loop.evaluate(small.data())
   for mine, theirs in zip(loop.model.get_weights(), want, strict=True):
@@ -54,6 +58,7 @@ def test_an_optimizer_in_the_file_is_left_there(tmp_path):
   loop = small.loop(
     optimizer=keras.optimizers.SGD(0.125),
     initial_weights=tmp_path / "it.weights.h5",
+    compile="graph",
   )
   history = loop.fit(small.data(), 1)
   assert (history.rows["learning_rate"] == 0.125).all()
@@ -100,7 +105,7 @@ def test_a_part_of_them_leaves_the_others_as_they_were_made(source, kind):
   made = small.model(classes=4, rich=True, seed=OTHER)
   before = {v.path: v.numpy().tobytes() for v in made.variables}
   part = trainloop.InitialWeights(kinds[kind], only=r"(?!dense_1/).*")
-  loop = small.loop(made, initial_weights=part)
+  loop = small.loop(made, initial_weights=part, compile="graph")
   loop.evaluate(small.data())
   want = dict(zip(names_of(kinds["model"]), source[1], strict=True))
   pairs = zip(names_of(made), made.weights, strict=True)
@@ -166,7 +171,9 @@ def test_others_are_refused_in_a_line(name, tmp_path):
 
 
 def test_one_that_is_left_over_is_named():
-  loop = small.loop(small.model(), initial_weights=small.model(rich=True))
+  loop = small.loop(
+    small.model(), initial_weights=small.model(rich=True), compile="graph"
+  )
   with pytest.raises(ValueError, match="batch_normalization/gamma is in no"):
     loop.fit(small.data(), 1)
 
@@ -174,7 +181,9 @@ def test_one_that_is_left_over_is_named():
 def test_weights_of_another_file_are_refused_in_a_line(tmp_path):
   net = keras.Sequential([keras.layers.Input((8,)), keras.layers.Dense(5)])
   net.save_weights(tmp_path / "other.weights.h5")
-  loop = small.loop(initial_weights=tmp_path / "other.weights.h5")
+  loop = small.loop(
+    initial_weights=tmp_path / "other.weights.h5", compile="graph"
+  )
   with pytest.raises(ValueError, match="weights of this model") as error:
     loop.fit(small.data(), 1)
   assert "\n" not in str(error.value)

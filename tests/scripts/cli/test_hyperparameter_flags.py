@@ -48,14 +48,14 @@ BAD = {
 
 @pytest.mark.parametrize("flags", BAD)
 def test_a_bad_flag_is_refused_in_a_line(flags, tmp_path):
-  done = commands.train(*flags.split(), cwd=tmp_path)
+  done = commands.forked(*flags.split(), cwd=tmp_path)
   assert done.returncode == 2
   (line,) = commands.error_lines(done)
   assert BAD[flags] in line
 
 
 def test_rho_and_clipvalue_reach_rows_and_plan(tmp_path):
-  done = commands.train(
+  done = commands.forked(
     "--epochs=1",
     "--optimizer=rmsprop",
     "--schedule=constant",
@@ -74,7 +74,7 @@ def test_rho_and_clipvalue_reach_rows_and_plan(tmp_path):
 
 
 def test_flags_reach_rows_and_events(tmp_path):
-  done = commands.train(
+  done = commands.forked(
     "--dataset=digits",
     "--epochs=1",
     "--optimizer=adamw",

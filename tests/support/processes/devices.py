@@ -1,6 +1,6 @@
 """One strategy over engines, kinds of data and features; leaves what it did.
 
-  python devices.py KIND FOLDER [all]
+  python devices.py KIND FOLDER CASES   # CASES: few, soon, all
 
 KIND: default, one_device, gpu (one that the device list was told of, on the
 CPU), mirrored1, mirrored2, mirrored3, workers1, workers2 (each worker by its
@@ -37,6 +37,13 @@ SOON = [
   ("graph", "staged", "fit"),
   ("measure", "resident", "sweep"),
 ]
+# One of each engine.
+FEW = [SOON[0], SOON[5], SOON[6]]
+CASES = {
+  "few": FEW,
+  "soon": SOON,
+  "all": list(itertools.product(COMPILES, DATA, FEATURES)),
+}
 
 
 def told_of_a_gpu():
@@ -110,11 +117,10 @@ def run(strategy, compile, kind, feature):
   return engine, np.concatenate(found)
 
 
-def main(kind, folder, *every):
+def main(kind, folder, cases):
   engine_trial._SECONDS = 0.1  # of a trial
   strategy, found = make_strategy(kind), {}
-  product = itertools.product(COMPILES, DATA, FEATURES)
-  for case in product if every else SOON:
+  for case in CASES[cases]:
     if case[1:] == ("ragged", "accumulate") and kind[-1:] in "23":
       continue  # 12 examples divide by 2, 4 and 6; the last 8 in any way
     try:

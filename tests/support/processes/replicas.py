@@ -1,6 +1,8 @@
 """One process of one configuration; leaves what it did in an npz.
 
-  python replicas.py KIND COUNT FOLDER   # KIND: device, mirrored, workers
+  python replicas.py KIND COUNT FOLDER PART
+
+KIND: device, mirrored, workers; PART: main, adam.
 
 A worker finds itself through TF_CONFIG and leaves a file of its own.
 `test_replicas.py` compares them.
@@ -21,6 +23,7 @@ import trainloop
 from support import small
 
 STEPS, BATCH = 200, 24
+WINDOWS = (1, 7)
 OPTIMIZERS = {
   "sgd": lambda: keras.optimizers.SGD(nesterov=True),
   "adam": lambda: keras.optimizers.Adam(),
@@ -119,6 +122,7 @@ def uneven(found, strategy):
     strategy=strategy,
     schedule=kernels.Constant(0.1),
     early_stopping=stopping,
+    compile="graph",
   )
   data = trainloop.ArrayData(
     x, y, np.linspace(0.5, 1.5, 47), batch_size=10, drop_remainder=False
@@ -149,7 +153,11 @@ def statistics(found, strategy):
     )
 
   loop = small.loop(
-    net, OPTIMIZERS["sgd"], strategy=strategy, schedule=kernels.Constant(0.1)
+    net,
+    OPTIMIZERS["sgd"],
+    strategy=strategy,
+    schedule=kernels.Constant(0.1),
+    compile="graph",
   )
   history = loop.fit(small.data(96, 24), 3)
   found["batchnorm/loss"] = history.rows["loss"]
@@ -177,6 +185,7 @@ def judging(found, strategy):
         min_delta=1.0,
         restore_best_first=True,
       ),
+      compile="graph",
     )
 
   data, valid = small.data(47, 10, drop_remainder=False), small.data(33, 16)
@@ -215,14 +224,15 @@ def local_bytes(loop, strategy):
 
 
 def windows(found, strategy):
-  """Bytes of a run in windows of 1, 7 and 100 updates."""
-  for length in (1, 7, 100):
+  """Bytes of a run in windows of 1 and of 7 updates."""
+  for length in WINDOWS:
     loop = small.loop(
       lambda: small.model(rich=True),
       OPTIMIZERS["adam"],
       strategy=strategy,
       schedule=kernels.OneCycle(0.01, 60),
       steps_per_loop=length,
+      compile="graph",
     )
     history = loop.fit(small.data(160, 8), 3)
     rows = [history.rows[name] for name in sorted(history.rows)]
@@ -239,6 +249,7 @@ def datasets(found, strategy, folder):
     strategy=strategy,
     schedule=kernels.Constant(0.1),
     metrics=["accuracy"],
+    compile="graph",
   )
   history = loop.fit(whole.batch(10), 3)
   found["dataset/loss"] = history.rows["loss"]
@@ -269,15 +280,17 @@ def datasets(found, strategy, folder):
   found["sharded/trained"] = history.rows["loss"]
 
 
-def main(kind, count, folder):
+def main(kind, count, folder, part):
   strategy, found = make_strategy(kind, int(count)), {}
-  for name in OPTIMIZERS:
-    train(found, strategy, name)
-  uneven(found, strategy)
-  statistics(found, strategy)
-  datasets(found, strategy, folder)
-  judging(found, strategy)
-  if kind == "mirrored" and count == "2":
+  if part == "adam":
+    train(found, strategy, part)
+  else:
+    train(found, strategy, "sgd")
+    uneven(found, strategy)
+    statistics(found, strategy)
+    datasets(found, strategy, folder)
+    judging(found, strategy)
+  if part == "main" and kind == "mirrored" and count == "2":
     windows(found, strategy)
   index = trainloop.devices.collectives.Workers(strategy).index
   np.savez(os.path.join(folder, f"{kind}{count}_{index}.npz"), **found)

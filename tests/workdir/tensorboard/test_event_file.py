@@ -20,7 +20,9 @@ STEPS = 36
 def run(tmp_path_factory):
   workdir = tmp_path_factory.mktemp("run") / "deep" / "er"
   loop = small.loop(
-    schedule=kernels.OneCycle(0.1, STEPS), workdir=workdir, steps_per_loop=7
+    schedule=kernels.OneCycle(0.1, STEPS),
+    workdir=workdir,
+    steps_per_loop=7,
   )
   history = loop.fit(small.data(), 3, validation=small.data(32, 16))
   return workdir, history
@@ -73,7 +75,9 @@ def test_epoch_metrics_stand_at_the_epochs_last_step(run):
 
 def test_the_plan_is_complete_before_step_1(tmp_path):
   seen = []
-  loop = small.loop(schedule=kernels.Constant(0.1), workdir=tmp_path)
+  loop = small.loop(
+    schedule=kernels.Constant(0.1), workdir=tmp_path, compile="graph"
+  )
 
   def look(edge):
     seen.append(
@@ -86,7 +90,9 @@ def test_the_plan_is_complete_before_step_1(tmp_path):
 
 
 def test_no_momentum_tag_without_momentum(tmp_path):
-  loop = small.loop(optimizer=keras.optimizers.Adagrad(), workdir=tmp_path)
+  loop = small.loop(
+    optimizer=keras.optimizers.Adagrad(), workdir=tmp_path, compile="graph"
+  )
   loop.fit(small.data(), 1)
   for name in ("plan", "train"):
     assert event_file.MOMENTUM not in workdirs.scalars(tmp_path / name)
@@ -99,6 +105,7 @@ def test_log_every_keeps_each_points_own_values(tmp_path):
     workdir=tmp_path,
     steps_per_loop=7,
     log_every=5,
+    compile="graph",
   )
   rows = loop.fit(small.data(), 3).rows
   steps, values = workdirs.scalars(tmp_path / "train")["loss"]
@@ -117,7 +124,9 @@ def long(monkeypatch):
 def test_a_long_fit_logs_so_many_rows_and_keeps_all(long, tmp_path, capsys):
   valid = small.data(32, 16)
   options = {"schedule": kernels.OneCycle(0.1, STEPS), "steps_per_loop": 7}
-  loop = small.loop(workdir=tmp_path / "whole", verbose=1, **options)
+  loop = small.loop(
+    workdir=tmp_path / "whole", verbose=1, **options, compile="graph"
+  )
   rows = loop.fit(small.data(), 3, validation=valid).rows
   found = workdirs.scalars(tmp_path / "whole" / "train")
   steps, values = found["loss"]
@@ -134,9 +143,9 @@ def test_a_long_fit_logs_so_many_rows_and_keeps_all(long, tmp_path, capsys):
   assert 0.5 * float(said[1]) < size_of_rows(tmp_path) / 1e6 < float(said[1])
   # Cut off and gone on with, the same points are there.
   cut = small.loop(workdir=tmp_path / "cut", on_window=lambda _: cut.stop(),
-                   **options)  # fmt: skip
+                   **options, compile="graph")  # fmt: skip
   assert cut.fit(small.data(), 3, validation=valid).stop_reason == "preempted"
-  again = small.loop(workdir=tmp_path / "cut", **options)
+  again = small.loop(workdir=tmp_path / "cut", **options, compile="graph")
   assert again.fit(small.data(), 3, validation=valid).rows["step"].size == STEPS
   assert again.resumed_from == [cut.global_step]
   for run in ("train", "validation"):
@@ -178,7 +187,9 @@ def test_how_much_is_logged(epochs, size, log_every, want):
 
 
 def test_a_second_fit_goes_on_in_the_same_run(tmp_path):
-  loop = small.loop(schedule=kernels.Constant(0.1), workdir=tmp_path)
+  loop = small.loop(
+    schedule=kernels.Constant(0.1), workdir=tmp_path, compile="graph"
+  )
   loop.fit(small.data(), 1)
   loop.fit(small.data(), 2)
   for name in ("train", "plan"):
