@@ -94,12 +94,14 @@ def beside(schedule, kernels):
   """A schedule with kernels of further hyperparameters beside it.
 
   Args:
-    schedule: a `Schedule`; one that is combined already stays as it is.
+    schedule: a `Schedule`; the kernels of one that is combined already stay.
     kernels: {name: `Schedule`}; empty for none.
   """
-  if not kernels or isinstance(schedule, Combined):
+  alone, own = parts_of(schedule)
+  named = {**kernels, **own}
+  if not named:
     return schedule
-  return Combined(schedule, tuple(kernels), tuple(kernels.values()))
+  return Combined(alone, tuple(named), tuple(named.values()))
 
 
 def tabulate_all(kernels, steps):

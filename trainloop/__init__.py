@@ -30,6 +30,7 @@ from trainloop.model.averaging import EMA, CycleAverage, ScheduleFree
 from trainloop.model.bounds import ValueRangeError
 from trainloop.model.groups import Group
 from trainloop.model.layer_decay import layer_decay
+from trainloop.model.optimizer_parts import Part
 from trainloop.recipes import Recipe
 from trainloop.sweep.sweep import (
   Sweep,
@@ -50,6 +51,7 @@ __all__ = [
   "InitialWeights",
   "MissingPeerError",
   "NonFiniteError",
+  "Part",
   "PeerError",
   "Recipe",
   "ReduceOnPlateau",

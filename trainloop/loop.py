@@ -20,7 +20,7 @@ from trainloop.fit.window_length import WindowLength
 from trainloop.judging.options import judging
 from trainloop.model import exclusive_calls, moved, predictions
 from trainloop.model import groups as groups_lib
-from trainloop.model.objective import Goal
+from trainloop.model.goal import Goal
 from trainloop.model.precision import Numerics
 from trainloop.model.trainee import Trainee, TraineeOptions
 from trainloop.workdir import initial_weights as initial_weights_lib
@@ -35,11 +35,13 @@ class TrainLoop(LoopView):
 
   Args:
     model: a keras.Model, or a callable that makes one under the strategy.
-    optimizer: a Keras optimizer, its name, or a callable.
+    optimizer: a Keras optimizer, its name, or a callable; or {name: one, or a
+      `Part`} for several, each with variables and a loss of its own.
     loss: a Keras loss or its name, one or one an output; None for a model with
       its own `compute_loss`, or with a `step`.
     schedule: a `kernels.Schedule` or a `Recipe`; None for the optimizer's own
       rate, or its own schedule, which goes on from `optimizer.iterations`.
+      With several optimizers a dict of them.
     schedules: {name: `kernels.Schedule` or number} of what else moves, on the
       same clock: momentum, weight_decay, beta_2, rho, clipnorm,
       global_clipnorm, clipvalue, or a further argument of `step`.
@@ -161,12 +163,12 @@ class TrainLoop(LoopView):
       ),
     )
     window_length = WindowLength(steps_per_loop)
-    schedule = schedules_lib.checked(schedule)
+    schedule = schedules_lib.checked(schedule, optimizer)
+    further, schedule = moved.further(moved.check(schedules), schedule)
     callbacks = keras_callbacks.adopt(callbacks)
     own = Callables(on_window, on_epoch, callbacks)
     memory = staging.Memory(resident_mb, staging_mb)
     numerics = Numerics(mixed_precision, accumulate)
-    further = moved.check(schedules)
     values = moved.values_of_step(further, step)
     goal = Goal(loss, metrics, loss_weights, step, values, weighted_metrics)
     judges = judging(early_stopping, reduce_on_plateau)
@@ -219,7 +221,8 @@ class TrainLoop(LoopView):
       NonFiniteError: if an update is not finite.
       What a callable of the caller's raised, with everything saved.
     """
-    schedule = schedules_lib.checked(schedule)
+    names = self.trainee.binding.names
+    schedule = schedules_lib.checked(schedule, names)
     data = class_weights.applied(data, class_weight)
     return self._fits.run(
       data, epochs, validation, schedule, steps_per_epoch, trainable

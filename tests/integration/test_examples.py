@@ -16,7 +16,16 @@ from support import commands
 from trainloop.workdir.tensorboard import event_reader
 
 FOLDER = commands.ROOT / "scripts" / "examples"
-NAMES = ("custom_step", "fine_tune", "images", "tabular", "text", "tfrecord")
+NAMES = (
+  "actor_critic",
+  "custom_step",
+  "fine_tune",
+  "gan",
+  "images",
+  "tabular",
+  "text",
+  "tfrecord",
+)
 
 
 def small_data(folder):
@@ -46,6 +55,9 @@ def done(tmp_path_factory):
   records = "--data_path=digits.tfrecord"
   calls = (
     ["custom_step", "--epochs=2", "--workdir=vae"],
+    ["actor_critic", "--epochs=2", "--workdir=pole"],
+    ["gan", "--kind=dcgan", "--epochs=1", "--workdir=dcgan"],
+    ["gan", "--kind=wgan_gp", "--epochs=1", "--workdir=wgan"],
     ["fine_tune", "--blocks=1", "--before=1", "--freeze_epochs=1", "--epochs=2",
      "--labels=50", "--workdir=tuning"],
     ["images", "--data_path=images.npz", "--batch_size=10", "--epochs=4",
@@ -90,6 +102,26 @@ def test_the_autoencoder_leaves_a_decoder(done):
   assert decoder.predict(np.zeros((3, 2)), verbose=0).shape == (3, 64)
 
 
+def test_a_pole_stands_after_two_epochs(done):
+  line = done[1]["actor_critic"].splitlines()[-1]
+  moves = re.fullmatch(r"the pole stands for ([\d.]+) of 200 moves", line)
+  assert float(moves[1]) > 150  # chance has about 20
+
+
+@pytest.mark.parametrize("kind", ["dcgan", "wgan"])
+def test_two_optimizers_have_rates_and_losses_each(kind, done):
+  train = event_reader.scalars(done[0] / kind)["train"]
+  for name in ("generator", "critic"):
+    assert len(train[f"loss/{name}"][1]) == 56, name
+    assert len(train[name][1]) == 1
+  assert set(train["hyperparameters/learning_rate/critic"][1]) == {
+    np.float32(1e-3)
+  }
+  generator = keras.models.load_model(done[0] / kind / "generator.keras")
+  assert generator.predict(np.zeros((2, 16)), verbose=0).shape == (2, 8, 8, 1)
+  assert (done[0] / kind / "samples.png").stat().st_size > 1000
+
+
 def test_a_head_is_tuned_alone_then_with_the_body_of_another_run(done):
   before, tuned = (
     event_reader.scalars(done[0] / "tuning" / name)["train"]
@@ -108,7 +140,8 @@ def test_a_head_is_tuned_alone_then_with_the_body_of_another_run(done):
 
 
 def test_each_writes_its_run(done):
-  for name in ("vae", "tuning/tuned", "images", "table", "text", "records"):
+  runs = ("vae", "tuning/tuned", "images", "table", "text", "records", "pole")
+  for name in (*runs, "dcgan", "wgan"):
     found = event_reader.scalars(done[0] / name)
     assert found["train"]["loss"][1].size, name
   model = keras.models.load_model(done[0] / "table" / "model.keras")
@@ -132,7 +165,7 @@ def test_help_needs_no_tensorflow_and_the_example_is_short(name, tmp_path):
   for flag in ("peak_lr", "workdir", "early_stopping", "mixed_precision"):
     assert f"--{flag}:" in ended.stdout or f"--[no]{flag}:" in ended.stdout
   text = path.read_text()
-  assert len(text.splitlines()) <= 160
+  assert len(text.splitlines()) <= 200
   assert "python scripts/examples/" in ast.get_docstring(ast.parse(text))
 
 
@@ -180,7 +213,7 @@ def test_what_a_copy_takes_along():
   for path in FOLDER.parent.glob("cli/*.py"):
     assert folders_of(path) <= {"cli"}, path
   needs = {name: folders_of(FOLDER / f"{name}.py") for name in NAMES}
-  alone = {"custom_step", "fine_tune", "tfrecord"}
+  alone = {"actor_critic", "custom_step", "fine_tune", "gan", "tfrecord"}
   assert needs == {
     name: {"cli"} if name in alone else {"cli", "training"} for name in NAMES
   }

@@ -8,7 +8,7 @@ import kernels
 import trainloop
 from support import small
 from trainloop.compiled.programs import Programs
-from trainloop.model.objective import Goal
+from trainloop.model.goal import Goal
 from trainloop.model.trainee import Trainee, TraineeOptions
 
 

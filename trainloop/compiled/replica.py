@@ -20,6 +20,8 @@ class Replica:
     objective: its loss and metrics, see `objective`.
     range_checks: the `RangeChecks` over its batches.
     reductions: the `Reductions` of its losses, for parts of a batch.
+    targets: {loss: positions of the variables that it moves}; None for one
+      loss, which moves all.
 
   Attributes:
     metric_state: tf.Variables of the metrics.
@@ -28,11 +30,18 @@ class Replica:
   """
 
   def __init__(
-    self, model, optimizer, moving, objective, range_checks, reductions
+    self,
+    model,
+    optimizer,
+    moving,
+    objective,
+    range_checks,
+    reductions,
+    targets=None,
   ):
     self.model, self.moving = model, moving
     self.objective, self.range_checks = objective, range_checks
-    self.reductions = reductions
+    self.reductions, self._targets = reductions, targets
     self.variables = model.trainable_variables
     self._optimizer = optimizer
     # What a forward pass may change: moving statistics, seeds, and metrics
@@ -60,9 +69,10 @@ class Replica:
       moves: the `Moves` of the variables; None where all move.
 
     Returns:
-      (gradients, loss, norm, outputs, alarm): gradients and loss summed over
-      all replicas, the norm of the unscaled gradients, float32 scalars; the
-      outputs for `count`; an alarm (see `bounds`), None without `check_mode`.
+      (gradients, loss, norm, outputs, alarm): gradients and loss (a vector of
+      them with `targets`) summed over all replicas, the norm of the unscaled
+      gradients, float32 scalars; the outputs for `count`; an alarm (see
+      `bounds`), None without `check_mode`.
     """
     with self._once(count):
       replica_gradients, loss, outputs, alarm = self._backward(
@@ -88,22 +98,33 @@ class Replica:
   def _backward(self, batch, count, scale, check_mode, frozen, loss_of=None):
     """(scaled gradients or Nones, loss, outputs, alarm) of this replica."""
     loss_of = loss_of or self._loss
-    with tf.GradientTape() as tape:
+    with tf.GradientTape(persistent=self._targets is not None) as tape:
       batch, outputs, alarm = self._forward(batch, True, check_mode)
       loss = loss_of(batch, count, outputs, training=True)
-      scaled = self._optimizer.scale_loss(loss)
+      # Apart, not as a vector: each one's way back leads through its own.
+      losses = [loss] if self._targets is None else loss
+      losses = [self._optimizer.scale_loss(one) for one in losses]
       if scale is not None:
-        scaled = scaled * scale
-    trained = [v for i, v in enumerate(self.variables) if i not in frozen]
-    slopes = iter(tape.gradient(scaled, trained))
-    replica_gradients = [
-      None if i in frozen else next(slopes) for i in range(len(self.variables))
-    ]
+        losses = [one * scale for one in losses]
+    replica_gradients = self._slopes(tape, losses, frozen)
+    loss = loss if self._targets is None else tf.stack(loss)
     # Dense: an IndexedSlices' norm would count a repeated row wrongly.
     dense = [
       g if g is None else tf.convert_to_tensor(g) for g in replica_gradients
     ]
     return dense, loss, outputs, alarm
+
+  def _slopes(self, tape, losses, frozen):
+    """Each variable's gradient of its own loss; None for the frozen ones."""
+    every = range(len(self.variables))
+    targets = self._targets or {"loss": every}
+    found = [None] * len(self.variables)
+    for loss, places in zip(losses, targets.values(), strict=True):
+      places = [i for i in places if i not in frozen]
+      slopes = tape.gradient(loss, [self.variables[i] for i in places])
+      for i, slope in zip(places, slopes, strict=True):
+        found[i] = slope
+    return found
 
   def evaluate(self, batch, count, check_mode=""):
     """One evaluation batch: updates the metrics.
@@ -142,8 +163,7 @@ class Replica:
   def _loss(self, batch, count, outputs, training):
     """What this replica's share adds to the loss of the global batch."""
     if _replicas() == 1:
-      loss = self.objective.loss(batch, outputs, training)
-      return tf.cast(loss, tf.float32)
+      return _each(tf.cast, self._own(batch, outputs, training), tf.float32)
     over = None
     if self.reductions.counts:
       own = self.reductions.denominators(self.objective, batch, outputs)
@@ -166,8 +186,15 @@ class Replica:
     weight = tf.cast(weight, tf.float32)
     once = tf.cast(count.fraction(count.examples), tf.float32)
     with self.reductions.of_part(Share(weight, once, over)):
-      loss = self.objective.loss(part, outputs, training)
-    return tf.math.multiply_no_nan(tf.cast(loss, tf.float32), weight)
+      loss = self._own(part, outputs, training)
+    loss = _each(tf.cast, loss, tf.float32)
+    return _each(tf.math.multiply_no_nan, loss, weight)
+
+  def _own(self, batch, outputs, training):
+    """The objective's loss; a list of them where each moves its variables."""
+    several = training and self._targets is not None
+    loss = self.objective.losses if several else self.objective.loss
+    return loss(batch, outputs, training)
 
   @contextlib.contextmanager
   def _once(self, count):
@@ -199,6 +226,13 @@ def keep(valid, variables, before):
   """Puts this replica's values back unless they are `valid`."""
   for variable, old in zip(variables, before, strict=True):
     variable.assign(tf.where(valid, variable.read_value(), old))
+
+
+def _each(function, losses, *more):
+  """A function of a loss, or of each in a list."""
+  if isinstance(losses, list):
+    return [function(one, *more) for one in losses]
+  return function(losses, *more)
 
 
 def _replicas():

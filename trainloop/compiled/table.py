@@ -9,6 +9,8 @@ import tensorflow as tf
 from kernels import combined
 from trainloop.model.scheduled_optimizer import LEARNING_RATE, MOMENTUM
 
+RATE_OF = f"{LEARNING_RATE}/"  # a further optimizer's, or a group's factor
+
 
 def columns_of(schedule, factors=()):
   """Names of the columns that a schedule and the groups' factors fill.
@@ -65,9 +67,10 @@ class Table:
       momenta = tf.fill([updates], self._own_momentum)
     factors = self._groups.factors
     further = {**combined.others_of(self._schedule), **factors}
-    values = {
-      LEARNING_RATE: rates * state.judge.scale * state.rate_scale,
-      MOMENTUM: momenta,
-      **{name: kernel(steps).learning_rate for name, kernel in further.items()},
-    }
+    scale = state.judge.scale, state.rate_scale
+    values = {LEARNING_RATE: rates * scale[0] * scale[1], MOMENTUM: momenta}
+    for name, kernel in further.items():
+      own = kernel(steps).learning_rate
+      is_rate = name.startswith(RATE_OF) and name not in factors
+      values[name] = own * scale[0] * scale[1] if is_rate else own
     return tf.stack([values[name] for name in self.columns], axis=1)

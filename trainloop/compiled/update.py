@@ -83,7 +83,7 @@ class Update:
     statistics = run(moving.read) if moving.variables else None
     scale = None if self._scale is None else self._scale.value.read_value()
     check_mode = bounds.check_mode(self.watched, self._jit)
-    moves = Moves(self._phase.frozen, self._binding.groups.active(values))
+    moves = Moves(self._phase.frozen, self._binding.active(values))
     with self._phase.resting():
       gradients, loss, norm, outputs, alarm = run(
         replica.gradients,
@@ -93,7 +93,8 @@ class Update:
       self._observe(gradients)
     if moving.variables:
       run(moving.average, args=(statistics, batch, count))
-    loss, norm = strategies.first(self._strategy, (loss, norm))
+    losses, norm = strategies.first(self._strategy, (loss, norm))
+    named, loss = self._binding.named(losses)
     finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
     usable = self._usable(values)
     accepted = finite & usable
@@ -111,7 +112,8 @@ class Update:
       # too, they cost three times as much.
       self._state.average.follow(self._strategy, values, moves, accepted)
     halts = self._halts(finite, usable, loss, alarm)
-    row = self._row(values, loss, norm, tf.cast(~accepted, tf.float32))
+    skipped = tf.cast(~accepted, tf.float32)
+    row = self._row({**values, **named}, loss, norm, skipped)
     weight = tf.cast(count.examples, tf.float64)
     counted = tf.stack([tf.cast(loss, tf.float64) * weight, weight])
     # An update that was refused puts NaN into neither sum.
@@ -155,13 +157,15 @@ class Update:
   def finish(self, table, done):
     """Leaves the last of the `done` learning rates in the optimizer; one that
     is not finite was not used."""
-    last = table[tf.maximum(done, 1) - 1, self._columns.index(LEARNING_RATE)]
+    last = tf.unstack(table[tf.maximum(done, 1) - 1])
+    values = dict(zip(self._columns, last, strict=True))
 
     def leave():
-      self._binding.leave(last)
+      self._binding.leave(values)
       return done
 
-    tf.cond((done > 0) & tf.math.is_finite(last), leave, lambda: done)
+    usable = tf.math.is_finite(values[LEARNING_RATE])
+    tf.cond((done > 0) & usable, leave, lambda: done)
 
   def metrics(self):
     """What `Replica.metric_state` holds, over all replicas; and behind it the

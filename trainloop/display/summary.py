@@ -182,7 +182,8 @@ def _model(facts):
   if trained != every:
     text += f" ({trained:,} trained)"
   text += f", {_megabytes(weights)} MB"
-  optimizer, kind = facts.optimizer, type(facts.optimizer).__name__
+  optimizer = facts.optimizer
+  kind = getattr(optimizer, "text", type(optimizer).__name__)
   size = _megabytes([*weights, *optimizer.variables])
   text += f", {size} MB with {kind}'s"
   return f"{text}; {facts.precision}" if facts.precision else text

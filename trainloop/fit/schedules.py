@@ -5,7 +5,11 @@ import keras
 import kernels
 from kernels import checks, combined
 from trainloop.fit import curve_check, window_length
-from trainloop.model import preflight, scheduled_optimizer
+from trainloop.model import (
+  optimizer_parts,
+  preflight,
+  scheduled_optimizer,
+)
 from trainloop.model.schedule_free import ScheduleFree
 from trainloop.recipes import Recipe
 from trainloop.workdir import fit_plan, planned
@@ -13,12 +17,19 @@ from trainloop.workdir.fit_entry import Origin
 from trainloop.workdir.fit_plan import FitPlan, with_cycles
 
 
-def checked(schedule):
+def checked(schedule, optimizer=None):
   """A user's schedule: a `kernels.Schedule` or a `Recipe`, or None for None.
+
+  Args:
+    schedule: what a user gives; with several optimizers it may be a dict of
+      them by their names.
+    optimizer: the dict of optimizers, or their names, in order.
 
   Raises:
     ValueError: if it is something else.
   """
+  if isinstance(schedule, dict):
+    return _of_several(schedule, optimizer)
   if isinstance(schedule, kernels.Combined):
     rule = "its schedule alone, and what moves beside it in `schedules` of "
     checks.fail("schedule", "Combined", f"{rule}TrainLoop, as {{name: kernel}}")
@@ -28,6 +39,25 @@ def checked(schedule):
     return kernels.from_keras(schedule)
   kind = type(schedule).__name__
   return checks.fail("schedule", kind, "a kernels.Schedule, a Recipe or None")
+
+
+def _of_several(schedule, optimizer):
+  """{optimizer: schedule} as one: the first one's, with the others beside."""
+  is_several = isinstance(optimizer, (dict, tuple))
+  names = list(optimizer) if is_several else []
+  if not names or not set(schedule) <= set(names) or names[0] not in schedule:
+    rule = "a kernels.Schedule, a Recipe or None; a dict only with a dict of "
+    rule += f"optimizers, with the first of its keys: {', '.join(names)}"
+    checks.fail("schedule", sorted(map(str, schedule)), rule)
+  parts = {name: checked(one) for name, one in schedule.items()}
+  for name, one in parts.items():
+    if not isinstance(one, kernels.Schedule):
+      rule = "a kernels.Schedule with several optimizers"
+      checks.fail(f"schedule[{name!r}]", type(one).__name__, rule)
+  further = [name for name in names[1:] if name in parts]
+  return combined.beside(
+    parts[names[0]], {optimizer_parts.rate_of(n): parts[n] for n in further}
+  )
 
 
 def own(optimizer):

@@ -3,7 +3,7 @@
 import keras
 
 import kernels
-from kernels import checks
+from kernels import checks, combined
 from trainloop.model.scheduled_optimizer import KNOWN
 
 _RESERVED = ("learning_rate", "loss", "grad_norm", "skipped", "step", "epoch")
@@ -53,4 +53,20 @@ def values_of_step(schedules, step):
   """
   if step is None:
     return ()
-  return tuple(name for name in schedules if name not in KNOWN)
+  return tuple(n for n in schedules if n not in KNOWN and "/" not in n)
+
+
+def further(schedules, schedule):
+  """What moves beside the learning rate in a run: ({name: kernel}, schedule).
+
+  A schedule that brings kernels of further optimizers' rates gives them to the
+  run, whose columns they are.
+
+  Args:
+    schedules: what `check` gave.
+    schedule: a `kernels.Schedule`, another kind of schedule, or None.
+  """
+  if not isinstance(schedule, kernels.Combined):
+    return schedules, schedule
+  alone, rates = combined.parts_of(schedule)
+  return {**rates, **schedules}, alone

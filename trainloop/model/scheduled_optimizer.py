@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import types
 
 import keras
 
@@ -65,6 +66,11 @@ class Binding:
     self.exact = exact.is_exact(bias_correction, optimizer)
 
   @property
+  def model_optimizer(self):
+    """The one that the model is compiled and saved with."""
+    return self.optimizer
+
+  @property
   def momentum(self):
     """The optimizer's own coefficient as a float; None if it has none."""
     if self._attribute is None:
@@ -104,13 +110,33 @@ class Binding:
       rule = "one that has no slots yet for other weights: give each model its "
       checks.fail("optimizer", kind, f"{rule}own")
 
-  def bind(self, schedules, groups):
+  names = ()  # of several optimizers
+  own_rates = types.MappingProxyType({})  # those of further optimizers
+  targets = None  # there is one loss, which moves all variables
+
+  def losses_of(self, step):
+    """Names of the losses that a user's `step` gives."""
+    del step
+    return ("loss",)
+
+  def named(self, losses):
+    """(what a row holds of the losses by name, their sum); in graph."""
+    return {}, losses
+
+  def active(self, values):
+    """{position of a variable: whether it moves in the coming update}, of
+    those that may not; in graph. See `Groups.active`."""
+    return self.groups.active(values)
+
+  def bind(self, schedules, groups, model, losses):
     """Takes what else moves, once the model is built.
 
     Args:
       schedules: {name: kernel} of hyperparameters beside the schedule.
       groups: the model's `Groups`.
+      model, losses: the model, and names of the losses; see `several`.
     """
+    del model, losses
     further = [name for name in schedules if name != MOMENTUM]
     self.groups = groups
     # Sorted: a run is the same in whatever order they are given.
@@ -167,10 +193,15 @@ class Binding:
       parts = [[every[i] for i in moved] for every in (gradients, variables)]
       strategy.run(self.optimizer.apply, args=tuple(parts))
 
-  def leave(self, learning_rate):
-    """Leaves a rate in the optimizer, where it can be seen; in graph."""
+  def leave(self, values):
+    """Leaves the rate of an update in the optimizer, where it can be seen; in
+    graph.
+
+    Args:
+      values: see `apply`.
+    """
     if isinstance(self.optimizer._learning_rate, keras.Variable):
-      self.optimizer._learning_rate.value.assign(learning_rate)
+      self.optimizer._learning_rate.value.assign(values[LEARNING_RATE])
 
   @contextlib.contextmanager
   def _set(self, strategy, values, correction):
@@ -245,6 +276,8 @@ def _refuse(optimizer):
   kind = type(optimizer).__name__
   if kind in REFUSED:
     rule = "a plain optimizer, whose one learning rate a schedule can drive"
+    if kind == "MultiOptimizer":
+      rule = "a dict {name: trainloop.Part(optimizer, variables='pattern')}"
     checks.fail("optimizer", kind, rule)
   steps = optimizer.gradient_accumulation_steps
   if steps:

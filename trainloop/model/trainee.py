@@ -20,17 +20,17 @@ from trainloop.model import (
   bias_correction,
   effects,
   layer_states,
-  objective,
   preflight,
+  several,
   variable_names,
 )
+from trainloop.model import goal as goal_lib
 from trainloop.model.coefficients import Coefficients
 from trainloop.model.exclusive_calls import Turns
 from trainloop.model.groups import Groups
 from trainloop.model.intake import Intake
 from trainloop.model.loss_scale import LossScale
 from trainloop.model.precision import Numerics
-from trainloop.model.scheduled_optimizer import Binding
 from trainloop.model.state import TrainState
 
 
@@ -52,7 +52,7 @@ class TraineeOptions:
     ValueError: if a field breaks its rule.
   """
 
-  goal: objective.Goal
+  goal: goal_lib.Goal
   judging: Judging = dataclasses.field(default_factory=Judging)
   numerics: Numerics = dataclasses.field(default_factory=Numerics)
   seed: int = 0
@@ -107,15 +107,17 @@ class Trainee:
       self.options = dataclasses.replace(options, random_seed=seed)
       arguments.check_training(self.model, goal.step)
       numerics.check_model(self.model)
-      optimizer = arguments.optimizer(optimizer)
-      self.binding = Binding(optimizer, options.bias_correction)
+      self.binding = several.bound(optimizer, options.bias_correction)
       numerics.check_optimizer(self.binding.optimizer)
+      several.check_options(self.binding, options)
+      further = {**self.binding.own_rates, **options.schedules}
+      self.options = dataclasses.replace(self.options, schedules=further)
       own = [n for n in options.schedules if n not in goal.values]
       self.binding.check_names(own)
       averaging.check_optimizer(options.average, self.binding.optimizer)
       self.turns = Turns(
         self.model,
-        self.binding.optimizer,
+        self.binding.model_optimizer,
         goal.metrics,
         goal.weighted_metrics,
         loss=goal.loss,
@@ -182,7 +184,8 @@ class Trainee:
       )
       for name in goal.values
     }
-    self.objective = objective.of(self.model, goal.step, self._given)
+    losses = self.binding.losses_of(goal.step)
+    self.objective = goal_lib.of(self.model, goal.step, self._given, losses)
     self.intake = Intake(
       self.model,
       self.strategy,
@@ -195,7 +198,8 @@ class Trainee:
       self.options.initial_weights.put(self.model)
     decay = self.binding.optimizer.weight_decay
     groups = Groups(self.options.groups, self.model, decay)
-    self.binding.bind(self.options.schedules, groups)
+    self.binding.bind(self.options.schedules, groups, self.model, losses)
+    several.check_reach(self.binding, self.objective)
     effects.check(self.binding, self.model, self.options.schedules)
 
   def _new_state(self):

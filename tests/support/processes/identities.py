@@ -20,7 +20,7 @@ from trainloop.compiled.programs import Programs
 from trainloop.data import source as data_lib
 from trainloop.devices import strategies
 from trainloop.fit import schedules
-from trainloop.model.objective import Goal
+from trainloop.model.goal import Goal
 from trainloop.model.precision import Numerics
 from trainloop.model.trainee import Trainee, TraineeOptions
 from trainloop.workdir import identity as fit_identity

@@ -154,8 +154,8 @@ def tags(layout):
 
 
 def tag_of(name):
-  """The tag of a hyperparameter."""
-  return f"hyperparameters/{name}"
+  """The tag of a further column: a hyperparameter, or one of several losses."""
+  return name if name.startswith("loss/") else f"hyperparameters/{name}"
 
 
 def plan(outline):
