@@ -123,7 +123,7 @@ def _cart(states, right):
   """The states 0.02 s later, by Euler's method."""
   import tensorflow as tf
 
-  place, speed, angle, turning = tf.unstack(states, axis=1)
+  _, speed, angle, turning = tf.unstack(states, axis=1)
   mass, moment = _CART + _POLE, _POLE * _HALF_LENGTH
   sine, cosine = tf.sin(angle), tf.cos(angle)
   push = _FORCE * (2.0 * right - 1.0)

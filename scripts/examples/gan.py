@@ -141,6 +141,7 @@ def _wgan_gp(model, x, y, training):
 
 def work(strategy):
   """Trains on scikit-learn's digits, without their labels."""
+  import keras
   from sklearn import datasets
 
   import kernels
@@ -152,13 +153,13 @@ def work(strategy):
   )
   wgan = FLAGS.kind == "wgan_gp"
   n_critic = FLAGS.n_critic or (5 if wgan else 1)
-  adam = _adam(0.0 if wgan else 0.5)
+  adam, beta_1 = keras.optimizers.Adam, 0.0 if wgan else 0.5
   schedule = run_flags.schedule(train.steps_per_epoch, peak_lr=1e-3)
   loop = trainloop.TrainLoop(
     model_maker(FLAGS.seed),
     {
-      "generator": trainloop.Part(adam, every=n_critic),
-      "critic": trainloop.Part(adam),
+      "generator": trainloop.Part(lambda: adam(beta_1=beta_1), every=n_critic),
+      "critic": lambda: adam(beta_1=beta_1),
     },
     step=step_maker(FLAGS.kind),
     strategy=strategy,
@@ -171,12 +172,6 @@ def work(strategy):
   run_flags.fit(loop, train)
   if FLAGS.workdir:
     _keep(loop.model)
-
-
-def _adam(beta_1):
-  import keras
-
-  return lambda: keras.optimizers.Adam(beta_1=beta_1)
 
 
 def _keep(model):

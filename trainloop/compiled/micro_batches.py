@@ -104,7 +104,7 @@ def replica_for(trainee, example):
   )
   common = (model, optimizer, moving, objective, range_checks, reduced)
   if numerics.accumulate == 1:
-    return Replica(*common, trainee.binding.targets)
+    return Replica(*common, trainee.binding.losses.targets)
   return InMicroBatches(*common, count=numerics.accumulate)
 
 

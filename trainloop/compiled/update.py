@@ -94,7 +94,7 @@ class Update:
     if moving.variables:
       run(moving.average, args=(statistics, batch, count))
     losses, norm = strategies.first(self._strategy, (loss, norm))
-    named, loss = self._binding.named(losses)
+    named, loss = self._binding.losses.named(losses)
     finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
     usable = self._usable(values)
     accepted = finite & usable
@@ -112,20 +112,20 @@ class Update:
       # too, they cost three times as much.
       self._state.average.follow(self._strategy, values, moves, accepted)
     halts = self._halts(finite, usable, loss, alarm)
-    skipped = tf.cast(~accepted, tf.float32)
-    row = self._row({**values, **named}, loss, norm, skipped)
+    row = self._row({**values, **named}, loss, norm, ~accepted)
     weight = tf.cast(count.examples, tf.float64)
     counted = tf.stack([tf.cast(loss, tf.float64) * weight, weight])
     # An update that was refused puts NaN into neither sum.
     counted = tf.where(accepted, counted, tf.zeros_like(counted))
     return row, halts, counted, alarm
 
-  def _row(self, values, loss, norm, skipped):
+  def _row(self, values, loss, norm, refused):
     """The row of an update; its momentum is the optimizer's own where it has
     no column, and NaN without one."""
     own = self._binding.momentum
     constant = tf.constant(float("nan") if own is None else own)
     momentum = values.get(MOMENTUM, constant)
+    skipped = tf.cast(refused, tf.float32)
     row = Row(values[LEARNING_RATE], momentum, loss, norm, skipped)
     given = {**values, **self._binding.groups.values(values)}
     return tf.stack([*row, *(given[name] for name in self.layout.further)])

@@ -119,6 +119,7 @@ def check(parts):
 
 
 def member(name, part):
+  """The `Member` of what a user gives, without its variables."""
   if not isinstance(part, Part):
     part = Part(part)
   return Member(name, part, Binding(arguments.optimizer(part.optimizer)))

@@ -10,6 +10,7 @@ from kernels import checks
 from kernels.combined import MOMENTUM
 from trainloop.model import bias_correction as exact
 from trainloop.model import group_steps
+from trainloop.model.losses import Losses
 from trainloop.model.rows import Layout
 from trainloop.model.tensor_numbers import TensorNumber
 
@@ -112,31 +113,22 @@ class Binding:
 
   names = ()  # of several optimizers
   own_rates = types.MappingProxyType({})  # those of further optimizers
-  targets = None  # there is one loss, which moves all variables
-
-  def losses_of(self, step):
-    """Names of the losses that a user's `step` gives."""
-    del step
-    return ("loss",)
-
-  def named(self, losses):
-    """(what a row holds of the losses by name, their sum); in graph."""
-    return {}, losses
+  losses = Losses()  # there is one
 
   def active(self, values):
     """{position of a variable: whether it moves in the coming update}, of
     those that may not; in graph. See `Groups.active`."""
     return self.groups.active(values)
 
-  def bind(self, schedules, groups, model, losses):
+  def bind(self, schedules, groups, model=None, names=("loss",)):
     """Takes what else moves, once the model is built.
 
     Args:
       schedules: {name: kernel} of hyperparameters beside the schedule.
       groups: the model's `Groups`.
-      model, losses: the model, and names of the losses; see `several`.
+      model, names: the model, and names of the losses; see `several`.
     """
-    del model, losses
+    del model, names
     further = [name for name in schedules if name != MOMENTUM]
     self.groups = groups
     # Sorted: a run is the same in whatever order they are given.

@@ -5,6 +5,7 @@ import tensorflow as tf
 import kernels
 from kernels import checks
 from trainloop.model import arguments, optimizer_parts
+from trainloop.model.losses import Losses
 from trainloop.model.rows import Layout
 from trainloop.model.scheduled_optimizer import LEARNING_RATE, Binding, own_rate
 
@@ -19,6 +20,7 @@ class SeveralBinding:
   Attributes:
     optimizer: the `Optimizers`.
     groups, layout: see `Binding`.
+    losses: the `Losses`; None before `bind`.
     exact: False.
 
   Raises:
@@ -38,7 +40,7 @@ class SeveralBinding:
     made = {m.name: m.binding.optimizer for m in self._members}
     every = {m.name: m.part.every for m in self._members}
     self.optimizer = optimizer_parts.Optimizers(made, every)
-    self.groups = self.layout = self._losses = None
+    self.groups = self.layout = self.losses = None
 
   @property
   def names(self):
@@ -66,10 +68,6 @@ class SeveralBinding:
       found[member.rate] = make(rate)
     return found
 
-  def losses_of(self, step):
-    """Names of the losses that a `step` gives; one for all without."""
-    return ("loss",) if step is None else tuple(m.name for m in self._members)
-
   def check_names(self, names):
     """Refuses hyperparameters beside rates; see `Binding.check_names`."""
     rates = [member.rate for member in self._members[1:]]
@@ -79,7 +77,7 @@ class SeveralBinding:
         rule += "`schedule={name: kernel}` moves"
         checks.fail("schedules", name, rule)
 
-  def bind(self, schedules, groups, model, losses):
+  def bind(self, schedules, groups, model, names):
     """See `Binding.bind`; finds the variables of each part.
 
     Raises:
@@ -90,17 +88,11 @@ class SeveralBinding:
       checks.fail("groups", [m.pattern for m in groups.members], rule)
     self._members = optimizer_parts.placed(self._members, model)
     for member in self._members:
-      member.binding.bind({}, groups, model, ("loss",))
-    self.groups, self._losses = groups, losses
-    named = [f"loss/{name}" for name in losses if len(losses) > 1]
-    self.layout = Layout((*schedules, *named))
-
-  @property
-  def targets(self):
-    """Positions of the variables that each loss moves; None for one loss."""
-    if len(self._losses) == 1:
-      return None
-    return {member.name: member.places for member in self._members}
+      member.binding.bind({}, groups)
+    self.groups, self.losses = groups, Losses()
+    if len(names) > 1:
+      self.losses = Losses({m.name: m.places for m in self._members})
+    self.layout = Layout((*schedules, *self.losses.columns))
 
   def prepare(self, variables, scheduled_momentum):
     """See `Binding.prepare`."""
@@ -111,13 +103,6 @@ class SeveralBinding:
       member.binding.prepare([variables[i] for i in member.places], None)
     if not self.optimizer.built:
       self.optimizer.build(variables)
-
-  def named(self, losses):
-    """(what a row holds of the losses by name, their sum); in graph."""
-    if len(self._losses) == 1:
-      return {}, losses
-    named = zip(self._losses, tf.unstack(losses), strict=True)
-    return {f"loss/{n}": one for n, one in named}, tf.reduce_sum(losses)
 
   def active(self, values):
     """{position of a variable: whether it moves in the coming update}, of
@@ -173,6 +158,11 @@ def bound(optimizer, bias_correction):
   return Binding(arguments.optimizer(optimizer), bias_correction)
 
 
+def losses_of(binding, step):
+  """Names of the losses that a user's `step` gives; one for all without."""
+  return ("loss",) if step is None else binding.names or ("loss",)
+
+
 def check_reach(binding, objective):
   """Refuses a loss that no variable of its optimizer changes.
 
@@ -180,7 +170,7 @@ def check_reach(binding, objective):
     binding: a bound `Binding` or `SeveralBinding`.
     objective: the built `Objective`.
   """
-  for name, places in (binding.targets or {}).items():
+  for name, places in (binding.losses.targets or {}).items():
     if not objective.reach[name].intersection(places):
       rule = f"with a loss {name!r} that the variables of that optimizer change"
       checks.fail("step", name, rule)
@@ -196,7 +186,7 @@ def check_options(binding, options):
   Raises:
     ValueError: for micro-batches beside several losses.
   """
-  several = len(binding.losses_of(options.goal.step)) > 1
+  several = len(losses_of(binding, options.goal.step)) > 1
   if several and options.numerics.accumulate > 1:
     rule = "1 with several losses"
     checks.fail("accumulate", options.numerics.accumulate, rule)

@@ -184,7 +184,7 @@ class Trainee:
       )
       for name in goal.values
     }
-    losses = self.binding.losses_of(goal.step)
+    losses = several.losses_of(self.binding, goal.step)
     self.objective = goal_lib.of(self.model, goal.step, self._given, losses)
     self.intake = Intake(
       self.model,
