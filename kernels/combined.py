@@ -95,10 +95,10 @@ def beside(schedule, kernels):
 
   Args:
     schedule: a `Schedule`; the kernels of one that is combined already stay.
-    kernels: {name: `Schedule`}; empty for none.
+    kernels: {name: `Schedule`}; empty or None for none.
   """
   alone, own = parts_of(schedule)
-  named = {**kernels, **own}
+  named = {**(kernels or {}), **own}
   if not named:
     return schedule
   return Combined(alone, tuple(named), tuple(named.values()))
