@@ -1,5 +1,6 @@
 """What the README files show works as it stands there."""
 
+import inspect
 import json
 import re
 import subprocess
@@ -161,6 +162,50 @@ def test_the_files_and_headings_it_names_exist():
         heads = re.findall(r"^#+ (.*)$", (folder / name).read_text(), re.M)
         slugs = [re.sub(r"[^\w -]", "", h.lower()) for h in heads]
         assert heading in [s.replace(" ", "-") for s in slugs], heading
+
+
+def known_arguments():
+  """Names of all arguments of public functions and classes."""
+  import keras
+
+  import kernels
+  import trainloop
+
+  loop = trainloop.TrainLoop
+  things = [*vars(kernels).values(), *vars(trainloop.recipes).values()]
+  things += [getattr(trainloop, name) for name in trainloop.__all__]
+  things += [loop.fit, trainloop.ArrayData.split, kernels.OneCycle.preset]
+  things += [keras.optimizers.SGD]
+  found = {"training"}  # of a user's `step`
+  for one in filter(callable, things):
+    if not (isinstance(one, type) and issubclass(one, Exception)):
+      found |= set(inspect.signature(one).parameters)
+  return found
+
+
+@pytest.mark.parametrize("path", ["trainloop/PORTING.md"])
+def test_what_its_tables_say_to_write_exists(path):
+  import kernels
+  import trainloop
+
+  rows = re.findall(r"^\| (.+) \| (.+) \|$", readmes.text(path), re.M)
+  assert len(rows) > 60
+  arguments, seen = known_arguments(), 0
+  modules = {"trainloop": trainloop, "kernels": kernels}
+  for there, here in rows:
+    for code in re.findall(r"`([^`]+)`", here):
+      for name in re.findall(r"(?<![\w.])(\w+)=", code):
+        assert name in arguments, (there, code, name)
+        seen += 1
+      public = re.findall(r"\b(trainloop|kernels)\.([\w.]+)", code)
+      for module, dotted in public:
+        thing = modules[module]
+        for part in dotted.split("."):
+          thing = getattr(thing, part)
+        seen += 1
+      for name in re.findall(r"\bloop\.(\w+)", code):
+        assert hasattr(trainloop.TrainLoop, name), (there, code)
+  assert seen > 60
 
 
 def test_the_first_page_stays_small():

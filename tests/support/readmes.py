@@ -14,6 +14,7 @@ PATHS = [
     *sorted(ROOT.glob("*/README.md")),
     *sorted(ROOT.glob("scripts/*/README.md")),
     *sorted(ROOT.glob("trainloop/*/README.md")),
+    ROOT / "trainloop" / "PORTING.md",
   )
 ]
 _BLOCK = re.compile(
