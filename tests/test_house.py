@@ -113,6 +113,10 @@ ALLOWED = {
     "a whole `protocol.Source`",
     {"DatasetData"},
   ),
+  ("foreign", "trainloop/data/feeds.py"): (
+    "the options of a dataset are there to be set",
+    {"options.experimental_optimization.inject_prefetch"},
+  ),
   ("members", "trainloop/data/sharded.py"): (
     "a whole `protocol.Source`",
     {"ShardedData"},

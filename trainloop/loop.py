@@ -200,13 +200,15 @@ class TrainLoop(LoopView):
     """Trains `epochs` more epochs from the present state.
 
     Args:
-      data: an `ArrayData`, or a batched `tf.data.Dataset` of (x, y[, weight]).
+      data: an `ArrayData`, or a batched `tf.data.Dataset` of x, (x, y) or
+        (x, y, weight); or Python that gives such batches: a PyDataset, an
+        iterable as a DataLoader, a generator or the function that makes it.
       epochs: int >= 1; None for what a `Recipe` brings.
       validation: likewise, evaluated every `validate_every`; or None.
       schedule: a `kernels.Schedule` or `Recipe` that starts at its own step 0
         now; None lets the present one go on, and the judging with it if the
         data are the same (see README, "Train with it").
-      steps_per_epoch: batches of an epoch, for a dataset without end.
+      steps_per_epoch: batches of an epoch, for data without end.
       trainable: regular expression of the paths of variables that this fit
         trains, as for `groups`; None for all, or for what a `Recipe` names.
       class_weight: {label: weight >= 0} that examples of a class count with in
@@ -262,7 +264,7 @@ class TrainLoop(LoopView):
     """Loss and metrics over all examples of some data; changes nothing.
 
     Args:
-      data: an `ArrayData`, or a batched `tf.data.Dataset` of (x, y[, weight]).
+      data: as in `fit`.
 
     Returns:
       {metric name: float}, "loss" among them.

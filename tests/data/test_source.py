@@ -91,9 +91,10 @@ def test_one_example():
   assert order(data, 0).tolist() == [[0]]
 
 
-def test_a_dataset_must_be_tuples():
-  with pytest.raises(ValueError, match="`data` must be a dataset of"):
-    DatasetData(tf.data.Dataset.range(3).batch(1))
+def test_a_dataset_has_up_to_three_parts():
+  four = tf.data.Dataset.from_tensors((1, 2, 3, 4)).batch(1)
+  with pytest.raises(ValueError, match="`data` must be a dataset of x, "):
+    DatasetData(four)
 
 
 def test_an_endless_dataset_goes_on_over_epochs():

@@ -227,7 +227,7 @@ class Feed:
   def _next(self, iterator, i):
     """The next batch, whatever i is."""
     del i
-    batch = (*next(iterator), None)[:3]
+    batch = structures.triple(next(iterator))
     if _ends(iterator):
       return self._split(batch)
     sizes = self._strategy.run(structures.examples, args=(batch,))
@@ -242,7 +242,7 @@ class Feed:
       there = self._all(there)
 
     def batch():
-      return self._split((*ahead.get_value(), None)[:3])
+      return self._split(structures.triple(ahead.get_value()))
 
     return there, batch
 

@@ -76,6 +76,8 @@ def obstacle(strategy, source):
     return "with several replicas"
   if any(map(structures.is_composite, structures.leaves(source.example))):
     return "as the dataset has ragged or sparse tensors"
+  if any(map(structures.is_text, structures.leaves(source.example))):
+    return "as the data has text"
   if not source.fixed_batches:
     return "as the dataset's batches may differ in size (see drop_remainder)"
   return ""

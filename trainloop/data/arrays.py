@@ -24,8 +24,9 @@ class ArrayData:
   Used for evaluation the order is that of the arrays and every example counts.
 
   Args:
-    x: inputs: an array of shape (examples, ...), or a dict, list or tuple of
-      them. float64 becomes float32.
+    x: inputs: an array of shape (examples, ...), a pandas.DataFrame of numbers,
+      a scipy.sparse matrix, which becomes dense, or text; or a dict, list or
+      tuple of them. float64 becomes float32.
     y: targets, likewise; None for models that bring their own loss.
     sample_weight: weight of each example, shape (examples,), or None.
     batch_size: examples of one update, over all replicas; int >= 1.

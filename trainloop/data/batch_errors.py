@@ -36,25 +36,34 @@ def named(intake, **sources):
       the model does not take, with its number, from 0, and its shapes; if a
       pass of the training data was empty, or one had another length than the
       dataset says.
+    What a Python object that gives batches raised.
   """
   try:
-    yield
-  except tf.errors.OutOfRangeError as error:
+    with contextlib.ExitStack() as stack:
+      for source in sources.values():
+        if isinstance(source, DatasetData):
+          stack.enter_context(source.named_errors())
+      yield
+  except tf.errors.OpError as error:
+    _translate(error, intake, sources)
+    raise
+
+
+def _translate(error, intake, sources):
+  """Raises what an error means, where that can be said; see `named`."""
+  if isinstance(error, tf.errors.OutOfRangeError):
     # A validation pass ends where it ends; training repeats passes, and ends
     # with an empty one alone.
-    if _END not in error.message:
-      raise
-    counting.no_more("data")
-  except tf.errors.FailedPreconditionError as error:
+    if _END in error.message:
+      counting.no_more("data")
+  elif isinstance(error, tf.errors.FailedPreconditionError):
     match = _LENGTH.search(error.message)
     for name, source in sources.items() if match else ():
       _refuse_length(name, source, int(match[1]), match[2])
-    raise
-  except tf.errors.InvalidArgumentError as error:
+  elif isinstance(error, tf.errors.InvalidArgumentError):
     for name, source in sources.items():
       if isinstance(source, DatasetData):
         _look(intake, name, source, error)
-    raise
 
 
 def _refuse_length(name, source, length, count):

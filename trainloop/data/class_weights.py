@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kernels import checks
+from trainloop.data import structures
 from trainloop.data.arrays import ArrayData
 from trainloop.data.labels import labels_of
 
@@ -68,7 +69,7 @@ def _of_dataset(dataset, class_weight):
   if class_weight == "balanced":
     rule = "a dict with a tf.data.Dataset, as {0: 0.6, 1: 3.0}"
     checks.fail("class_weight", class_weight, rule)
-  spec = (*dataset.element_spec, None, None)[:3]
+  spec = structures.triple(dataset.element_spec)
   _check_whole(spec[1], spec[2], class_weight)
   table = tf.constant(_table(class_weight, max(class_weight)))
 

@@ -12,6 +12,7 @@ from trainloop.base.durations import MOST_UPDATES
 from trainloop.data import (
   counting,
   dataset_graph,
+  feeds,
   iterator_state,
   staging,
   structures,
@@ -38,23 +39,26 @@ class DatasetData:
   `steps_per_epoch` is given; then an epoch is that many batches.
 
   Args:
-    dataset: yields (x, y) or (x, y, sample_weight), batched.
+    dataset: yields x, (x,), (x, y) or (x, y, sample_weight), batched.
     steps_per_epoch: int >= 1, or None for the dataset's own length.
     name: argument name, for errors.
+    feed: the `Feed` that the dataset is a pass of, or None.
 
   Raises:
-    ValueError: if the dataset is not batched tuples, is empty, or is infinite
+    ValueError: if the dataset is not batched, is empty, or is infinite
       while `steps_per_epoch` is None.
   """
 
   identity = {"num_examples": None}
   arrays = num_examples = None
 
-  def __init__(self, dataset, steps_per_epoch=None, name="data"):
-    spec = dataset.element_spec
-    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
-      checks.fail("data", spec, "a dataset of (x, y[, sample_weight]) tuples")
-    _check_ranks(name, spec)
+  def __init__(self, dataset, steps_per_epoch=None, name="data", feed=None):
+    if not isinstance(dataset.element_spec, tuple):
+      dataset = dataset.map(lambda x: (x,))
+    if len(dataset.element_spec) not in (1, 2, 3):
+      rule = "a dataset of x, (x, y) or (x, y, sample_weight)"
+      checks.fail(name, dataset.element_spec, rule)
+    _check_ranks(name, dataset.element_spec)
     self.length = int(dataset.cardinality())  # as it says; below 0 if not
     self.endless = steps_per_epoch is not None
     self._counted = None  # checksum of the first batch, as it was counted
@@ -64,26 +68,35 @@ class DatasetData:
       )
       dataset = dataset.repeat()
     else:
-      steps = counting.length(name, dataset, self._observe)
+      with feeds.own_errors(feed):
+        steps = counting.length(name, dataset, self._observe)
     self.steps_per_epoch = steps
     self.dataset = dataset
     self._name, self._first, self._memory = name, None, None
     self._stretch = self._room = 0
-    self._place, self._opaque = b"", False
+    self._feed, self._looks = feed, False
+    self._place, self._opaque = b"", feed is not None
     self._iterator = self._next = self._stream = self._steps = None
     self._origin = self._skipped = 0
     self._proven, self._draws = b"", None
 
   def _observe(self, batch):
-    self._counted = structures.checksum((*batch, None)[:3])
+    self._counted = structures.checksum(structures.triple(batch))
 
   @property
   def example(self):
     """(x, y, sample_weight) of the first batch, as tensors."""
     if self._first is None:
-      first = counting.first(self._name, self.dataset)
-      self._first = (*first, None)[:3]
+      first = self._feed and self._feed.first
+      if first is None:
+        with self.named_errors():
+          first = counting.first(self._name, self.dataset)
+      self._first = structures.triple(structures.tensors(first))
     return self._first
+
+  def named_errors(self):
+    """A context in which what a Python object raises is raised as it is."""
+    return feeds.own_errors(self._feed)
 
   @property
   def targets(self):
@@ -168,6 +181,8 @@ class DatasetData:
     self._origin = 0 if self.endless else first_epoch * self.steps_per_epoch
     self._place, self._iterator, self._stream = place, None, None
     self._proven = b""
+    if self._feed is not None and not self._looks:
+      self._feed.begin(first_epoch * self.steps_per_epoch, self.steps_per_epoch)
     if epochs is not None:
       self._steps = (first_epoch + epochs) * self.steps_per_epoch - self._origin
 
@@ -186,7 +201,7 @@ class DatasetData:
 
   def no_batches(self, room):
     """See `protocol.Source`."""
-    spec = (*self.dataset.element_spec, None)[:3]
+    spec = structures.triple(self.dataset.element_spec)
     stretch = structures.map_leaves(
       lambda leaf: tf.zeros([room, *leaf.shape], leaf.dtype), spec
     )
@@ -194,6 +209,8 @@ class DatasetData:
 
   def _start(self, at):
     """An iterator that gives the batch of step `at` next."""
+    if self._feed is not None and not self._looks:
+      return iter(self._feed.stream(at))
     content, self._skipped = self._proven_place(at), at - self._origin
     if not content:
       return self._new(self._skipped)
@@ -250,11 +267,12 @@ class DatasetData:
   def batches(self, most):
     """A fresh pass over the first batches, an iterator."""
     count = min(most, self.steps_per_epoch) if self.endless else most
-    return ((*batch, None)[:3] for batch in self.dataset.take(count))
+    return map(structures.triple, self.dataset.take(count))
 
   def again(self):
     """See `protocol.Source`."""
     other = copy.copy(self)
+    other._looks = True  # of a `Feed` what it reads comes again
     other._iterator = other._next = other._stream = None
     return other
 

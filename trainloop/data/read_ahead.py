@@ -57,7 +57,7 @@ class ReadAhead:
       batches = next(self._iterator, None)
       if batches is None:
         counting.no_more("data")
-      self._stage((*batches, None)[:3])
+      self._stage(structures.triple(batches))
     if count > self.left:  # what is behind it is no batch
       counting.no_more("data")
     first = self._length - self.left
@@ -96,7 +96,7 @@ class ReadAhead:
       leaves = [tf.constant(file[name]) for name in file.files]
     if leaves and len(leaves[0]):
       spec = self._iterator.element_spec
-      self._stage(structures.pack((*spec, None)[:3], leaves))
+      self._stage(structures.pack(structures.triple(spec), leaves))
 
   def _pass_over(self, at):
     """Reads batches and throws them away, up to step `at`."""

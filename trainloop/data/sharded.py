@@ -69,7 +69,7 @@ class ShardedData:
       checks.fail("read", spec, rule)
     self.identity = {"num_examples": None, "sharded": True}
     # The same on all workers, and so are the checks on it.
-    self.example = (*counting.first("read", dataset), None)[:3]
+    self.example = structures.triple(counting.first("read", dataset))
     self._iterator = self._next = None
 
   @property

@@ -6,6 +6,7 @@ The one way in for all; the loop asks nothing about the kind.
 import tensorflow as tf
 
 from kernels import checks
+from trainloop.data import feeds
 from trainloop.data.arrays import ArrayData
 from trainloop.data.dataset import DatasetData
 from trainloop.data.sharded import ShardedData
@@ -16,7 +17,8 @@ def adapt(name, data, steps_per_epoch=None):
 
   Args:
     name: argument name, for the error.
-    data: one of the classes here, or a batched `tf.data.Dataset`.
+    data: one of the classes here, a batched `tf.data.Dataset`, or a Python
+      object that gives batches; see `feeds`.
     steps_per_epoch: for a dataset; see `DatasetData`.
 
   Returns:
@@ -28,11 +30,20 @@ def adapt(name, data, steps_per_epoch=None):
   if isinstance(data, tf.data.Dataset):
     return DatasetData(data, steps_per_epoch, name)
   if not isinstance(data, (ArrayData, DatasetData, ShardedData)):
-    kind = type(data).__name__
-    rule = "an ArrayData, a batched tf.data.Dataset or a ShardedData"
-    checks.fail(name, kind, rule)
+    feed = feeds.of(name, data, steps_per_epoch is not None)
+    if feed is not None:
+      return DatasetData(feed.dataset(data), steps_per_epoch, name, feed)
+    _refuse(name, data)
   if steps_per_epoch is not None:
     checks.fail(
       "steps_per_epoch", steps_per_epoch, f"None with {type(data).__name__}"
     )
   return data
+
+
+def _refuse(name, data):
+  rule = "an ArrayData, a batched tf.data.Dataset, a PyDataset or an iterable "
+  rule += "of batches"
+  if hasattr(data, "shape") or isinstance(data, (list, tuple, dict)):
+    rule += "; of arrays write trainloop.ArrayData(x, y, batch_size=32)"
+  checks.fail(name, type(data).__name__, rule)

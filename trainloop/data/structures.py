@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from kernels import checks
 
+_LARGEST = 1 << 30  # bytes of a sparse matrix made dense
+
 
 def leaves(batch):
   """The arrays or tensors in (x, y, sample_weight), without the Nones."""
@@ -26,12 +28,27 @@ def is_composite(leaf):
   return isinstance(leaf, (tf.RaggedTensor, tf.SparseTensor))
 
 
+def is_text(leaf):
+  """Whether it is an array or a tensor of text."""
+  return tf.as_dtype(leaf.dtype) == tf.string
+
+
 def tensors(batch):
   """`batch` as tensors; ragged and sparse ones stay what they are."""
   return map_leaves(
     lambda leaf: leaf if tf.is_tensor(leaf) else tf.convert_to_tensor(leaf),
     batch,
   )
+
+
+def triple(element):
+  """(x, y, sample_weight) of an element of a dataset; None what it lacks."""
+  return (*element, None, None)[:3]
+
+
+def is_scipy(value):
+  """Whether it is a sparse array or matrix of SciPy."""
+  return hasattr(value, "tocoo") and hasattr(value, "toarray")
 
 
 def examples(batch):
@@ -106,14 +123,19 @@ def arrays(name, value):
 
 def _array(name, value):
   _check_masks(name, value)
+  if is_scipy(value):
+    value = _dense(name, value)
   try:
     array = np.asarray(value)
   except ValueError:  # rows of different lengths
     checks.fail(name, type(value).__name__, "an array of numbers")
+  if name.startswith("x") and _is_text(value, array):
+    return np.char.encode(array.astype(str), "utf-8")
   if array.dtype.kind == "O":
+    _check_columns(name, value)
     array = _of_objects(name, array)
   if array.dtype.kind not in "fiub":
-    checks.fail(name, array.dtype, "an array of numbers")
+    checks.fail(name, array.dtype, _numbers(name, array.dtype.kind in "US"))
   if array.ndim == 0:
     checks.fail(name, array.shape, "of shape (examples, ...)")
   if array.dtype.kind == "f":
@@ -125,6 +147,45 @@ def _array(name, value):
       checks.fail(name, float(array[where]), rule)
     array = single
   return array
+
+
+def _dense(name, matrix):
+  """A scipy.sparse matrix as an array, whole: so it stands on the device as
+  others do, and no batch waits for the host."""
+  size = matrix.shape[0] * matrix.shape[1] * 4
+  if size > _LARGEST:
+    rule = "at most 1 GiB as a dense array; of a larger one give batches, by a "
+    rule += "PyDataset whose item i is (x[32 * i : 32 * i + 32], y[...])"
+    checks.fail(name, f"{size / 2**30:.1f} GiB", rule)
+  return matrix.toarray()
+
+
+def _is_text(value, array):
+  """Whether an array holds text alone; a table is one of columns."""
+  if array.dtype.kind != "O" or hasattr(value, "columns"):
+    return array.dtype.kind == "U"
+  return array.size > 0 and all(isinstance(one, str) for one in array.flat)
+
+
+def _check_columns(name, value):
+  """Refuses columns of a pandas.DataFrame that hold no numbers."""
+  for column in getattr(value, "columns", ()):
+    array = np.asarray(value[column])
+    bad = array.dtype.kind not in "fiubO"
+    if bad or any(isinstance(one, str) for one in array.flat):
+      rule = f"of numbers, also column {column!r}; pandas.get_dummies({name}) "
+      rule += (
+        f"makes some of text, {name}.drop(columns=[{column!r}]) leaves it "
+      )
+      checks.fail(name, value[column].dtype, f"{rule}out")
+
+
+def _numbers(name, text):
+  """The rule for arrays; for text the line that makes labels of it."""
+  if not text or name.startswith("x"):
+    return "an array of numbers"
+  line = f"numpy.unique({name}, return_inverse=True)[1]"
+  return f"an array of numbers; of text {line} makes labels"
 
 
 def _check_masks(name, value):
@@ -151,8 +212,8 @@ def _of_objects(name, array):
   for index, one in np.ndenumerate(array):
     if not isinstance(one, (numbers.Real, np.bool_)):
       kind = type(one).__name__
-      rule = f"an array of numbers (first {kind} at index {index})"
-      checks.fail(name, one, rule)
+      rule = _numbers(name, isinstance(one, str))
+      checks.fail(name, one, f"{rule} (first {kind} at index {index})")
   return array
 
 

@@ -71,6 +71,9 @@ class FitRunner:
     if self.history.restored:
       reason = self.history.stop_reason
       self._progress.line(f"this fit is done: {reason}")
+      # Data that goes on in the next fit counts from the first that had it.
+      plan = self._plan
+      self._request.source.begin(plan.first_epoch, epochs=plan.epochs)
       return True
     self._introduce()
     self._compile()

@@ -1,5 +1,7 @@
 """A model's outputs for examples, by Keras' own `predict`."""
 
+import inspect
+
 import tensorflow as tf
 
 from kernels import callables, checks
@@ -11,8 +13,8 @@ def of(model, data, workers):
   Args:
     model: the built keras.Model.
     data: an `ArrayData`, whose order is that of its arrays; a batched
-      `tf.data.Dataset` of x, (x, y) or (x, y, weight); or arrays as the model
-      takes them.
+      `tf.data.Dataset` of x, (x, y) or (x, y, weight); or what
+      `keras.Model.predict` takes; or a function that makes it.
     workers: how many processes train it.
 
   Returns:
@@ -26,6 +28,8 @@ def of(model, data, workers):
     rule = "asked for in a process of its own, of the saved model, with several"
     checks.fail("predict", f"{workers} workers", f"{rule} workers")
   with callables.compiled("model"):
+    if inspect.isroutine(data):  # which makes the batches
+      data = data()
     if isinstance(data, tf.data.Dataset):
       return model.predict(data.map(_inputs), verbose=0)
     arrays = getattr(data, "arrays", None)

@@ -52,7 +52,9 @@ def check(source, loss, model, output):
   y = source.targets
   if y is None:
     if loss is not None:
-      checks.fail("y", None, "given, because there is a `loss`")
+      rule = "given, because there is a `loss`; for an autoencoder write "
+      rule += "ArrayData(x, x, ...) or dataset.map(lambda x: (x, x))"
+      checks.fail("y", None, rule)
     return
   for pair in pairs(loss, y, model, output):
     if not structures.is_composite(pair.target):  # left to Keras

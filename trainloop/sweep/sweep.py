@@ -14,6 +14,7 @@ from kernels import checks, combined
 from trainloop.base import durations
 from trainloop.compiled.rehearsal import Rehearsal
 from trainloop.compiled.table import columns_of
+from trainloop.data import batch_errors
 from trainloop.data import source as data_lib
 from trainloop.devices import entry
 from trainloop.model import exclusive_calls
@@ -206,7 +207,8 @@ def _sweep(loop, source, schedule, criterion):
     )
     check = DivergenceCheck(criterion, trainee.options.numerics.scales_loss)
     judged = functools.partial(_judged, trainee, programs, criterion.validation)
-    return _run(rehearsal, schedule.total_steps, check, judged)
+    with batch_errors.named(trainee.intake, data=source):
+      return _run(rehearsal, schedule.total_steps, check, judged)
   finally:
     snapshot.put_back(before)
 
