@@ -50,7 +50,8 @@ class TrainLoop(LoopView):
     initial_weights: what the weights are before update 0: a keras.Model, a
       .keras or .weights.h5 file, or the workdir of another run; an
       `InitialWeights` for a part of them; or None.
-    metrics: Keras metrics or their names, as `Model.compile` takes them.
+    metrics: Keras metrics or their names, as `Model.compile` takes them; beside
+      a `step` {output that it gives: metrics of y and that output}.
     weighted_metrics: likewise, to be weighted by sample or class weights.
     loss_weights: weights of several outputs' losses, or None.
     strategy: a `tf.distribute.Strategy` or its name; None for the one in
@@ -97,7 +98,7 @@ class TrainLoop(LoopView):
     callbacks: Keras callbacks that only read; see `keras_callbacks`.
     step: a function (model, x, y, training) of a batch, in graph: gives each
       example's loss, a float tensor of shape (examples,), or {"loss": that,
-      name: likewise, to be averaged}.
+      name: likewise or a batch's, to be averaged}.
     resident_mb, staging_mb: limits for data; see `staging.Memory`.
     verbose: 0, 1 or 2; see `Progress`.
 

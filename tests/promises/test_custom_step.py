@@ -204,7 +204,7 @@ def test_what_a_step_must_not_give(step, told, tmp_path):
 
 
 @pytest.mark.parametrize(
-  "beside", [{"loss": "mse"}, {"metrics": ["mae"]}, {"loss_weights": [1.0]}]
+  "beside", [{"loss": "mse"}, {"weighted_metrics": []}, {"loss_weights": [1.0]}]
 )
 def test_nothing_is_ignored_beside_a_step(beside):
   options = {"loss": None, "metrics": None, **beside}
@@ -235,3 +235,95 @@ def test_names_that_are_taken(name):
   )
   with pytest.raises(ValueError, match=r"`step\(\) name` must be none of"):
     make(step, small.model()).fit(small.data(), 1)
+
+
+def with_outputs(model, x, y, training):
+  found = model(x, training=training)
+  return {
+    "loss": keras.losses.sparse_categorical_crossentropy(y, found),
+    "chances": found,
+    "largest": tf.reduce_max(found),
+  }
+
+
+@pytest.mark.parametrize("engine", ["xla", "graph"])
+def test_metrics_of_its_outputs_and_values_of_a_batch(engine):
+  """Equal to Keras' own on the whole, and to means by examples."""
+  metrics = {
+    "chances": [
+      keras.metrics.SparseCategoricalAccuracy(name="right"),
+      keras.metrics.SparseTopKCategoricalAccuracy(2, name="near"),
+    ]
+  }
+  net = small.model()
+  loop = small.loop(
+    net,
+    keras.optimizers.Adam(0.01),
+    loss=None,
+    metrics=metrics,
+    step=with_outputs,
+    compile=engine,
+    early_stopping=trainloop.EarlyStopping("val_right", patience=9),
+  )
+  held = trainloop.ArrayData(*small.arrays(42, seed=1), batch_size=16)
+  history = loop.fit(small.data(), 2, validation=held)
+  x, y = held.arrays[:2]
+  chances = net(x).numpy()
+  best = int(np.argmax(history.epochs["val_right"]))
+  right = np.mean(chances.argmax(1) == y)
+  assert history.epochs["val_right"][best] == pytest.approx(right)
+  near = np.mean((np.argsort(chances)[:, -2:] == y[:, None]).any(1))
+  assert history.epochs["val_near"][best] == pytest.approx(near)
+  parts = [slice(0, 16), slice(16, 32), slice(32, 42)]
+  largest = sum(chances[p].max() * len(y[p]) for p in parts) / 42
+  found = history.epochs["val_largest"][best]
+  assert found == pytest.approx(largest, rel=1e-5)
+
+
+def test_metrics_over_replicas_and_micro_batches(two_replicas):
+  def run(**options):
+    loop = trainloop.TrainLoop(
+      small.model,
+      lambda: keras.optimizers.SGD(0.1),
+      step=with_outputs,
+      metrics={"chances": "sparse_categorical_accuracy"},
+      verbose=False,
+      **options,
+    )
+    return loop.fit(small.data(), 2, validation=small.validation()).epochs
+
+  one = run(compile="graph")
+  for options in ({"strategy": two_replicas}, {"accumulate": 2}):
+    other = run(**options)
+    for name in ("loss", "val_loss", "sparse_categorical_accuracy"):
+      np.testing.assert_allclose(other[name], one[name], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+  ("metrics", "told"),
+  [
+    (["mae"], "None or {output of `step`"),
+    ({"chances": 3}, "None or {output of `step`"),
+    ({"chance": "mae"}, "outputs that `step` gives: loss, chances, largest"),
+    ({"largest": "mae"}, "a value an example"),
+    (
+      {"chances": [keras.metrics.AUC(name="a"), keras.metrics.AUC(name="a")]},
+      "each of another name",
+    ),
+    (
+      {"chances": keras.metrics.MeanSquaredError(name="largest")},
+      "other names",
+    ),
+  ],
+)
+def test_metrics_that_cannot_be(metrics, told, tmp_path):
+  with pytest.raises(ValueError, match=told) as caught:
+    small.loop(
+      small.model(),
+      loss=None,
+      metrics=metrics,
+      step=with_outputs,
+      workdir=tmp_path / "new",
+    ).fit(small.data(), 1)
+  assert "\n" not in str(caught.value)
+  assert not (tmp_path / "new").exists()

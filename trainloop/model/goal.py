@@ -7,6 +7,7 @@ import typing
 import tensorflow as tf
 
 from kernels import callables, checks
+from trainloop.model import step_values
 from trainloop.model.objective import Compiled
 from trainloop.model.per_example import PerExample
 
@@ -42,20 +43,23 @@ class Goal:
     callables.check(
       "step", self.step, None, None, None, False, rule=rule, **more
     )
+    step_values.metrics_of(self.metrics)
     for name, value in beside.items():
-      if value is not None:
+      if value is not None and name != "metrics":
         checks.fail(name, value, "None with a `step`, which gives what counts")
 
 
-def of(model, step, given, losses):
+def of(model, goal, given, losses):
   """The objective of a model: its compiled one, or a user's `step`.
 
   Args:
-    model, step, given, losses: see `PerExample`; step may be None.
+    model, given, losses: see `PerExample`.
+    goal: the `Goal`.
   """
-  if step is None:
+  if goal.step is None:
     return Compiled(model)
-  return PerExample(model, step, given, losses)
+  measured = step_values.metrics_of(goal.metrics)
+  return PerExample(model, goal.step, given, losses, measured)
 
 
 def _check_functions(loss, loss_weights, **metrics):

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from kernels import callables, checks
 from trainloop.data import structures
-from trainloop.model import lookups
+from trainloop.model import lookups, step_values
 from trainloop.model.objective import Objective
 
 
@@ -13,13 +13,15 @@ class PerExample(Objective):
   """A user's `step`: each example's loss, and more to average over examples.
 
   loss = sum(weight * step(model, x, y, training)["loss"]) / examples, plus the
-  model's own `losses` (regularisers); the other values are plain means.
+  model's own `losses` (regularisers); the other values are plain means, one
+  that is a batch's counts by its examples.
 
   Args:
     model: a keras.Model.
     step: see `TrainLoop`.
     given: {argument: tf.Variable} of what else the step is called with.
     names: of the losses that it gives, whose sum is the loss.
+    measured: {output of the step: Keras metrics of y and it}.
 
   Attributes:
     reach: {loss: positions of the trainable variables that change it}; empty
@@ -28,9 +30,10 @@ class PerExample(Objective):
 
   reduces = False
 
-  def __init__(self, model, step, given, names=("loss",)):
+  def __init__(self, model, step, given, names=("loss",), measured=None):
     self._model, self._step, self._given = model, step, given
     self.metrics, self._losses, self.reach = [], names, {}
+    self._measured, self._means = measured or {}, []
 
   def build(self, strategy, batch):
     """Calls the step on a first batch and makes a metric a value.
@@ -58,11 +61,21 @@ class PerExample(Objective):
         self.reach[name] = {i for i, s in enumerate(slopes) if s is not None}
         if not self.reach[name] and len(losses) == 1:
           checks.fail("step", loss, "a loss that the model's weights change")
-      named[:] = [name for name in outputs if name != "loss"]
+      if self._measured and batch[1] is None:
+        checks.fail("metrics", list(self._measured), "None without targets")
+      self._measure(batch, outputs)
+      apart = ("loss", *self._measured)
+      named[:] = [name for name in outputs if name not in apart]
 
     strategy.run(try_it)
-    self.metrics = [keras.metrics.Mean(name=name) for name in named]
-    self.names = ["loss", *named]
+    strategy.run(self.reset)
+    own = [m for several in self._measured.values() for m in several]
+    self._means = [keras.metrics.Mean(name=name) for name in named]
+    self.metrics = [*self._means, *own]
+    self.names = ["loss", *(metric.name for metric in self.metrics)]
+    if len(set(self.names)) < len(self.names):
+      rule = "metrics of other names than values of `step`"
+      checks.fail("metrics", [metric.name for metric in own], rule)
 
   def outputs(self, batch, training):
     """{name: a value an example}; see `Compiled.outputs`."""
@@ -72,7 +85,8 @@ class PerExample(Objective):
       values = self._step(self._model, x, y, training, **given)
     if not isinstance(values, dict) and len(self._losses) == 1:
       values = {"loss": values}
-    _check(values, structures.leaves(x)[0], self._losses)
+    first = structures.leaves(x)[0]
+    step_values.check(values, first, self._losses, self._measured)
     return {name: tf.cast(v, tf.float32) for name, v in values.items()}
 
   def loss(self, batch, outputs, training):
@@ -99,9 +113,22 @@ class PerExample(Objective):
 
   def count(self, batch, outputs):
     """See `Compiled.count`."""
-    del batch
-    for metric in self.metrics:
-      metric.update_state(outputs[metric.name])
+    examples = structures.examples(batch)
+    for mean in self._means:
+      value = outputs[mean.name]
+      if value.shape.rank == 0:
+        value = tf.where(examples > 0, value, 0.0)  # of no example: NaN
+        mean.update_state(value, sample_weight=tf.cast(examples, tf.float32))
+      else:
+        mean.update_state(value)
+    self._measure(batch, outputs)
+
+  def _measure(self, batch, outputs):
+    """Counts outputs in the metrics that the user gave for them."""
+    for name, metrics in self._measured.items():
+      for metric in metrics:
+        with callables.compiled("metrics"):
+          metric.update_state(batch[1], outputs[name])
 
   def reset(self):
     """See `Compiled.reset`."""
@@ -111,36 +138,3 @@ class PerExample(Objective):
   def results(self):
     """See `Compiled.results`."""
     return {metric.name: metric.result() for metric in self.metrics}
-
-
-# They have a meaning of their own among an epoch's values or in TensorBoard.
-_TAKEN = ("epoch", "step", "learning_rate", "momentum", "grad_norm", "skipped")
-_TAKEN += ("epoch_loss", "plateau_scale")
-
-
-def _check(values, x, losses):
-  """Refuses what a step must not give."""
-  if not isinstance(values, dict) or not set(losses) <= set(values):
-    rule = "a tensor, or a dict with the key 'loss'"
-    if len(losses) > 1:
-      rule = f"a dict with a loss an optimizer: {', '.join(losses)}"
-    shown = sorted(map(str, values)) if isinstance(values, dict) else "no dict"
-    checks.fail("step", shown, rule)
-  for name, value in values.items():
-    if not isinstance(name, str) or not tf.is_tensor(value):
-      kind = {name: type(value).__name__}
-      checks.fail("step", kind, "one that gives {name: tensor}")
-    if not name or name in _TAKEN or name.startswith("val_") or "/" in name:
-      rule = f"none of {', '.join(_TAKEN)}, not empty, without val_ or /"
-      checks.fail("step() name", name, rule)
-    if not value.dtype.is_floating:
-      checks.fail(f"step()[{name!r}]", value.dtype.name, "of a float dtype")
-    fixed, examples = x.shape[0], tf.shape(x)[0]
-    short = value.shape[:1].as_list() not in ([fixed], [None])
-    if value.shape.rank != 1 or (fixed is not None and short):
-      size = "examples" if fixed is None else fixed
-      rule = f"of shape ({size},), a value an example"
-      checks.fail(f"step()[{name!r}]", tuple(value.shape), rule)
-    if fixed is None:  # seen when it runs; XLA knows every shape before
-      text = f"`step()[{name!r}]` must have a value an example"
-      tf.debugging.assert_equal(tf.shape(value)[0], examples, message=text)

@@ -118,7 +118,7 @@ class Trainee:
       self.turns = Turns(
         self.model,
         self.binding.model_optimizer,
-        goal.metrics,
+        None if goal.step else goal.metrics,
         goal.weighted_metrics,
         loss=goal.loss,
         loss_weights=goal.loss_weights,
@@ -185,7 +185,7 @@ class Trainee:
       for name in goal.values
     }
     losses = several.losses_of(self.binding, goal.step)
-    self.objective = goal_lib.of(self.model, goal.step, self._given, losses)
+    self.objective = goal_lib.of(self.model, goal, self._given, losses)
     self.intake = Intake(
       self.model,
       self.strategy,
