@@ -311,7 +311,7 @@ def test_metrics_over_replicas_and_micro_batches(two_replicas):
       "each of another name",
     ),
     (
-      {"chances": keras.metrics.MeanSquaredError(name="largest")},
+      {"chances": keras.metrics.SparseCategoricalAccuracy(name="largest")},
       "other names",
     ),
   ],
