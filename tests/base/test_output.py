@@ -1,6 +1,7 @@
 """What can't be shown is lost, told once, and ends nothing."""
 
 import ast
+import contextlib
 import io
 import json
 import pathlib
@@ -81,6 +82,37 @@ def test_the_stream_is_that_of_the_time(monkeypatch, loops):
   monkeypatch.setattr(sys, "stdout", stream := Bare())
   loop.fit(small.data(), 1)
   assert "completed after" in stream.text
+
+
+class Kernel(io.StringIO):
+  """As what Jupyter's kernel puts in the place of standard output."""
+
+  __module__ = "ipykernel.iostream"
+
+
+class Colab(Kernel):
+  """A kernel of somebody's own, made of that one."""
+
+
+class Terminal(io.StringIO):
+  def isatty(self):
+    return True
+
+
+@pytest.mark.parametrize("kind", [Kernel, Colab, Terminal])
+def test_a_line_is_live_in_a_terminal_and_in_a_notebook(monkeypatch, kind):
+  assert output.is_live(kind())
+  assert output.is_live(output.Lenient(kind(), "stdout"))
+  monkeypatch.setattr(sys, "stdout", kind())
+  assert output.is_live()
+  with contextlib.redirect_stdout(io.StringIO()):  # and with %%capture
+    assert not output.is_live()
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_no_line_is_live_anywhere_else(monkeypatch, name):
+  monkeypatch.setattr(sys, "stdout", BAD[name]())
+  assert not output.is_live()
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437"])

@@ -23,6 +23,12 @@ class Terminal(io.StringIO):
     return True
 
 
+class Notebook(io.StringIO):
+  """As what ipykernel puts in the place of standard output."""
+
+  __module__ = "ipykernel.iostream"
+
+
 def show(stream, epochs=2, size=10, tick=1.0, values=None, row=None, level=1):
   """A fit with a window in the middle of each epoch and one at its end."""
   clock = itertools.count(0, tick)
@@ -60,15 +66,14 @@ def test_a_live_line_never_wraps(monkeypatch, width):
   assert "\r" + "epoch 9/12345"[: width - 1] in text
 
 
-def test_a_live_line_says_where_it_is(monkeypatch):
+@pytest.mark.parametrize("stream", [Terminal, Notebook])
+def test_a_live_line_says_where_it_is(monkeypatch, stream):
   monkeypatch.setenv("COLUMNS", "80")
-  text = show(Terminal())
+  text = show(stream())
   assert "\rcompiling the first window\r" in text
   assert "\repoch 1/2  step 5/20  loss 123.5  lr 0.1  mom 0.9\r" in text
   assert "step 10/20  loss 123.5  2s left  5 st/s  lr 0.1  mom 0.9\r" in text
-  assert "mom" not in show(
-    Terminal(), row=Row(0.1, float("nan"), 1.0, 1.0, 0.0)
-  )
+  assert "mom" not in show(stream(), row=Row(0.1, float("nan"), 1.0, 1.0, 0.0))
 
 
 @pytest.mark.parametrize("stream", [io.StringIO, Terminal])

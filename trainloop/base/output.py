@@ -12,6 +12,7 @@ import os
 import sys
 
 _NAMES = {"stdout": "standard output", "stderr": "standard error"}
+_KERNEL = "ipykernel"  # the package whose streams a notebook shows
 _lost = set()  # the streams that lost something
 
 
@@ -33,11 +34,21 @@ def write(text, stream=None, error=False):
   _try(name, lambda: _put(stream, text))
 
 
-def is_terminal(stream=None):
-  """Whether a stream, None for standard output, is a terminal."""
+def is_live(stream=None):
+  """Whether a line that is written over (`\\r`) is seen as one line.
+
+  So it is in a terminal, and in a Jupyter notebook, whose stream says that it
+  is none. What `%%capture` or `redirect_stdout` puts in its place is a log.
+
+  Args:
+    stream: a text stream; None for the present standard output.
+  """
   stream = sys.stdout if stream is None else stream
+  if isinstance(stream, Lenient):
+    stream = stream._stream
+  kinds = [kind.__module__.partition(".")[0] for kind in type(stream).__mro__]
   try:
-    return bool(stream.isatty())
+    return _KERNEL in kinds or bool(stream.isatty())
   except Exception:  # None, closed, or an object that has no such method
     return False
 

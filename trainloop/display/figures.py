@@ -38,8 +38,13 @@ def blank(labels, xlabel, ratios=None):
   return figure, axes
 
 
-def save(figure, path):
+def save(figure, path, dpi=120):
   """Writes a figure as PNG, with a legend above if its first panel has names.
+
+  Args:
+    figure: of `blank`, drawn.
+    path: the file to write, or a binary one that is open.
+    dpi: dots an inch; a figure is 8 inches wide.
 
   Raises:
     OSError: if the file can't be written.
@@ -48,7 +53,7 @@ def save(figure, path):
   if handles:
     place = "outside upper center"
     figure.legend(handles, names, loc=place, ncols=4, frameon=False)
-  figure.savefig(path, dpi=120, format="png")
+  figure.savefig(path, dpi=dpi, format="png")
 
 
 def save_lines(path, lines, xlabel, ylabel):
@@ -67,6 +72,15 @@ def save_panels(path, panels, xlabel, xscale="linear"):
 
   Args:
     path: file to write.
+    panels, xlabel, xscale: see `panels_of`.
+  """
+  save(panels_of(panels, xlabel, xscale), path)
+
+
+def panels_of(panels, xlabel, xscale="linear"):
+  """A figure of panels of lines, one above the other.
+
+  Args:
     panels: {name of the y axis: lines as in `save_lines`}.
     xlabel: name of the shared x axis.
     xscale: "linear" or "log".
@@ -80,4 +94,4 @@ def save_panels(path, panels, xlabel, xscale="linear"):
       color = f"C{i}"
       each.plot(x, y, label=name, color=color, linewidth=1.4, marker=marker)
   axes[-1].set_xscale(xscale)
-  save(figure, path)
+  return figure

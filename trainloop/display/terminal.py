@@ -1,4 +1,5 @@
-"""Terminal progress: one live line in a terminal, a line an epoch in a log."""
+"""Progress: one live line in a terminal or notebook, a line an epoch in a
+log."""
 
 import shutil
 import time
@@ -38,7 +39,7 @@ class Progress:
       events and a table at the end; 2 also validations inside epochs and
       checkpoints.
     stream: where to write, None for the standard output there is then; a
-      terminal gets one live line, all else plain lines.
+      terminal and a notebook get one live line, all else plain lines.
     clock: gives seconds; injected in tests.
 
   Raises:
@@ -48,7 +49,7 @@ class Progress:
   def __init__(self, verbose=True, stream=None, clock=time.monotonic):
     self._level = level = level_of(verbose)
     self._stream, self._clock = stream, clock
-    self._live = level > SILENT and output.is_terminal(stream)
+    self._live = level > SILENT and output.is_live(stream)
     self._live_length = 0  # length of the live line that is there
     self._introduced = False
     self._first = self._end = self._epochs = 0  # of the present fit

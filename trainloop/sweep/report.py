@@ -91,14 +91,18 @@ def _columns(sweep):
 
 
 def save_png(path, sweeps):
-  """Draws losses above and their changes below, over the learning rate.
+  """Draws `figure_of` sweeps, {name: Sweep}, into a file."""
+  figures.save(figure_of(sweeps), path)
+
+
+def figure_of(sweeps):
+  """Losses above and their changes below, over the learning rate.
 
   The losses are thin and their smoothed ones thick; dots are fastai's four
   suggestions, a star the fastest fall, and the band is the automatic range.
 
   Args:
-    path: file to write.
-    sweeps: {name: Sweep}.
+    sweeps: {name: Sweep}, each of one update or more.
   """
   labels = ["loss", "loss change a step\n(average of 20)"]
   figure, (upper, lower) = figures.blank(labels, "learning rate", [3, 2])
@@ -120,7 +124,7 @@ def save_png(path, sweeps):
   upper.set_xscale("log")
   _limit(upper, [sweep.smoothed for sweep in sweeps.values()], 1.5)
   _limit(lower, [sweep.changes for sweep in sweeps.values()], 1.0)
-  figures.save(figure, path)
+  return figure
 
 
 def _limit(axes, series, factor):

@@ -17,6 +17,7 @@ from trainloop.compiled.table import columns_of
 from trainloop.data import batch_errors
 from trainloop.data import source as data_lib
 from trainloop.devices import entry
+from trainloop.display import notebook
 from trainloop.model import exclusive_calls
 from trainloop.model import rows as row_lib
 from trainloop.model.snapshot import Snapshot
@@ -33,6 +34,8 @@ _MOST = 32
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sweep:
   """What a range sweep saw, one entry an update in each array.
+
+  A notebook shows its picture, or without matplotlib what it suggests.
 
   Attributes:
     name: what was swept.
@@ -78,6 +81,22 @@ class Sweep:
   def best_lr(self):
     """The rate at which the loss falls fastest, by `changes`; or NaN."""
     return suggestions.fastest(self.learning_rates, self.losses)
+
+  def __repr__(self):
+    done = f"{len(self.losses)} of {self.steps} updates"
+    fall = {"fastest fall": self.best_lr}
+    low, high = self.lr_range
+    return notebook.text(
+      f"Sweep {self.name}",
+      f"{done}, diverged" if self.diverged else done,
+      notebook.numbers({**self.suggestions, **fall}),
+      f"range {low:.3g} to {high:.3g}",
+    )
+
+  def _repr_png_(self):
+    if not len(self.losses):
+      return None
+    return notebook.png(lambda: report.figure_of({self.name: self}))
 
   def plot(self, path):
     """Draws losses and their change over the learning rate.

@@ -4,11 +4,8 @@ import functools
 
 import numpy as np
 
-from kernels import checks
 from trainloop.base import strict_json
-from trainloop.display import figures
-
-_ROWS = ("loss", "learning_rate", "momentum")
+from trainloop.display import fit_pictures, notebook
 
 
 class NonFiniteError(ArithmeticError):
@@ -76,6 +73,8 @@ def nonfinite(row):
 
 class History:
   """The rows and epochs of one fit.
+
+  A notebook shows its picture, or without matplotlib how the last epoch ended.
 
   Args:
     start: global step at which the fit begins.
@@ -201,46 +200,30 @@ class History:
       ValueError: if there is no such thing.
       OSError: if the file can't be written.
     """
-    rows, epochs = self.rows, self.epochs
-    known = [n for n in epochs if n != "epoch" and not n.startswith("val_")]
-    further = self._layout.further
-    choices = dict.fromkeys((*_ROWS, *further, *known))
-    checks.choice("what", what, list(choices))
-    if what in (*_ROWS[1:], *further):
-      lines = self._curves(what, rows)
-      figures.save_lines(path, lines, "step", what.replace("_", " "))
-      return
-    lines = {
-      name: (epochs["epoch"], epochs[name])
-      for name in (what, f"val_{what}")
-      if name in epochs
-    }
-    if what != "loss":
-      figures.save_lines(path, lines, "epoch", what)
-      return
-    ends = self._ends(rows, epochs)
-    lines = {f"{n} of an epoch": (ends, y) for n, (_, y) in lines.items()}
-    lines = {"loss of an update": (rows["step"], rows["loss"]), **lines}
-    figures.save_lines(path, lines, "step", "loss")
+    fit_pictures.save(path, what, self._told())
 
-  def _curves(self, what, rows):
-    """{"planned": ..., "used": ...} of a hyperparameter."""
-    used = {"used": (rows["step"], rows[what])}
-    if self.planned is None:
-      return used
-    drawn = self.planned()
-    plans = {"learning_rate": drawn.rates, "momentum": drawn.momenta}
-    plan = {**plans, **drawn.others}.get(what)
-    if plan is None:
-      checks.fail("what", what, "'loss' or 'learning_rate' (there is none)")
-    return {"planned": (drawn.steps, plan), **used}
+  def __repr__(self):
+    updates, count = sum(map(len, self._blocks)), len(self._epochs)
+    last = dict(self._epochs[-1]) if self._epochs else {}
+    last.pop("epoch", None)
+    return notebook.text(
+      "History",
+      self.stop_reason or "not ended",
+      f"{updates} updates, {count} epochs",
+      notebook.numbers(last),
+    )
 
-  def _ends(self, rows, epochs):
-    """Steps at the ends of the epochs: equally long, the last cut short."""
-    count = len(epochs["epoch"])
-    each = self._steps_per_epoch
-    ends = self._first + each * np.arange(1, count + 1) - 1
-    return np.minimum(ends, rows["step"][-1])
+  def _repr_png_(self):
+    if not any(map(len, self._blocks)):
+      return None
+    return notebook.png(lambda: fit_pictures.overview(self._told()))
+
+  def _told(self):
+    """What its pictures are drawn from."""
+    each, further = self._steps_per_epoch, self._layout.further
+    return fit_pictures.Told(
+      self.rows, self.epochs, further, each, self.planned
+    )
 
   def to_config(self):
     """All but the rows, as a dict of JSON types."""
