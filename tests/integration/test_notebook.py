@@ -135,5 +135,6 @@ def test_it_runs_in_jupyter(tmp_path, monkeypatch):
 def test_film_reviews(data_file):
   outputs, namespace = run(data_file("imdb.npz"))
   assert "film reviews" in notebooks.text_of(outputs["settings"])
-  for name in FITS:
-    assert namespace[name].epochs["val_accuracy"][-1] > 0.85, name
+  for name in FITS:  # of which most go on for too long
+    assert namespace[name].epochs["val_accuracy"].max() > 0.83, name
+  assert namespace["constant"].epochs["val_accuracy"].max() > 0.87
