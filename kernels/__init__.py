@@ -16,6 +16,7 @@ XLA and in strategy.run, and gives the same bits in each.
 """
 
 from kernels.base import Hyperparameters, Schedule, from_config, tabulate
+from kernels.batch_scaling import scaled_to_batch
 from kernels.combined import Combined
 from kernels.compose import Join, Product, Scaled, Warmup
 from kernels.cosine_restarts import CosineRestarts
@@ -30,6 +31,7 @@ from kernels.decay import (
 from kernels.interop import as_keras, from_function, from_keras
 from kernels.one_cycle import OneCycle
 from kernels.piecewise import PiecewiseConstant, StepDecay
+from kernels.power_laws import InverseSqrt, Power
 from kernels.range_sweep import RangeSweep
 from kernels.triangular import Triangular
 from kernels.warmup import WarmupCosine, WarmupStableDecay
@@ -41,12 +43,14 @@ __all__ = [
   "CosineRestarts",
   "Exponential",
   "Hyperparameters",
+  "InverseSqrt",
   "InverseTime",
   "Join",
   "Linear",
   "OneCycle",
   "PiecewiseConstant",
   "Polynomial",
+  "Power",
   "Product",
   "RangeSweep",
   "Scaled",
@@ -60,5 +64,6 @@ __all__ = [
   "from_config",
   "from_function",
   "from_keras",
+  "scaled_to_batch",
   "tabulate",
 ]

@@ -44,7 +44,6 @@ def schedules():
   import kernels as k
 
   pair = (0.95, 0.85)
-  steps = list(range(10, 650, 10))
   restarts = k.CosineRestarts(0.3, 10, 1.1, 0.9, 1e-4, momentum=pair)
   cycle = k.OneCycle(0.3, 10**6)
   return {
@@ -55,10 +54,12 @@ def schedules():
     "Polynomial cycle": k.Polynomial(0.3, 1e-3, 10**4, 0.5, cycle=True),
     "Exponential": k.Exponential(0.3, 700, 0.9),
     "InverseTime": k.InverseTime(0.3, 700, 0.9),
+    "InverseSqrt": k.InverseSqrt(0.3, 700),
+    "Power": k.Power(0.3, 1.0),
     "StepDecay": k.StepDecay(0.3, 0.5, 10**5),
     "PiecewiseConstant 2": k.PiecewiseConstant([5, 20], [0.3, 0.2, 0.1]),
     "PiecewiseConstant 64": k.PiecewiseConstant(
-      steps, [0.3 / (1 + i) for i in range(65)]
+      list(range(10, 650, 10)), [0.3 / (1 + i) for i in range(65)]
     ),
     "CosineRestarts x1": k.CosineRestarts(0.3, 390, momentum=pair),
     "CosineRestarts x2": k.CosineRestarts(0.3, 390, 2.0, momentum=pair),
@@ -70,9 +71,7 @@ def schedules():
     "OneCycle": cycle,
     "OneCycle three_phase": k.OneCycle(0.3, 10**6, three_phase=True),
     "WarmupCosine": k.WarmupCosine(0.3, 500, 10**6, momentum=pair),
-    "WarmupStableDecay": k.WarmupStableDecay(
-      0.3, 500, 10**6, 10**5, decay="sqrt"
-    ),
+    "WarmupStableDecay": k.WarmupStableDecay(0.3, 9, 10**6, 9**5, decay="sqrt"),
     "RangeSweep": k.RangeSweep(1e-7, 10.0, 10**5),
     "Join": k.Join([cycle, restarts], [10**6]),
     "Warmup": k.Warmup(restarts, 500),

@@ -13,6 +13,8 @@ USES = {
   "polynomial": ("length", "floor_lr", "power", "cycle"),
   "exponential": ("decay_every", "decay_rate", "staircase", "floor_lr"),
   "inverse_time": ("decay_every", "decay_rate", "staircase"),
+  "inverse_sqrt": (),
+  "power": ("coefficient", "exponent"),
   "step_decay": ("drop", "drop_every"),
   "piecewise_constant": ("boundaries", "values"),
   "cosine_restarts": (
@@ -62,7 +64,7 @@ USES = {
   "function": ("function",),
 }
 # Schedules with a warmup of their own; --warmup puts one before any other.
-OWN_WARMUP = ("warmup_cosine", "warmup_stable_decay")
+OWN_WARMUP = ("warmup_cosine", "warmup_stable_decay", "inverse_sqrt")
 PRESETS = ("torch", "fastai", "ktrain", "optax")
 _WITH_PARTS = ("join", "product")
 PARTS = tuple(
@@ -198,6 +200,10 @@ def _define_decays():
     "--decay_every or --per]",
     open_low=True,
   )
+  flag_rules.number(
+    "coefficient", 1.0, "power: what it multiplies [rate]", open_low=True
+  )
+  flag_rules.number("exponent", -0.51, "power: of t [power]", -99.0, -1e-6)
   flags.DEFINE_bool("staircase", False, "exponential, inverse_time: in steps")
   flag_rules.number(
     "drop",

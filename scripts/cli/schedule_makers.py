@@ -127,6 +127,15 @@ def _inverse_time(needs):
   )
 
 
+def _inverse_sqrt(needs):
+  warmup = needs.steps("warmup")
+  return kernels.InverseSqrt(needs.peak, warmup, FLAGS.initial_lr)
+
+
+def _power(needs):
+  return kernels.Power(needs.peak, FLAGS.coefficient, FLAGS.exponent)
+
+
 def _step_decay(needs):
   every = needs.steps("drop_every", 1)
   return kernels.StepDecay(needs.peak, FLAGS.drop, every)
@@ -287,7 +296,9 @@ _MAKERS = {
   "cosine": _cosine,
   "polynomial": _polynomial,
   "exponential": _exponential,
+  "inverse_sqrt": _inverse_sqrt,
   "inverse_time": _inverse_time,
+  "power": _power,
   "step_decay": _step_decay,
   "piecewise_constant": _piecewise,
   "cosine_restarts": _restarts,

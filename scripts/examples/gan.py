@@ -33,8 +33,8 @@ def define_flags():
   flag_rules.integer(
     "n_critic",
     None,
-    "updates of the critic for one of the generator; unset: 1, or 5 for "
-    "wgan_gp",
+    "updates of the critic for one of the generator [updates]; unset: 1, or 5 "
+    "for wgan_gp",
     1,
   )
   flag_rules.number(

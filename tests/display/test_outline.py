@@ -55,6 +55,8 @@ CASES = [
   (kernels.Exponential(0.3, 10_000, 0.6, end_lr=0.01), [66_583]),
   (kernels.Exponential(0.1, 7_000, 1.5, True, 0.5), [27_999, 28_000]),
   (kernels.InverseTime(0.3, 999, 0.6, True), [998, 999, 299_700]),
+  (kernels.InverseSqrt(0.3, 7_777), [7_777]),
+  (kernels.Power(0.01, 1.0, -0.5), [9_999]),
   (
     kernels.Warmup(kernels.CosineRestarts(0.3, 10_007), 15_000, shift=False),
     [14_999, 15_000, 20_013, 20_014],

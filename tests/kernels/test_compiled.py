@@ -21,6 +21,8 @@ FUSIONS = [
   (kernels.Exponential(0.3, 7, 0.6, staircase=True), 1),
   (kernels.Exponential(0.3, 7, 0.6, end_lr=0.01), 1),
   (kernels.InverseTime(0.3, 7, 0.6), 1),
+  (kernels.InverseSqrt(0.3, 7, 0.01), 1),
+  (kernels.Power(0.3, 1.0, -0.7), 1),
   (kernels.StepDecay(0.3, 0.5, 9), 1),
   (kernels.PiecewiseConstant([5, 20], [0.3, 0.2, 0.1]), 1),
   (kernels.from_function(lambda epoch: 1 / (1 + epoch), 300, 9), 3),

@@ -75,6 +75,24 @@ CASES = [
     1,
   ),
   (
+    kernels.InverseSqrt(0.3, 7, 0.01),
+    lambda t: (
+      0.01 + 0.29 * t / 7 if t < 7 else 0.3 / (1 + (t - 7) / 7) ** 0.5,
+      None,
+    ),
+    4,
+  ),
+  (
+    kernels.InverseSqrt.noam(64, 9, 2.0),
+    lambda t: (2 / 8 * min((t + 1) ** -0.5, (t + 1) * 9**-1.5), None),
+    4,
+  ),
+  (
+    kernels.Power(0.3, 1.0, -0.7),
+    lambda t: (min(0.3, (t + 1) ** -0.7), None),
+    4,
+  ),
+  (
     kernels.StepDecay(0.3, 0.5, 9),
     lambda t: (0.3 * 0.5 ** (t // 9), None),
     4,

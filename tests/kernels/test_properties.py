@@ -145,6 +145,8 @@ def test_endless_decays_never_nan(rate, length, factor, staircase, steps):
     kernels.Exponential(rate, length, min(factor, 1.0), staircase),
     kernels.InverseTime(rate, length, factor, staircase),
     kernels.StepDecay(rate, min(factor, 1.0), length),
+    kernels.InverseSqrt(rate, length, timescale=length),
+    kernels.Power(rate, factor, -factor),
   ):
     found = rates(schedule, steps)
     assert np.isfinite(found).all() and (found >= 0).all()

@@ -13,9 +13,11 @@ from support import small
 
 REST = {  # the arguments without a default
   "Exponential": (0.1, 10, 0.5),
+  "InverseSqrt": (0.1, 10),
   "InverseTime": (0.1, 10, 0.5),
   "OneCycle": (0.1, 100),
   "Polynomial": (0.1, 0.0, 100),
+  "Power": (0.1, 1.0),
   "RangeSweep": (0.01, 0.1, 100),
   "Triangular": (0.01, 0.1, 100),
   "Warmup": (kernels.Constant(0.1), 10),
