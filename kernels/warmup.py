@@ -99,7 +99,9 @@ class WarmupStableDecay(base.Schedule):
   stable_steps; with x the fraction of decay_steps after that, the rate is
   final + (peak - final) d, where d is 1 - x ("linear"),
   (1 + cos(pi x))/2 ("cosine") or 1 - sqrt(x) ("sqrt"). final_lr is reached at
-  total_steps = warmup_steps + stable_steps + decay_steps, and held.
+  total_steps = warmup_steps + stable_steps + decay_steps, and held. With more
+  cycles (WSD-S) that step is the first of the next one, whose others begin at
+  the peak: stable_steps + decay_steps each, without a warmup.
 
   Args:
     peak_lr: highest rate, finite, >= 0.
@@ -109,16 +111,21 @@ class WarmupStableDecay(base.Schedule):
     initial_lr: rate of step 0 where there is a warmup, finite, >= 0.
     final_lr: rate at total_steps and after, finite, >= 0.
     decay: "linear", "cosine" or "sqrt".
+    cycles: how many, int >= 1; None for no end.
 
   Raises:
     ValueError: if a field breaks its rule.
 
   Hu et al. 2024, "MiniCPM"; Haegele et al. 2024, "Scaling Laws and
-  Compute-Optimal Training Beyond Fixed Training Durations" (sqrt).
+  Compute-Optimal Training Beyond Fixed Training Durations" (sqrt); Wen et al.
+  2024, "Understanding Warmup-Stable-Decay Learning Rates" (cycles).
 
   >>> schedule = kernels.WarmupStableDecay(0.1, 10, 80, 10)
   >>> schedule([5, 10, 90, 95, 100]).learning_rate.numpy()
   array([0.05, 0.1 , 0.1 , 0.05, 0.  ], dtype=float32)
+  >>> again = kernels.WarmupStableDecay(0.1, 10, 80, 10, cycles=2)
+  >>> again([95, 100, 101, 185, 190]).learning_rate.numpy()
+  array([0.05, 0.  , 0.1 , 0.05, 0.  ], dtype=float32)
   """
 
   peak_lr: float
@@ -128,9 +135,12 @@ class WarmupStableDecay(base.Schedule):
   initial_lr: float = 0.0
   final_lr: float = 0.0
   decay: str = "linear"
+  cycles: int | None = 1
 
   def __post_init__(self):
+    count = self.cycles
     self.set_fields(
+      cycles=None if count is None else checks.integer("cycles", count, 1),
       peak_lr=checks.rate("peak_lr", self.peak_lr),
       warmup_steps=checks.integer("warmup_steps", self.warmup_steps, 0),
       stable_steps=checks.integer("stable_steps", self.stable_steps, 0),
@@ -142,8 +152,15 @@ class WarmupStableDecay(base.Schedule):
 
   @property
   def total_steps(self):
-    """Steps of warmup, stable part and decay together."""
-    return self.warmup_steps + self.stable_steps + self.decay_steps
+    """Steps of warmup, stable parts and decays; None for no end."""
+    if self.cycles is None:
+      return None
+    return self.warmup_steps + self.cycles * self._cycle
+
+  @property
+  def _cycle(self):
+    """Steps of a cycle behind the warmup."""
+    return self.stable_steps + self.decay_steps
 
   @property
   def warmup_end(self):
@@ -152,8 +169,8 @@ class WarmupStableDecay(base.Schedule):
 
   def compute(self, step):
     up = cycles.fractions_of(step, self.warmup_steps)
-    top = self.warmup_steps + self.stable_steps
-    down = cycles.fractions_of(step - top, self.decay_steps)
+    position = self._position(step - self.warmup_steps) - self.stable_steps
+    down = cycles.fractions_of(position, self.decay_steps)
     rate = tf.where(
       step < self.warmup_steps,
       curves.linear(self.initial_lr, self.peak_lr, *up),
@@ -161,7 +178,34 @@ class WarmupStableDecay(base.Schedule):
     )
     return rate, None
 
+  def _position(self, past):
+    """The step of a cycle, its last one the first of the next: int64."""
+    if self.cycles == 1:
+      return past
+    cycle = tf.constant(self._cycle, tf.int64)
+    # The step behind an end is at the peak again.
+    position = tf.where(past > 0, (past - 1) % cycle + 1, past)
+    if self.cycles is None or self.total_steps > cycles.LAST_STEP:
+      return position
+    end = self.total_steps - self.warmup_steps
+    return tf.where(past >= end, cycle, position)
+
+  def cycle_starts(self, steps):
+    first = self.warmup_steps + self._cycle
+    end = steps if self.cycles is None else min(steps, self.total_steps)
+    return Steps(range(first, end, self._cycle))
+
   def corners(self, steps):
     warmup, total = self.warmup_steps, self.total_steps
     top = warmup + self.stable_steps
-    return [Steps(sorted({warmup, top, total})).within(1, steps)]
+    if self.cycles == 1:
+      return [Steps(sorted({warmup, top, total})).within(1, steps)]
+    end = steps if total is None else min(steps, total)
+    starts, ends = self.cycle_starts(steps), [] if total is None else [total]
+    return [
+      Steps([warmup]).within(1, steps),
+      Steps(range(top, end, self._cycle)).within(1, steps),
+      starts,
+      Steps(range(warmup + 1, end, self._cycle)).within(warmup + 2, steps),
+      Steps(ends).within(1, steps),
+    ]

@@ -3,68 +3,9 @@
 from absl import flags
 
 from cli import flag_rules
+from cli.schedule_uses import OWN_WARMUP, USES
 
 FLAGS = flags.FLAGS
-# The flags that a schedule reads, apart from those that all of them read.
-USES = {
-  "constant": (),
-  "linear": ("length", "floor_lr"),
-  "cosine": ("length", "floor_lr"),
-  "polynomial": ("length", "floor_lr", "power", "cycle"),
-  "exponential": ("decay_every", "decay_rate", "staircase", "floor_lr"),
-  "inverse_time": ("decay_every", "decay_rate", "staircase"),
-  "inverse_sqrt": (),
-  "power": ("coefficient", "exponent"),
-  "step_decay": ("drop", "drop_every"),
-  "piecewise_constant": ("boundaries", "values"),
-  "cosine_restarts": (
-    "cycle_len",
-    "cycle_mult",
-    "peak_decay",
-    "floor_lr",
-    "cycles",
-    "momentum_range",
-  ),
-  "triangular": (
-    "cycle_len",
-    "down_len",
-    "mode",
-    "gamma",
-    "floor_lr",
-    "final_lr",
-    "momentum_range",
-  ),
-  "one_cycle": (
-    "length",
-    "preset",
-    "warmup_fraction",
-    "initial_div",
-    "final_div",
-    "anneal",
-    "three_phase",
-    "momentum_range",
-  ),
-  "warmup_cosine": ("length", "hold", "floor_lr", "momentum_range"),
-  "warmup_stable_decay": ("length", "decay_len", "decay", "floor_lr"),
-  "range_sweep": ("length", "spacing", "floor_lr"),
-  "join": ("parts", "boundaries"),
-  "product": ("parts",),
-  # Recipes, which count in epochs; one_cycle and warmup_cosine are above.
-  "sgdr": (
-    "cycle_len",
-    "cycle_mult",
-    "peak_decay",
-    "floor_lr",
-    "cycles",
-    "momentum_range",
-  ),
-  "autofit": ("momentum_range",),
-  "time_based": ("decay_rate", "per"),
-  "step_drop": ("drop", "drop_every"),
-  "function": ("function",),
-}
-# Schedules with a warmup of their own; --warmup puts one before any other.
-OWN_WARMUP = ("warmup_cosine", "warmup_stable_decay", "inverse_sqrt")
 PRESETS = ("torch", "fastai", "ktrain", "optax")
 _WITH_PARTS = ("join", "product")
 PARTS = tuple(
@@ -166,8 +107,8 @@ def _define_cycles():
   flag_rules.integer(
     "cycles",
     None,
-    "cosine_restarts, sgdr: how many [cycles]; unset: as many as there is"
-    " time for",
+    "cosine_restarts, sgdr, warmup_stable_decay: how many [cycles]; unset: as "
+    "many as there is time for, or 1 of the last",
     1,
   )
   flag_rules.duration(

@@ -207,14 +207,16 @@ def _warmup_cosine(needs):
 
 def _stable(needs):
   warmup, decay = needs.steps("warmup"), needs.steps("decay_len", 1)
+  count = FLAGS.cycles or 1
   return kernels.WarmupStableDecay(
     needs.peak,
     warmup,
-    needs.length - warmup - decay,
+    (needs.length - warmup) // count - decay,
     decay,
     FLAGS.initial_lr,
     needs.floor(),
     FLAGS.decay,
+    count,
   )
 
 

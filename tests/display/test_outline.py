@@ -96,6 +96,10 @@ CASES = [
     [777, 200_777, 205_777],
   ),
   (
+    kernels.WarmupStableDecay(0.3, 777, 70_000, 5_000, cycles=None),
+    [777, 70_777, 75_777, 75_778, 145_777, 150_777, 150_778],
+  ),
+  (
     kernels.Join(
       [kernels.OneCycle(0.3, 30_000), kernels.CosineRestarts(
         0.3, 5_003, momentum=PAIR)], [30_000],

@@ -159,6 +159,7 @@ FIELDS = {
     "initial_lr": [INF],
     "final_lr": [-0.1],
     "decay": ["exponential", 1],
+    "cycles": [0, 1.5, "2"],
   },
   Join: {
     "schedules": [

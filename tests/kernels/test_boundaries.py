@@ -117,6 +117,23 @@ def test_warmup_stable_decay_joints():
   assert abs(last[0] - exact) <= 1e-7 * exact
 
 
+def test_warmup_stable_decay_begins_again_at_the_peak():
+  schedule = kernels.WarmupStableDecay(0.3, 10, 50, 5, cycles=3)
+  assert schedule.total_steps == 10 + 3 * 55
+  assert schedule.cycle_starts(1000) == [65, 120]
+  assert schedule.cycle_starts(66) == [65]
+  found = rates(schedule, 10, 60, 65, 66, 115, 120, 121, 174, 175, 2**40)
+  assert found == f32(0.3, 0.3, 0, 0.3, 0.3, 0, 0.3, 0.06, 0, 0)
+  endless = dataclasses.replace(schedule, cycles=None)
+  assert endless.total_steps is None
+  assert endless.cycle_starts(176) == [65, 120, 175]
+  far = 10 + 55 * 2**40
+  assert rates(endless, far - 1, far, far + 1) == f32(0.06, 0, 0.3)
+  once = dataclasses.replace(schedule, cycles=1)
+  for step in range(66):
+    assert rates(once, step) == rates(schedule, step)
+
+
 def test_compositions_add_up():
   cycle = kernels.OneCycle(0.3, 40)
   restarts = kernels.CosineRestarts(0.3, 10, 2.0, momentum=(0.9, 0.8))

@@ -43,6 +43,8 @@ FUSIONS = [
   (kernels.WarmupStableDecay(0.3, 7, 40, 30), 1),
   (kernels.WarmupStableDecay(0.3, 7, 40, 30, decay="cosine"), 1),
   (kernels.WarmupStableDecay(0.3, 7, 40, 30, decay="sqrt"), 1),
+  (kernels.WarmupStableDecay(0.3, 7, 40, 30, cycles=3), 1),
+  (kernels.WarmupStableDecay(0.3, 7, 40, 30, cycles=None), 1),
   (kernels.RangeSweep(1e-7, 10.0, 77), 1),
   (kernels.RangeSweep(1e-7, 10.0, 77, "linear"), 1),
   (kernels.Join([kernels.Linear(0.0, 0.3, 9), kernels.Cosine(0.3, 9)], [9]), 1),

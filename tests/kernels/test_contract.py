@@ -14,6 +14,18 @@ from support import numpy_schedules as ref
 PAIR = (0.95, 0.85)
 
 
+def stable_cycles(t, count):
+  """WSD-S: a warmup of 7; then in each cycle 10 steps at the peak, 5 down."""
+  if t <= 7:
+    return 1e-3 + (0.3 - 1e-3) * t / 7, None
+  place = t - 7
+  if count is not None and place >= 15 * count:
+    return 1e-5, None
+  place = (place - 1) % 15 + 1
+  x = max(0, place - 10) / 5
+  return 1e-5 + (0.3 - 1e-5) * (1 - x), None
+
+
 def restarts_reference(t):
   lengths = [10, 11, 13, 15, 17, 19, 21, 24]
   return ref.cosine_restarts(t, 0.3, lengths, 0.9, 1e-4, PAIR)
@@ -195,6 +207,14 @@ CASES = [
       1,
     )
     for shape in ("linear", "cosine", "sqrt")
+  ),
+  *(
+    (
+      kernels.WarmupStableDecay(0.3, 7, 10, 5, 1e-3, 1e-5, cycles=count),
+      lambda t, count=count: stable_cycles(t, count),
+      1,
+    )
+    for count in (3, None)
   ),
   (
     kernels.Join([kernels.OneCycle(0.3, 30), RESTARTS], [30]),

@@ -70,7 +70,8 @@ def _warmup_cosine(draw, low, high, mid):
 def _stable(draw, low, high, mid):
   lengths = [draw(LENGTHS) for _ in range(3)]
   decay = draw(st.sampled_from(["linear", "cosine", "sqrt"]))
-  return kernels.WarmupStableDecay(high, *lengths, mid, low, decay)
+  count = draw(st.sampled_from([1, 2, 7, None]))
+  return kernels.WarmupStableDecay(high, *lengths, mid, low, decay, count)
 
 
 def _join(draw, low, high, mid):
