@@ -18,8 +18,8 @@ import os
 
 from absl import app, flags
 
-from cli import average_flag, flag_rules, run_flags
-from training import datasets, export
+from cli import average_flag, flag_rules, run_flags, table_flags
+from training import datasets, export, table_options
 
 FLAGS = flags.FLAGS
 
@@ -66,8 +66,9 @@ def define_data_flags():
   flags.DEFINE_string(
     "data_path",
     None,
-    "file to read: .npz (x_train, y_train, x_val ...), .csv; unset: what "
-    "the dataset brings",
+    "file to read: .npz (x_train, y_train, x_val ...), .csv, .csv.gz, "
+    ".parquet; several tables with commas or a pattern, as 'part-*.csv'; "
+    "unset: what the dataset brings",
   )
   flag_rules.number(
     "validation_fraction",
@@ -86,6 +87,7 @@ def define_data_flags():
   flag_rules.integer(
     "batch_size", 32, "size of the global batch of one update [examples]", 1
   )
+  table_flags.define()
 
 
 def define_model_flags():
@@ -154,8 +156,14 @@ def check_data_and_model():
     flag_rules.stop(f"--dataset={FLAGS.dataset} needs --data_path=FILE")
   if FLAGS.dataset == "digits" and FLAGS.data_path:
     flag_rules.stop("--data_path has no effect with --dataset=digits")
-  if FLAGS.data_path and not os.path.isfile(FLAGS.data_path):
+  if FLAGS.dataset in table_flags.KINDS:
+    try:
+      table_options.files(FLAGS.data_path)
+    except datasets.DataError as error:
+      flag_rules.stop(str(error))
+  elif FLAGS.data_path and not os.path.isfile(FLAGS.data_path):
     flag_rules.stop(f"--data_path={FLAGS.data_path} is not a file")
+  table_flags.check()
   if FLAGS["max_length"].present and FLAGS.dataset != "imdb":
     flag_rules.stop(
       f"--max_length has no effect with --dataset={FLAGS.dataset}"

@@ -6,7 +6,8 @@
 Words or whole numbers as labels make it a classification. Early stopping is on:
 training ends when the validation loss was not better ten times in a row, with
 the best weights. The model normalises its inputs itself, so that the model file
-takes rows as they stand in the CSV.
+takes rows as they stand in the CSV: an array, or with words or missing values
+among them a dict of columns.
 """
 
 import os
@@ -41,14 +42,14 @@ def model_maker(data, units, dropout):
   """A callable that makes the model for a `training.datasets.Data`."""
   import keras
 
+  from training import datasets
+
   layers = keras.layers
   last = "linear"
   if data.task == "classification":
     last = "sigmoid" if data.outputs == 1 else "softmax"
 
   def make_model():
-    scale = layers.Normalization()
-    scale.adapt(data.x_train)
     hidden = [
       layer
       for _ in range(2)
@@ -59,7 +60,8 @@ def model_maker(data, units, dropout):
     ]
     inside = layers.Input(data.x_train.shape[1:])
     outside = layers.Dense(data.outputs, activation=last)
-    return keras.Sequential([inside, scale, *hidden, outside])
+    first = datasets.first_layers(data)
+    return keras.Sequential([inside, *first, *hidden, outside])
 
   return make_model
 
@@ -93,7 +95,9 @@ def work(strategy):
   if FLAGS.workdir:
     path = os.path.join(FLAGS.workdir, "model.keras")
     run_flags.save(path, data.in_units(loop.model).save)
-    output.line(f"wrote {path}: takes rows of {data.x_train.shape[1]} numbers")
+    takes = f"rows of {data.x_train.shape[1]} numbers"
+    takes = takes if data.table is None else "{column: values}"
+    output.line(f"wrote {path}: takes {takes}")
 
 
 def main(argv):

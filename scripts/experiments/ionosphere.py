@@ -13,7 +13,7 @@ import numpy as np
 
 import trainloop
 from experiments import experiment
-from training import csv_table
+from training import table_options, table_reader
 from trainloop import recipes
 
 L = keras.layers
@@ -21,8 +21,9 @@ L = keras.layers
 
 def data(folder, seed):
   """(training, validation), in the order of the file."""
-  x, y = csv_table.read(os.path.join(folder, "ionosphere.csv"))
-  y = (y == "g").astype(np.float32)[:, None]
+  path = os.path.join(folder, "ionosphere.csv")
+  table = table_reader.read("csv", [path], table_options.Options())
+  x, y = table.numbers, (table.labels == "g").astype(np.float32)[:, None]
   first = int(len(x) * (1 - 0.33))
   return (
     trainloop.ArrayData(

@@ -12,12 +12,15 @@ from cli import (
   flag_rules,
   hyperparameter_flags,
   run_flags,
+  table_flags,
   verbosity,
 )
 from cli.light import output, strict_json
 from kernels import combined
-from training import datasets, dry_run, export, models
+from training import datasets, dry_run, export, models, table_options
 from trainloop.workdir import run_files, run_names
+
+_SHOWN = 20  # classes in the summary; the files have all
 
 
 def run(flags, peaks, strategy):
@@ -65,10 +68,10 @@ def run(flags, peaks, strategy):
     return _check_trained(history)
   scores = loop.evaluate(valid)
   if chief:
-    result = _result(loop, history, scores)
+    result = _result(loop, history, scores, data)
     verbosity.show(strict_json.report(result["metrics"]))
     if flags.workdir:
-      _write(flags, data.in_units(loop.model), result)
+      _write(flags, data, loop.model, result)
   return _check_trained(history)
 
 
@@ -114,6 +117,7 @@ def load(flags):
     flags.num_words,
     flags.max_length,
     flags.task,
+    table_options.Options(**table_flags.values()),
   )
 
 
@@ -190,6 +194,16 @@ def _show(data):
   kind = f"{data.task}, {data.outputs} output{'s' * (data.outputs > 1)}"
   text = f"{len(data.x_train)} examples, {held} held out; {kind}"
   verbosity.show(f"{'data':<10}{text}")
+  if data.table is not None:
+    table = data.table
+    text = f"{len(table.numbers)} of numbers ({len(table.flags)} with missing "
+    text = f"{text}values: mean and a flag), {len(table.words)} of words"
+    verbosity.show(f"{'columns':<10}{text}")
+  if data.own and data.classes:
+    some = map(_in_a_line, data.classes[:_SHOWN])
+    pairs = [f"{i} = {one}" for i, one in enumerate(some)]
+    more = ["..."] * (len(data.classes) > _SHOWN)
+    verbosity.show(f"{'classes':<10}{', '.join([*pairs, *more])}")
   if data.task == "regression":
     mean, scale = (
       " ".join(f"{value:.4g}" for value in part)
@@ -201,16 +215,23 @@ def _show(data):
     verbosity.show(f"{'targets':<10}{text}")
 
 
-def _result(loop, history, metrics):
+def _in_a_line(label):
+  """A class's name without what would break or end a line."""
+  return label if label.isprintable() else repr(label)[1:-1]
+
+
+def _result(loop, history, metrics, data):
   steps = len(history.rows["step"])
   digest = hashlib.sha256()
   for weight in loop.model.get_weights():
     digest.update(weight.tobytes())
+  classes = {"classes": data.classes} if data.own and data.classes else {}
   return {
     "stop_reason": history.stop_reason,
     "steps": steps,
     "epochs": len(history.epochs["epoch"]),
     "metrics": metrics,
+    **classes,
     "best": loop.best,
     "weights_sha256": digest.hexdigest(),
     "resumed_from": loop.resumed_from,
@@ -229,15 +250,25 @@ def _result_path(workdir):
   return os.path.join(workdir, run_names.RESULT)
 
 
-def _write(flags, model, result):
-  """The model and result.json, each complete or not there at all."""
+def _write(flags, data, model, result):
+  """Model, classes and result.json, each complete or not there at all."""
   workdir = flags.workdir
   with verbosity.startup():  # SavedModel's writer tells of its every step
-    written = export.write(workdir, model, flags.export)
+    written = export.write(workdir, data.in_units(model), flags.export)
+  if "classes" in result:
+    lines = "".join(f"{_in_a_line(one)}\n" for one in data.classes)
+    _write_text(workdir, run_names.CLASSES, lines)
+    written.append(run_names.CLASSES)
+  report = strict_json.report(result, indent=2) + "\n"
+  _write_text(workdir, run_names.RESULT, report)
+  names = ", ".join(written)
+  names = f"{names} and " if names else ""
+  verbosity.show(f"wrote {names}result.json")
+
+
+def _write_text(workdir, name, text):
   with (
-    run_files.result(workdir, run_names.RESULT) as part,
+    run_files.result(workdir, name) as part,
     open(part, "w", encoding="utf-8") as file,
   ):
-    file.write(strict_json.report(result, indent=2) + "\n")
-  names = " and ".join([*written, "result.json"])
-  verbosity.show(f"wrote {names}")
+    file.write(text)

@@ -31,13 +31,13 @@ def maker(name, data, hidden, filters, dropout, num_words, embedding_dim):
   Raises:
     DataError: if the function can't be found, or the data does not fit.
   """
-  shape, outputs = data.x_train.shape[1:], data.outputs
+  shape = data.x_train.shape[1:]
 
   def last():  # inside the callable: a layer draws its seed when it is made
     return _last(data)
 
   if name == "mlp":
-    return lambda: _mlp(shape, hidden, dropout, last, data.moments)
+    return lambda: _mlp(data, hidden, dropout, last)
   if name == "cnn":
     if len(shape) not in (2, 3):
       raise datasets.DataError(
@@ -56,7 +56,7 @@ def maker(name, data, hidden, filters, dropout, num_words, embedding_dim):
     return lambda: _embedding_bag(
       shape, num_words, embedding_dim, dropout, last
     )
-  return lambda: _own(name, shape, outputs)
+  return lambda: _own(name, data)
 
 
 def _last(data):
@@ -66,12 +66,9 @@ def _last(data):
   return keras.layers.Dense(data.outputs, activation=activation)
 
 
-def _mlp(shape, hidden, dropout, last, moments):
-  layers = [keras.layers.Input(shape)]
-  if moments is not None:  # columns of a table may have any scale
-    means, variances = (values.tolist() for values in moments)
-    scale = keras.layers.Normalization(mean=means, variance=variances)
-    layers.append(scale)
+def _mlp(data, hidden, dropout, last):
+  shape = data.x_train.shape[1:]
+  layers = [keras.layers.Input(shape), *datasets.first_layers(data)]
   if len(shape) > 1:
     layers.append(keras.layers.Flatten())
   layers += [keras.layers.Dense(n, activation="relu") for n in hidden]
@@ -106,13 +103,20 @@ def _dropout(rate):
   return [keras.layers.Dropout(rate)] if rate else []
 
 
-def _own(name, shape, outputs):
-  """The model that a user's function makes, or one line that says why not."""
+def _own(name, data):
+  """The model that a user's function makes, or one line that says why not.
+
+  On a table with words it is given them as numbers.
+  """
+  shape = data.x_train.shape[1:]
+  has_words = data.table is not None and data.table.words
+  first = datasets.first_layers(data) if has_words else []
+  inside = first[0].output.shape[1:] if first else shape
   module, _, function = name.partition(":")
   sys.path.insert(0, os.getcwd())
   try:
     make = getattr(importlib.import_module(module), function)
-    made = make(shape, outputs)
+    made = make(inside, data.outputs)
   except Exception as error:  # whatever a user's module may raise
     reason = f"{type(error).__name__}: {callables.reason(error)}"
     text = f"--model={name} cannot be made ({reason})"
@@ -120,4 +124,6 @@ def _own(name, shape, outputs):
   if not isinstance(made, keras.Model):
     kind = type(made).__name__
     raise datasets.DataError(f"--model={name} gave a {kind}, no keras.Model")
+  if first:
+    return keras.Sequential([keras.layers.Input(shape), *first, made])
   return made

@@ -10,6 +10,7 @@ import kernels
 import train
 import trainloop
 from training import datasets, job, models
+from training.data import as_task
 
 FLAGS = types.SimpleNamespace(clip_norm=None, momentum=None, nesterov=True)
 
@@ -41,7 +42,7 @@ def heavy(rng, rows=600):
 @pytest.mark.parametrize("table", [shells, spikes, heavy])
 def test_a_regression_ends_below_where_it_began(table):
   x, y = table(np.random.default_rng(0))
-  found = datasets._as_task(x, x[:9], y, y[:9], "regression")
+  found = as_task(x, x[:9], y, y[:9], "regression")
   data = datasets.dataclasses.replace(found, own=True)
   source = trainloop.ArrayData(data.x_train, data.y_train, batch_size=32)
   peak = job.default_peak(train.PEAKS, "sgd", data)
@@ -61,8 +62,8 @@ def test_a_regression_ends_below_where_it_began(table):
 def test_what_the_defaults_are():
   rng = np.random.default_rng(0)
   x, y = shells(rng)
-  numbers = datasets._as_task(x, x, y, y, "regression")
-  classes = datasets._as_task(x, x, y > 9, y > 9, "auto")
+  numbers = as_task(x, x, y, y, "regression")
+  classes = as_task(x, x, y > 9, y > 9, "auto")
   assert job.default_peak(train.PEAKS, "sgd", numbers) == pytest.approx(0.01)
   assert job.default_peak(train.PEAKS, "sgd", classes) == 0.1
   assert job.default_peak(train.PEAKS, "adam", numbers) == 3e-3

@@ -35,9 +35,10 @@ def write_data(folder, kind):
     return
   with open(folder / "mine.csv", "w", encoding="utf-8", newline="") as file:
     table = csv.writer(file)
-    table.writerow(["a", "b", "c", "d", "kind"])
-    table.writerows([*row, ("left", "right")[i]]
-                    for row, i in zip(x, y, strict=True))  # fmt: skip
+    table.writerow(["a", "b", "c", "d", "color", "kind"])
+    for n, (row, label) in enumerate(zip(x, y, strict=True)):
+      row = [*row[:3], row[3] if n % 7 else "", ("red", 'a "blue"')[n % 2]]
+      table.writerow([*row, ("on the left", "on the right")[label]])
 
 
 def stand_in(clone):

@@ -10,7 +10,7 @@ import typing
 
 LOCK, JOURNAL, CHECKPOINTS = ".lock", "rows.f32", "checkpoints"
 RESULT, MODEL, WEIGHTS = "result.json", "model.keras", "model.weights.h5"
-SAVED_MODEL = "saved_model"
+SAVED_MODEL, CLASSES = "saved_model", "classes.txt"
 RUNS = ("train", "validation", "plan")
 DRY = ".dry_run"
 DATA, INDEX = ".data-00000-of-00001", ".index"
@@ -27,7 +27,7 @@ _RUN = (
 # Seconds, host, process, nanoseconds. Other writers' names end otherwise.
 _EVENTS = r"events\.out\.tfevents\.[0-9]{10,}\.[^/]+\.[0-9]+\.[0-9]{19}"
 _SUFFIX = r"(\.index|\.data-00000-of-00001)"
-_RESULT = r"(result\.json|model\.keras|model\.weights\.h5)"
+_RESULT = r"(result\.json|classes\.txt|model\.keras|model\.weights\.h5)"
 _PROFILES = r"train/plugins/profile"
 _PROFILE = rf"{_PROFILES}/[0-9]{{4}}(_[0-9]{{2}}){{5}}"
 _VARIABLES = r"variables/variables\.(index|data-[0-9]{5}-of-[0-9]{5})"
