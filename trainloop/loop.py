@@ -10,7 +10,7 @@ from trainloop.data import batch_errors, class_weights, counting, staging
 from trainloop.data import source as data_lib
 from trainloop.devices import entry, strategies
 from trainloop.display import terminal
-from trainloop.fit import keras_callbacks, options
+from trainloop.fit import habits, keras_callbacks, options
 from trainloop.fit import schedules as schedules_lib
 from trainloop.fit.callables import Callables
 from trainloop.fit.fits import Fits
@@ -107,6 +107,7 @@ class TrainLoop(LoopView):
   """
 
   @entry.guarded
+  @habits.answered
   def __init__(
     self,
     model,
@@ -187,6 +188,7 @@ class TrainLoop(LoopView):
     self._fits = Fits(trainee, programs, host, schedule)
 
   @entry.guarded
+  @habits.answered
   def fit(
     self,
     data,
@@ -260,6 +262,7 @@ class TrainLoop(LoopView):
     self.trainee.state.show()
 
   @entry.guarded
+  @habits.answered
   @exclusive_calls.one("evaluate", reads=True)
   def evaluate(self, data):
     """Loss and metrics over all examples of some data; changes nothing.
@@ -282,6 +285,7 @@ class TrainLoop(LoopView):
       return self.programs.evaluate(source, empty)
 
   @entry.guarded
+  @habits.answered
   @exclusive_calls.one("predict", reads=True)
   def predict(self, data):
     """The outputs for all examples of some data, by Keras' own `predict`.

@@ -7,6 +7,7 @@ import sys
 
 from absl import app, flags
 
+from cli import flag_habits
 from cli.light import output
 
 _INTEGER = r"must be an integer; got \1"
@@ -27,9 +28,12 @@ def parse(argv):
     app.usage(shorthelp=True, writeto_stdout=True)
     sys.exit(0)
   try:
+    flag_habits.refuse_swallowed(argv)
     rest = flags.FLAGS(argv)
     if len(rest) > 1:
       raise flags.Error(f"unexpected argument {rest[1]!r}: flags start with --")
+  except flags.UnrecognizedFlagError as error:
+    stop(flag_habits.meant(error))
   except flags.Error as error:
     text = " ".join(str(error).split()).removeprefix("ERROR:: ")
     stop(re.sub(r"invalid literal for int\(\).*: (.*)", _INTEGER, text))

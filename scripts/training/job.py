@@ -47,18 +47,19 @@ def run(flags, peaks, strategy):
   if flags["momentum"].present and schedule.moves_momentum:
     text = f"--momentum has no effect: --schedule={flags.schedule} moves it"
     raise datasets.DataError(text)
+  _check_profile(flags, steps * flags.epochs)
+  loop = _loop(flags, data, schedule, peak, strategy, steps)
   chief = trainloop.devices.collectives.Workers(strategy).is_chief
   if chief:
     _show(data)
   if flags.dry_run:
+    loop.check(train, flags.epochs, validation=valid)
     if chief:
       total = steps * flags.epochs
       output.line(f"run: {flags.epochs} epochs of {steps} steps: {total}")
       output.line(f"schedule: {schedule}")
       _plan(flags, data, schedule, peak, steps)
     return
-  _check_profile(flags, steps * flags.epochs)
-  loop = _loop(flags, data, schedule, peak, strategy, steps)
   if flags.workdir and chief:
     export.check(flags.workdir, flags.export)
   history = run_flags.fit(loop, train, valid)

@@ -107,7 +107,7 @@ def test_a_live_line_is_updated_in_place_and_never_wraps(shown):
   assert len(live) >= 3 and len(set(live)) == len(live)
   assert all("loss" in row and "/1077" in row for row in live)
   # Nothing of it stays; each of these stands on one row of its own.
-  assert not [row for row in screen.rows if "left" in row]
+  assert not [row for row in screen.rows if " st/s" in row and "left" in row]
   assert len([row for row in screen.rows if row.startswith("epoch ")]) == 3
 
 

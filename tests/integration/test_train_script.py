@@ -337,6 +337,20 @@ def test_a_dry_run_says_every_duration_in_steps(tmp_path):
   assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+  ("flag", "told"),
+  [
+    ("--model=nowhere.mod:make", "(ModuleNotFoundError: No module named"),
+    ("--validate_every=200%", "`validate_every` must be at most the run's 880"),
+    ("--profile=1:999999", "--profile must be within the run's 880 steps"),
+  ],
+)
+def test_a_dry_run_refuses_what_the_run_would(flag, told, tmp_path):
+  done = commands.forked("--dry_run", flag, "--workdir=run", cwd=tmp_path)
+  assert done.returncode == 2 and told in done.stderr
+  assert list(tmp_path.iterdir()) == []
+
+
 def test_a_dry_run_writes_the_plan_that_the_run_replaces(tmp_path):
   group = "--group=.*bias:lr=0.5,wd=0"
   flags = ("--workdir=run", "--epochs=2", "--hidden=8", "--optimizer=adamw")

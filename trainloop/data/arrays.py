@@ -33,7 +33,7 @@ class ArrayData:
     seed: int >= 0 that the order depends on.
     shuffle: False keeps the order of the arrays in every epoch.
     drop_remainder: whether training leaves out the last partial batch of each
-      epoch (evaluation never does).
+      epoch, which the summary says; evaluation never does.
 
   Raises:
     ValueError: if the arrays are empty, differ in length, hold NaN or

@@ -45,14 +45,27 @@ class LoopFacts(typing.NamedTuple):
   reduce_on_plateau: typing.Any
 
 
+class BatchFacts(typing.NamedTuple):
+  """What an update is made of.
+
+  Attributes:
+    size: its examples; None where nobody knows it.
+    parts: its micro-batches, int >= 1.
+    left_out: examples that no batch of an epoch has, int.
+  """
+
+  size: int | None
+  parts: int
+  left_out: int
+
+
 class FitFacts(typing.NamedTuple):
   """What one fit is going to do, and where it can be seen.
 
   Attributes:
     engine, reason: what compiles it, and why.
     epochs, steps_per_epoch: its length.
-    batch_size: examples of an update; None where nobody knows it.
-    accumulate: micro-batches of an update, int >= 1.
+    batch: the `BatchFacts`.
     schedule: its `kernels.Schedule`.
     schedule_step: the schedule's own step at which the fit begins.
     updates_before: updates that the optimizer made before the first fit.
@@ -68,8 +81,7 @@ class FitFacts(typing.NamedTuple):
   reason: str
   epochs: int
   steps_per_epoch: int
-  batch_size: int | None
-  accumulate: int
+  batch: BatchFacts
   schedule: typing.Any
   schedule_step: int
   updates_before: int
@@ -126,10 +138,13 @@ def _run(facts):
   """The length of a fit."""
   epochs, size = facts.epochs, facts.steps_per_epoch
   text = f"{epochs} epochs of {size} steps: {epochs * size} steps"
-  if facts.batch_size is not None:
-    text += f" of {facts.batch_size} examples"
-  if facts.accumulate > 1:
-    text += f" in {facts.accumulate} micro-batches"
+  batch = facts.batch
+  if batch.size is not None:
+    text += f" of {batch.size} examples"
+  if batch.parts > 1:
+    text += f" in {batch.parts} micro-batches"
+  if batch.left_out:
+    text += f", {batch.left_out} an epoch left out"
   return text
 
 

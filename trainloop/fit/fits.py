@@ -18,6 +18,27 @@ from trainloop.workdir import claims, identity, shared_records
 from trainloop.workdir.fit_entry import Lengths, Terms
 
 
+class Admitted(typing.NamedTuple):
+  """A fit whose arguments fit each other.
+
+  Attributes:
+    source, validation: the data sources; the second may be None.
+    schedule: its `kernels.Schedule`.
+    schedule_step: see `FitRequest`.
+    lengths: its `Lengths`.
+    at: the schedule's step at its first update.
+    updates: how many it has.
+  """
+
+  source: typing.Any
+  validation: typing.Any
+  schedule: typing.Any
+  schedule_step: int | None
+  lengths: Lengths
+  at: int
+  updates: int
+
+
 @dataclasses.dataclass
 class Fits:
   """The fits of one loop, run one at a time.
@@ -83,6 +104,40 @@ class Fits:
     self, data, epochs, validation, schedule, steps_per_epoch, trainable
   ):
     """The `FitRequest` of a call; nothing is written before it is there."""
+    fit = self.admit(
+      data, epochs, validation, schedule, steps_per_epoch, trainable
+    )
+    trainee, source, validation = self.trainee, fit.source, fit.validation
+    schedule, lengths = fit.schedule, fit.lengths
+    self._choose_engine(source, validation, schedule, lengths.epochs)
+    self._caution(
+      cautions.of(trainee, schedule, fit.at, fit.updates, trainable)
+    )
+    whole = self._identity(source, validation, lengths, schedule, trainable)
+    limits = self._limits(lengths, source, validation)
+    table = self.programs.table(schedule)
+    saves = self.host.options.saves
+    return FitRequest(
+      source=source,
+      validation=validation,
+      schedule=schedule,
+      schedule_step=fit.schedule_step,
+      terms=self._terms(lengths, whole),
+      not_compared=whole.not_compared if saves else "",
+      limits=limits,
+      window=self.programs.window(table.columns, source),
+      table=table,
+      inspection=self._inspection(source, table.columns),
+    )
+
+  def admit(
+    self, data, epochs, validation, schedule, steps_per_epoch, trainable
+  ):
+    """An `Admitted` of a call of `run`, all checked before anything compiles.
+
+    Raises:
+      ValueError: if something can't work.
+    """
     trainee = self.trainee
     source = data_lib.adapt("data", data, steps_per_epoch)
     epochs = schedules.epochs(
@@ -104,23 +159,9 @@ class Fits:
     every = self.host.options.every
     lengths = Lengths.of(epochs, source.steps_per_epoch, every)
     schedules.check_validation(trainee, lengths, validation)
-    self._choose_engine(source, validation, schedule, epochs)
-    self._caution(cautions.of(trainee, schedule, at, updates, trainable))
-    whole = self._identity(source, validation, lengths, schedule, trainable)
-    limits = self._limits(lengths, source, validation)
-    table = self.programs.table(schedule)
-    saves = self.host.options.saves
-    return FitRequest(
-      source=source,
-      validation=validation,
-      schedule=schedule,
-      schedule_step=schedule_step,
-      terms=self._terms(lengths, whole),
-      not_compared=whole.not_compared if saves else "",
-      limits=limits,
-      window=self.programs.window(table.columns, source),
-      table=table,
-      inspection=self._inspection(source, table.columns),
+    trainee.prepare(schedule)
+    return Admitted(
+      source, validation, schedule, schedule_step, lengths, at, updates
     )
 
   def _caution(self, lines):
@@ -149,7 +190,6 @@ class Fits:
 
   def _choose_engine(self, source, validation, schedule, epochs):
     """Before the identity, which the engine is a part of; compiles."""
-    self.trainee.prepare(schedule)
     engine_trial.once(
       self.trainee,
       self.programs,

@@ -2,7 +2,7 @@
 
 import math
 
-from trainloop.display.summary import FitFacts, LoopFacts
+from trainloop.display.summary import BatchFacts, FitFacts, LoopFacts
 from trainloop.model import groups, model_metrics
 
 
@@ -46,8 +46,7 @@ def of_fit(trainee, engine, request, plan, logged, workdir):
     reason=engine.reason,
     epochs=plan.epochs,
     steps_per_epoch=plan.steps_per_epoch,
-    batch_size=request.source.batch_size,
-    accumulate=trainee.options.numerics.accumulate,
+    batch=_batch(request.source, trainee.options.numerics.accumulate),
     schedule=request.schedule,
     schedule_step=plan.start - plan.schedule_start,
     updates_before=0 if plan.start else _updates_before(trainee),
@@ -76,3 +75,12 @@ def _updates_before(trainee):
   state, optimizer = trainee.state, trainee.binding.optimizer
   applied = int(state.global_step.numpy()) - int(state.clock.skipped.numpy())
   return int(optimizer.iterations.numpy()) - applied
+
+
+def _batch(source, parts):
+  """The `BatchFacts` of a source, none left out where nobody knows."""
+  left_out = 0
+  if source.num_examples is not None:
+    taken = source.steps_per_epoch * source.batch_size
+    left_out = max(0, source.num_examples - taken)
+  return BatchFacts(source.batch_size, parts, left_out)

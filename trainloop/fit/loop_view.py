@@ -1,10 +1,24 @@
 """What can be read of a loop at any time."""
 
+from trainloop.devices import entry
+
 
 class LoopView:
   """The properties of a `TrainLoop`, which sets `_fits`, its `Fits`."""
 
   _fits = None
+
+  @entry.guarded
+  def check(self, data, epochs, *, validation=None, schedule=None):
+    """What `fit` would refuse before it compiles; trains and writes nothing.
+
+    Args:
+      data, epochs, validation, schedule: as in `TrainLoop.fit`.
+
+    Raises:
+      ValueError: in one line, as `fit` would.
+    """
+    self._fits.admit(data, epochs, validation, schedule, None, None)
 
   @property
   def model(self):

@@ -73,6 +73,10 @@ def of_targets(name, pairs, whole):
     where = f"`{pair.where}`"
     if name != "data":
       where = f"{where} of `{name}`"
+    if targets.widens(pair):
+      line = "y[:, None] would be the same"
+      found.append(f"{where} of shape (examples,) is taken as (examples, 1), "
+                   f"as the output is; {line}")  # fmt: skip
     if loss in _ODD_TARGETS:
       is_odd, rule = _ODD_TARGETS[loss]
       odd = np.argwhere(is_odd(y))

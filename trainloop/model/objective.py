@@ -7,7 +7,12 @@ import keras
 from kernels import callables
 from trainloop.data import structures
 from trainloop.judging import directions
-from trainloop.model import model_metrics, reductions, sample_weights
+from trainloop.model import (
+  model_metrics,
+  reductions,
+  sample_weights,
+  targets,
+)
 
 
 class Objective:
@@ -101,6 +106,7 @@ class Compiled(Objective):
   def loss(self, batch, outputs, training):
     """This replica's mean loss divided by the number of replicas, a scalar."""
     x, y, sample_weight = batch
+    y = targets.expanded(self.keras_loss, y, self._model, outputs)
     extra = {"training": training} if self._says_training else {}
     sample_weight = sample_weights.spread(sample_weight, outputs, self._places)
     examples = structures.examples(batch)
@@ -113,6 +119,7 @@ class Compiled(Objective):
   def count(self, batch, outputs):
     """Counts outputs in the metrics."""
     x, y, sample_weight = batch
+    y = targets.expanded(self.keras_loss, y, self._model, outputs)
     with callables.compiled("metrics"):
       self._measured.count(x, y, outputs, sample_weight)
 

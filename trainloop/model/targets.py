@@ -5,6 +5,7 @@ import typing
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from kernels import checks
 from trainloop.data import structures
@@ -29,6 +30,20 @@ _ONE_TO_ONE = (
 )
 
 
+# Losses that compare numbers one by one: what labels (examples,) mean beside an
+# output (examples, 1) is not in doubt.
+_ELEMENTWISE = (
+  *_BINARY,
+  "mean_squared_error",
+  "mean_absolute_error",
+  "mean_squared_logarithmic_error",
+  "mean_absolute_percentage_error",
+  "poisson",
+  "huber",
+  "log_cosh",
+  "hinge",
+  "squared_hinge",
+)
 # Where a word of a class' name ends, as in KLDivergence.
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -78,12 +93,41 @@ def bounded(loss, y, model, output, observe):
     if bound is not None:
       ignored = getattr(pair.loss, "ignore_class", None)
       clipped[pair.key] = observe(bound, pair.target, ignored)
-  if None in clipped:
-    return clipped[None]
+  return _with(y, clipped)
+
+
+def expanded(loss, y, model, output):
+  """Targets of a batch, (examples,) as (examples, 1) where `widens`; in graph.
+
+  Args:
+    loss, model, output: see `check`.
+    y: the batch's targets, or None.
+  """
+  there = [] if y is None else pairs(loss, y, model, output)
+  wide = {
+    pair.key: tf.expand_dims(pair.target, -1) for pair in there if widens(pair)
+  }
+  return _with(y, wide)
+
+
+def widens(pair):
+  """Whether a target (examples,) stands for (examples, 1), as its output is
+  that and its loss compares numbers one by one."""
+  if structures.is_composite(pair.target):
+    return False
+  rank, shape = len(pair.target.shape), tuple(pair.output.shape)
+  fits = rank == 1 and len(shape) == 2 and shape[1] == 1
+  return fits and name_of(pair.loss) in _ELEMENTWISE
+
+
+def _with(y, others):
+  """Targets with others in place of some, by their keys."""
+  if None in others:
+    return others[None]
   if isinstance(y, dict):
-    return {**y, **clipped}
+    return {**y, **others}
   if isinstance(y, (list, tuple)):
-    return type(y)(clipped.get(i, one) for i, one in enumerate(y))
+    return type(y)(others.get(i, one) for i, one in enumerate(y))
   return y
 
 
@@ -200,6 +244,7 @@ def _check_pair(pair):
   if loss == _SPARSE:
     _check_sparse(where, y, shape, ignored)
     return
+  y = y[:, None] if widens(pair) else y
   sizes = (y.shape[1:], shape[1:])
   # An unknown loss would broadcast (B,) against (B, 1) without a word.
   broadcasts = sizes in (((), (1,)), ((1,), ()))
@@ -231,4 +276,7 @@ def _refuse_shapes(where, y, shape, sizes):
   want, out = (
     ", ".join(["examples", *map(str, one)]) for one in (sizes, shape[1:])
   )
-  checks.fail(where, y.shape, f"of shape ({want}) for an output of ({out})")
+  rule = f"of shape ({want}) for an output of ({out})"
+  if y.ndim == 1 and sizes == (1,):
+    rule = f"{rule}, as y[:, None] is"
+  checks.fail(where, y.shape, rule)
