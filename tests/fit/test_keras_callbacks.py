@@ -44,9 +44,48 @@ class Enough(keras.callbacks.Callback):
     self.model.stop_training = epoch == 1
 
 
-class EachBatch(keras.callbacks.Callback):
-  def on_train_batch_end(self, batch, logs=None):
+class EachTest(keras.callbacks.Callback):
+  def on_test_batch_end(self, batch, logs=None):
     pass
+
+
+class Batches(keras.callbacks.Callback):
+  """Writes down batches and the loss so far."""
+
+  def __init__(self):
+    super().__init__()
+    self.calls, self.logs = [], []
+
+  def on_epoch_begin(self, epoch, logs=None):
+    self.calls.append(("epoch", epoch))
+
+  def on_train_batch_begin(self, batch, logs=None):
+    self.calls.append(("begin", batch))
+
+  def on_train_batch_end(self, batch, logs=None):
+    self.calls.append(("end", batch))
+    self.logs.append(logs)
+
+
+class Bars(keras.callbacks.Callback):
+  """As tqdm.keras.TqdmCallback: the hooks are set when it is made, or later."""
+
+  def __init__(self, late):
+    super().__init__()
+    self.seen, self.late = [], late
+    self.on_epoch_end = self._hook("epoch")
+    if not late:
+      self.on_batch_end = self._hook("batch")
+
+  def _hook(self, name):
+    return lambda at, logs=None: self.seen.append((name, at, sorted(logs)))
+
+  def on_train_begin(self, *_, **__):
+    pass
+
+  def on_epoch_begin(self, epoch, *_, **__):
+    if self.late:
+      self.on_batch_end = self._hook("batch")
 
 
 def test_the_calls_are_those_of_fit(tmp_path):
@@ -207,10 +246,10 @@ def test_a_changed_optimizer_is_told_and_nothing_is_lost(tmp_path):
     (keras.callbacks.SwapEMAWeights, "use `average=trainloop.EMA"),
     (keras.callbacks.TerminateOnNaN, "read; use `on_nonfinite=`"),
     (lambda: keras.callbacks.TensorBoard("logs"), "read; use `workdir=`"),
-    (EachBatch, "without on_train_batch_end, which is never called here"),
+    (EachTest, "without on_test_batch_end, which is never called here"),
     (
-      lambda: keras.callbacks.LambdaCallback(on_train_batch_begin=print),
-      "without on_train_batch_begin, which is never",
+      lambda: keras.callbacks.LambdaCallback(on_train_batch_end=lambda b: 0),
+      r"must be a method that takes \(batch, logs\), as Keras calls it; got",
     ),
     (
       lambda: keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch: 0),
@@ -241,3 +280,76 @@ def test_what_cannot_be_served_is_refused(callback, told, tmp_path):
 def test_they_come_in_a_list():
   with pytest.raises(ValueError, match="must be a list of keras"):
     small.loop(callbacks=Recorder(), compile="graph")
+
+
+@pytest.mark.parametrize("compile", ["xla", "graph"])
+def test_batches_come_once_a_window_as_under_steps_per_execution(compile):
+  ours, theirs = Batches(), Batches()
+  loop = small.loop(callbacks=[ours], compile=compile, steps_per_loop=5)
+  history = loop.fit(small.data(shuffle=False), 2)
+  x, y = small.arrays()
+  net = small.model()
+  net.compile(keras.optimizers.SGD(0.1, momentum=0.9),
+              "sparse_categorical_crossentropy",
+              steps_per_execution=4)  # fmt: skip
+  net.fit(x, y, 8, 2, 0, callbacks=[theirs], shuffle=False)
+  ends = [("begin", 0), ("end", 4), ("begin", 5), ("end", 9), ("begin", 10),
+          ("end", 11)]  # fmt: skip
+  assert ours.calls == [("epoch", 0), *ends, ("epoch", 1), *ends]
+  losses = history.rows["loss"]
+  for i, logs in enumerate(ours.logs):
+    first, last = i // 3 * 12, i // 3 * 12 + (5, 10, 12)[i % 3]
+    np.testing.assert_allclose(logs["loss"], losses[first:last].mean(), 1e-6)
+    assert logs["learning_rate"] == history.rows["learning_rate"][last - 1]
+    assert logs["momentum"] == history.rows["momentum"][last - 1]
+  # Where both end a window their losses agree.
+  np.testing.assert_allclose(ours.logs[2]["loss"], theirs.logs[2]["loss"], 1e-5)
+  assert theirs.calls[:3] == [("epoch", 0), ("begin", 0), ("end", 3)]
+
+
+def test_reading_batches_changes_no_bit():
+  plain = small.loop(compile="graph", steps_per_loop=5)
+  read = small.loop(callbacks=[Batches()], compile="graph", steps_per_loop=5)
+  for one in (plain, read):
+    one.fit(small.data(), 3)
+  assert small.state_of(plain) == small.state_of(read)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_bars_of_the_kind_of_tqdm(late):
+  bars = Bars(late)
+  small.loop(callbacks=[bars], compile="graph", steps_per_loop=6).fit(
+    small.data(), 2
+  )
+  names = ["learning_rate", "loss", "momentum"]
+  batches = [("batch", 5, names), ("batch", 11, names)]
+  ends = [("epoch", i, ["accuracy", "loss"]) for i in range(2)]
+  assert bars.seen == [*batches, ends[0], *batches, ends[1]]
+
+
+def test_tqdm_itself(capfd):
+  tqdm_keras = pytest.importorskip("tqdm.keras")
+  bars = tqdm_keras.TqdmCallback(verbose=2)
+  small.loop(callbacks=[bars], compile="graph", steps_per_loop=6).fit(
+    small.data(), 2
+  )
+  shown = "".join(capfd.readouterr())
+  assert "2/2" in shown and "learning_rate" in shown
+
+
+def test_a_batch_can_end_the_fit_and_may_not_move_the_rate():
+  class Stops(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+      self.model.stop_training = batch >= 5
+
+  history = small.loop(
+    callbacks=[Stops()], compile="graph", steps_per_loop=3
+  ).fit(small.data(), 2)
+  assert len(history.rows["loss"]) == 6
+
+  class Moves(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+      self.model.optimizer.learning_rate = 0.5
+
+  with pytest.raises(ValueError, match=r"Moves.on_train_batch_end"):
+    small.loop(callbacks=[Moves()], compile="graph").fit(small.data(), 2)

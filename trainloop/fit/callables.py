@@ -30,12 +30,18 @@ class Callables:
         callables.check(name, function, {}, rule=rule)
     self._on_window, self._on_epoch = on_window, on_epoch
     self._callbacks = callbacks
-    self._turns = self._error = None
+    self._turns = self._error = self._plan = None
+    self._losses = []  # of the updates of the present epoch, as far as applied
 
   @property
   def at_windows(self):
     """Whether there is something to do at each window's end."""
-    return self._on_window is not None
+    return self._on_window is not None or self.between_windows
+
+  @property
+  def between_windows(self):
+    """Whether there is something to do while no window runs."""
+    return self._callbacks is not None and self._callbacks.at_windows
 
   @property
   def at_epochs(self):
@@ -60,11 +66,17 @@ class Callables:
       plan: the fit's `FitPlan`.
       epoch: the epoch of the next update, from 0.
     """
-    self._turns, self._error = turns, None
+    self._turns, self._error, self._plan = turns, None, plan
     if self._callbacks is not None:
       last = plan.first_epoch + plan.epochs
       sizes = {"epochs": last, "steps": plan.steps_per_epoch, "verbose": 0}
       self._try(lambda: self._callbacks.begin(model, sizes, epoch), True)
+
+  def window_begins(self, done):
+    """Before a window that follows `done` updates of the run."""
+    _, index = self._plan.position(done)
+    self._losses = self._losses if index else []
+    self._try(lambda: self._callbacks.window_begins(index), True)
 
   def window(self, epoch, done, rows, layout):
     """After a window.
@@ -76,9 +88,21 @@ class Callables:
       layout: their `Layout`.
     """
     last = dict(zip(layout.names, map(float, rows[-1]), strict=True))
-    last["skipped"] = int(rows[:, row_lib.SKIPPED].sum())
-    values = {"epoch": epoch, "step": done, "steps": len(rows), **last}
-    self._try(lambda: self._on_window(values))
+    if self.between_windows:
+      self._tell_callbacks(done, rows, last)
+    if self._on_window is not None:
+      last["skipped"] = int(rows[:, row_lib.SKIPPED].sum())
+      values = {"epoch": epoch, "step": done, "steps": len(rows), **last}
+      self._try(lambda: self._on_window(values))
+
+  def _tell_callbacks(self, done, rows, last):
+    """on_train_batch_end with the mean loss of the epoch so far."""
+    _, index = self._plan.position(done - 1)
+    self._losses += rows[rows[:, row_lib.SKIPPED] == 0, row_lib.LOSS].tolist()
+    mean = sum(self._losses) / max(1, len(self._losses))
+    moved = {name: last[name] for name in ("learning_rate", "momentum")}
+    logs = {"loss": mean, **moved}
+    self._try(lambda: self._callbacks.window(index, logs), True)
 
   def epoch(self, epoch, done, metrics, goes_on):
     """After an epoch.

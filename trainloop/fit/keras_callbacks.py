@@ -1,5 +1,7 @@
 """Keras callbacks that only read, called as `Model.fit` would call them."""
 
+import itertools
+
 import keras
 
 from kernels import callables, checks
@@ -26,13 +28,18 @@ _CALLED = {
   "on_train_end": ("logs",),
   "on_epoch_begin": ("epoch", "logs"),
   "on_epoch_end": ("epoch", "logs"),
+  "on_train_batch_begin": ("batch", "logs"),
+  "on_train_batch_end": ("batch", "logs"),
 }
-# Updates run n at a time in the graph; validation is one call.
-_NEVER_CALLED = (
+# What Keras' own on_train_batch_begin and on_train_batch_end call.
+_BATCHES = (
   "on_batch_begin",
   "on_batch_end",
   "on_train_batch_begin",
   "on_train_batch_end",
+)
+# Validation is one call.
+_NEVER_CALLED = (
   "on_test_begin",
   "on_test_end",
   "on_test_batch_begin",
@@ -68,9 +75,7 @@ def _check(callback):
     if isinstance(callback, getattr(keras.callbacks, name)):
       checks.fail("callbacks", kind, f"some that only read; use {instead}")
   for name in _NEVER_CALLED:
-    method = getattr(callback, name)
-    own = getattr(keras.callbacks.Callback, name)
-    if getattr(method, "__func__", method) is not own:
+    if _has_own(callback, name):
       rule = f"without {name}, which is never called here; see `on_window=`"
       checks.fail("callbacks", kind, rule)
   for name, arguments in _CALLED.items():
@@ -79,10 +84,18 @@ def _check(callback):
     callables.check(f"{kind}.{name}", method, *arguments, rule=rule)
 
 
+def _has_own(callback, name):
+  """Whether it has a hook that is not the one of Keras that does nothing."""
+  method = getattr(callback, name)
+  own = getattr(keras.callbacks.Callback, name)
+  return getattr(method, "__func__", method) is not own
+
+
 class Callbacks:
   """Keras callbacks on one loop's model; the calls are those of `Model.fit`.
 
   Epochs count from 0 and over all fits of a run, as with `initial_epoch`.
+  Hooks of batches come once a window, as under `steps_per_execution`.
 
   Args:
     callbacks: keras.callbacks.Callback objects, checked.
@@ -96,6 +109,26 @@ class Callbacks:
   def stop_requested(self):
     """Whether one of them has set `model.stop_training`."""
     return self._model is not None and bool(self._model.stop_training)
+
+  @property
+  def at_windows(self):
+    """Whether one of them has a hook of batches now: some get it late."""
+    pairs = itertools.product(self._callbacks, _BATCHES)
+    return any(_has_own(callback, name) for callback, name in pairs)
+
+  def window_begins(self, index):
+    """on_train_batch_begin: the index in its epoch of a window's first update,
+    from 0."""
+    self._call("on_train_batch_begin", index, {})
+
+  def window(self, index, logs):
+    """on_train_batch_end.
+
+    Args:
+      index: of the window's last update in its epoch, from 0.
+      logs: {name: float}.
+    """
+    self._call("on_train_batch_end", index, dict(logs))
 
   def begin(self, model, params, epoch):
     """on_train_begin, and on_epoch_begin of the epoch that goes on.

@@ -107,6 +107,7 @@ class Pipeline:
     """
     ready = self._ready or self._prepare(done)
     self._profile.before(done)
+    waits = self._reporter.window_begins(done)
     running = self._device.submit(self._call, ready)
     self._reporter.catch_up()
     after, self._ready = done + ready.updates, None
@@ -118,6 +119,8 @@ class Pipeline:
       ends = [end for end in ready.epoch_ends if end <= result.done]
       self._reporter.defer(WindowReport(done, began, result, ends))
     self._end_window(done, ready, result, seconds)
+    if waits:
+      self._reporter.catch_up()
     return after
 
   def _prepare(self, done):

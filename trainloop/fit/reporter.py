@@ -183,6 +183,13 @@ class Reporter:
     self._progress.epoch(epoch, done, metrics)
     return metrics
 
+  def window_begins(self, done):
+    """A window follows `done` updates; returns whether a callable wants to be
+    told of it before the next one begins."""
+    if self._callables.between_windows:
+      self._callables.window_begins(done)
+    return self._callables.between_windows
+
   @property
   def calls_at_epochs(self):
     """Whether a callable of the caller's is called at each epoch's end."""
