@@ -48,10 +48,11 @@ class Gatherer:
     crowded: whether it has more than MOST_WORDS different words.
   """
 
-  def __init__(self, decimal, missing, as_words=False):
+  def __init__(self, rows, decimal, missing, as_words=False):
     """Begins a column.
 
     Args:
+      rows: how many come.
       decimal: "." or ",".
       missing: marks of a missing value, in lower case.
       as_words: whether it is words, whatever they look like.
@@ -61,7 +62,10 @@ class Gatherer:
     self.crowded = False
     self._decimal, self._missing = decimal, frozenset(missing)
     self._as_words, self._lost = as_words, False
-    self._pieces, self._words, self._rows = [], {}, 0
+    self._kinds, self._words, self._seen = set(), {}, 0
+    # Of all rows at once: pieces would leave holes in the memory.
+    self._values = self._codes = None
+    self._rows = rows
     self._day_first = None
 
   def add(self, piece):
@@ -73,34 +77,33 @@ class Gatherer:
     else:
       self._lost |= piece.dtype.kind == "b"  # TRUE and true are one there
       self._texts(piece)
-    self._rows += len(piece)
+    self._seen += len(piece)
 
   @property
   def is_mixed(self):
     """Whether its pieces differ, so that it has to be read as words."""
-    kinds = {kind for kind, _ in self._pieces if kind is not None}
-    return not self._as_words and (len(kinds) > 1 or self._lost)
+    return not self._as_words and (len(self._kinds) > 1 or self._lost)
 
   def column(self, name, place):
     """The `Column` of all pieces, which must not be mixed."""
-    kinds = [kind for kind, _ in self._pieces if kind is not None]
-    kind = kinds[0] if kinds else "empty"
-    nothing, dtype = (-1, np.int32) if kind == "words" else (np.nan, float)
-    values = np.concatenate(
-      [
-        np.full(len(values), nothing, dtype) if one is None else values
-        for one, values in self._pieces
-      ]
-    )
+    kind = next(iter(self._kinds), "empty")
+    values = self._codes if kind == "words" else self._values
+    if values is None:
+      values = np.full(self._rows, np.nan)
     return Column(name, place, kind, values, tuple(self._words))
 
   def _numbers(self, kind, values):
     there = np.count_nonzero(~np.isnan(values))
+    if not there:
+      return
     self.good += there
-    self._pieces.append((kind if there else None, values))
+    self._kinds.add(kind)
+    if self._values is None:
+      self._values = np.full(self._rows, np.nan)
+    self._values[self._seen : self._seen + len(values)] = values
     bad = np.abs(values) > _LARGEST
     if self.bad_number is None and bad.any():
-      self.bad_number = self._rows + int(bad.argmax())
+      self.bad_number = self._seen + int(bad.argmax())
 
   def _texts(self, piece):
     """What cells are that pandas has not read as numbers."""
@@ -117,7 +120,7 @@ class Gatherer:
     self.good += counts[there & ~odd].sum()
     self.bad += counts[odd].sum()
     if self.odd is None:
-      self.odd = self._rows + int(np.append(odd, False)[codes].argmax())
+      self.odd = self._seen + int(np.append(odd, False)[codes].argmax())
     return self._add_words(codes, texts, there)
 
   def _add_words(self, codes, texts, there):
@@ -129,8 +132,13 @@ class Gatherer:
         for text, is_there in zip(texts, there, strict=True)
       ]
     self.crowded = len(known) > MOST_WORDS
-    kind = "words" if there.any() else None
-    self._pieces.append((kind, np.array([*ids, -1], np.int32)[codes]))
+    if not there.any():
+      return
+    self._kinds.add("words")
+    if self._codes is None:
+      self._codes = np.full(self._rows, -1, np.int32)
+    ids = np.array([*ids, -1], np.int32)[codes]
+    self._codes[self._seen : self._seen + len(ids)] = ids
 
   def _parsed(self, texts, there):
     """("numbers" or "dates", values): NaN for what is none of them."""

@@ -5,7 +5,7 @@ import importlib
 from cli.exits import DataError
 from training import csv_survey
 
-_PIECE = 1 << 21  # cells that are read at once
+_PIECE = 1 << 19  # cells that are read at once
 
 
 def opened(kind, paths, options):
@@ -89,13 +89,15 @@ class CsvFiles:
       with survey.text.opened() as file:
         for piece in pd.read_csv(file, **options):
           count += len(piece)
+          if count > survey.rows:
+            break
           yield piece
     except pd.errors.ParserError as error:
       reason = " ".join(str(error).split())
       raise DataError(f"--data_path={path} is no CSV: {reason}") from error
     if count != survey.rows:
-      text = f"{survey.rows} rows by its quotes, and {count} without"
-      raise DataError(f"--data_path={path} has {text}")
+      text = f"{survey.rows} rows, but pandas reads {count}: a quote in a cell"
+      raise DataError(f"--data_path={path} has {text} is written twice")
 
 
 class ParquetFiles:

@@ -142,8 +142,9 @@ class _Reading:
     }
     words = {i for i in self._kept if self._names[i] in self._options.words}
     while True:
+      how = (self._files.rows, self._files.decimal)
       parts = {
-        i: table_columns.Gatherer(self._files.decimal, marks[i], i in words)
+        i: table_columns.Gatherer(*how, marks[i], i in words)
         for i in self._kept
       }
       for piece in self._files.pieces(words, marks):
@@ -155,10 +156,7 @@ class _Reading:
       if not mixed:
         break
       words |= mixed
-    # One by one: a column's pieces go as it is made.
-    return {
-      i: parts.pop(i).column(self._names[i], i + 1) for i in [*self._kept]
-    }
+    return {i: one.column(self._names[i], i + 1) for i, one in parts.items()}
 
   def _check(self, i, part):
     """Refuses a number that is none, by its line."""
