@@ -124,7 +124,8 @@ def _is_header(first, rest, decimal):
 
   It does if none of its features is a number, and some are below or none of
   its cells comes again in its column; if its label is none while all the
-  others are; or if it counts the columns, which is said.
+  others are; if its words stand apart; or if it counts the columns, which is
+  said.
   """
   line, head = first
   named = [cell for cell in head[:-1] if not cells.is_missing(cell)]
@@ -136,6 +137,8 @@ def _is_header(first, rest, decimal):
   labels = [row[-1] for row in rest]
   if rest and _are_numbers(labels, decimal) and not cells.parses(head[-1]):
     return not cells.is_missing(head[-1])
+  if _stands_apart(head, rest, decimal):
+    return True
   if _counts_columns(head, rest):
     text = ",".join(head)
     text = text if len(text) < 30 else f"{text[:30]} ..."
@@ -143,6 +146,20 @@ def _is_header(first, rest, decimal):
     output.line(f"warning: {text}")
     return True
   return False
+
+
+def _stands_apart(head, rest, decimal):
+  """Whether two columns or more hold words that come again, and none of them
+  that of the first record, which has numbers, too: country,1990,1991,kind."""
+  columns = [
+    (name, column)
+    for name, column in zip(head, zip(*rest, strict=True), strict=False)
+    if not _are_numbers(column, decimal)
+  ]
+  return len(columns) > 1 and all(
+    name not in column and 2 * len(set(column)) <= len(column)
+    for name, column in columns
+  )
 
 
 def _are_numbers(column, decimal):

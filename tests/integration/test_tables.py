@@ -256,6 +256,10 @@ def test_a_table_without_a_header(tmp_path):
   assert len(load(path, header="yes").x_train) == 29
   tables.write(path, ["weather", "y"], rows)
   assert load(path).table.words[0].name == "weather"
+  rows = [[*row[:1], i, *row[1:]] for i, row in enumerate(rows)]
+  data = load(tables.write(path, ["weather", "1990", "y"], rows))
+  assert data.table.numbers[0].name == "1990"
+  assert len(load(tables.write(path, None, rows)).x_train) == 30
 
 
 def test_several_files_and_gz(tmp_path):
