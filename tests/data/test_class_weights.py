@@ -139,6 +139,8 @@ REFUSED = [
   (small.data(), {}, "`class_weight` must be a dict {label"),
   (small.data(), {"a": 1.0}, "`class_weight` must be an integer >= 0"),
   (small.data(), {-1: 1.0}, "`class_weight` must be an integer"),
+  (small.data(), {7: 1.0}, "weights of labels that examples have, as 0, 1, 2"),
+  (small.data(), {0: 0, 1: 0, 2: 0.0}, "above 0 for some label"),
   (small.data(), {0: -1.0}, "`class_weight[0]` must be a number >= 0"),
   (small.data(), {0: float("nan")}, "`class_weight[0]` must be a number"),
   (

@@ -54,6 +54,17 @@ def test_stratified_each_class_is_held_out(seed, one_hot):
   assert counts(train) == [60, 12, 3] and counts(held) == [20, 4, 1]
 
 
+def test_small_classes_add_up_and_lose_no_last_example():
+  y = np.repeat(np.arange(100), 2)
+  train, held = data(y, 200).split(0.2, seed=1, stratify=True)
+  assert (train.num_examples, held.num_examples) == (160, 40)
+  assert set(np.bincount(train.arrays[1])) <= {1, 2}
+  y = np.array([0] * 9 + [1])
+  train, held = data(y).split(0.2, stratify=True)
+  assert sorted(train.arrays[1]) == [0] * 7 + [1]
+  assert held.arrays[1].tolist() == [0, 0]
+
+
 @pytest.mark.parametrize(
   "options,text",
   [

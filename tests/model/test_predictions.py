@@ -74,3 +74,19 @@ def test_two_replicas_give_all_examples_once(two_replicas):
 def test_before_any_data_it_is_refused():
   with pytest.raises(ValueError, match="before it"):
     small.loop().predict(X)
+
+
+@pytest.mark.parametrize(
+  ("bad", "text"),
+  [
+    (None, "of at least an example; got None"),
+    (np.zeros((0, 8)), "of at least an example; got array"),
+    (np.zeros((3, 5)), "what the model takes (Input 0"),
+    ([[1.0], [2.0, 3.0]], "`data` must be an array of numbers"),
+    ("x", "what the model takes (Unrecognized data type"),
+  ],
+)
+def test_bad_data_are_one_line(trained, bad, text):
+  with pytest.raises(ValueError) as error:
+    trained.predict(bad)
+  assert text in str(error.value) and "\n" not in str(error.value)

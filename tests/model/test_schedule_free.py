@@ -252,6 +252,10 @@ REFUSED = {
     {"schedule": kernels.Cosine(0.1, 24)},
     "never fall with `average=ScheduleFree()`",
   ),
+  "a group falls": (
+    {"groups": {".*bias": trainloop.Group(lr=kernels.Linear(1.0, 0.1, 24))}},
+    "`groups['.*bias'].lr` must give learning rates that never fall",
+  ),
   "scheduled momentum": (
     {"schedules": {"momentum": 0.9}},
     "without momentum",

@@ -154,6 +154,18 @@ def test_a_bad_pattern_is_refused_in_a_line(pattern, tmp_path):
   assert not (tmp_path / "run").exists()
 
 
+def test_a_pattern_of_two_meanings_is_refused():
+  """Where the process made a layer before, Keras counts otherwise."""
+  keras.backend.clear_session()
+  keras.layers.Dense(3)
+  net = small.model()
+  loop = small.loop(net, compile="graph")
+  with pytest.raises(ValueError, match="one meaning") as error:
+    loop.fit(small.data(), 1, trainable="dense_1/.*")
+  assert "dense_2/kernel" in str(error.value)
+  loop.fit(small.data(), 1, trainable="dense_2/.*")
+
+
 def test_what_groups_froze_is_not_freed():
   groups = {"head/.*": trainloop.Group(lr=0.0)}
   with pytest.raises(ValueError) as error:

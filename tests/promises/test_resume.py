@@ -208,3 +208,33 @@ def test_a_schedule_of_ones_own_goes_on_too(tmp_path):
   assert workdirs.series(tmp_path / "cut") == workdirs.series(
     tmp_path / "whole"
   )
+
+
+def test_a_fit_that_stopped_early_keeps_to_its_rows_when_another_followed(
+  tmp_path,
+):
+  def run():
+    stopping = trainloop.EarlyStopping(patience=1, min_delta=9.0)
+    loop = small.loop(
+      workdir=tmp_path / "run", early_stopping=stopping, compile="graph"
+    )
+    data, valid = small.data(), small.validation()
+    return [loop.fit(data, n, validation=valid) for n in (5, 2)]
+
+  first = run()
+  assert first[0].stop_reason == "early_stopping"
+  for before, again in zip(first, run(), strict=True):
+    assert again.restored
+    for name, column in before.rows.items():
+      assert again.rows[name].tobytes() == column.tobytes(), name
+
+
+def test_a_stopped_fit_that_another_one_stands_for_is_told_of(tmp_path):
+  loop = small.loop(
+    workdir=tmp_path / "run",
+    compile="graph",
+    on_epoch=lambda told: told["epoch"] == 2 and loop.stop(),
+  )
+  assert loop.fit(small.data(), 5).stop_reason == "preempted"
+  with pytest.raises(ValueError, match="was stopped and goes on first"):
+    loop.fit(small.data(), 2)

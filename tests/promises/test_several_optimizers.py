@@ -222,6 +222,14 @@ def test_later_fits_take_schedules_and_plateaus_reach_all():
   assert loop.traces == 1
 
 
+def test_one_kernel_moves_all():
+  kernel = kernels.Linear(2e-3, 0.0, 48)
+  rows = make(schedule=kernel).fit(data(), 3).rows
+  want = kernel(np.arange(48)).learning_rate.numpy().tobytes()
+  for name in ("learning_rate", "learning_rate/discriminator"):
+    assert rows[name].tobytes() == want
+
+
 def test_the_model_is_saved_without_them(tmp_path):
   loop = small.loop(
     small.model(),
@@ -252,7 +260,11 @@ def blind(model, x, y, training):
   return {**found, "generator": tf.stop_gradient(found["generator"])}
 
 
-ONE = trainloop.Part(adam)
+def with_the_sum(model, x, y, training):
+  found = step(model, x, y, training)
+  return {**found, "loss": found["generator"]}
+
+
 REFUSED = {
   "one": (
     wrong(optimizer={"generator": adam}, schedule=None),
@@ -264,7 +276,7 @@ REFUSED = {
   ),
   "no optimizer": (
     wrong(optimizer={"generator": adam, "discriminator": 3}, schedule=None),
-    "`optimizer` must be a Keras optimizer",
+    "`optimizer['discriminator']` must be a Keras optimizer",
   ),
   "no variables": (
     wrong(
@@ -303,7 +315,7 @@ REFUSED = {
   ),
   "another schedule": (
     wrong(schedule={"generator": RATES["generator"], "critic": 1}),
-    "`schedule` must be a kernels.Schedule, a Recipe or None",
+    "`schedule` must be a kernel, or {name: kernel} of",
   ),
   "a recipe": (
     wrong(schedule={"generator": trainloop.recipes.one_cycle(0.1)}),
@@ -323,7 +335,33 @@ REFUSED = {
   ),
   "micro-batches": (wrong(accumulate=2), "`accumulate` must be 1 with several"),
   "bias correction": (wrong(bias_correction="exact"), "'keras' with several"),
-  "averages": (wrong(average=trainloop.ScheduleFree()), "`optimizer` must be"),
+  "averages": (
+    wrong(average=trainloop.ScheduleFree()),
+    "`average` must be an EMA, a CycleAverage or None with several",
+  ),
+  "own averages": (
+    wrong(
+      optimizer={
+        "generator": adam,
+        "discriminator": lambda: keras.optimizers.SGD(0.1, use_ema=True),
+      }
+    ),
+    "`optimizer['discriminator'].use_ema` must be False",
+  ),
+  "no name of an optimizer": (
+    wrong(optimizer={"generator": "sgdx", "discriminator": adam}),
+    "`optimizer['generator']` must be one of",
+  ),
+  "the sum, too": (
+    wrong(
+      step=lambda m, x, y, training: {**step(m, x, y, training), "loss": 1}
+    ),
+    "without 'loss', which is the sum of generator, discriminator",
+  ),
+  "not the first schedule": (
+    wrong(schedule={"discriminator": RATES["discriminator"]}),
+    "{name: kernel} of generator, discriminator, 'generator' among them",
+  ),
 }
 
 

@@ -5,6 +5,7 @@ import shutil
 import zipfile
 
 import keras
+import numpy as np
 import pytest
 
 import trainloop
@@ -184,9 +185,20 @@ def test_weights_of_another_file_are_refused_in_a_line(tmp_path):
   loop = small.loop(
     initial_weights=tmp_path / "other.weights.h5", compile="graph"
   )
-  with pytest.raises(ValueError, match="weights of this model") as error:
+  with pytest.raises(ValueError, match="no such shapes are in it") as error:
     loop.fit(small.data(), 1)
   assert "\n" not in str(error.value)
+
+
+def test_weights_that_are_nan_are_refused_before_the_first_update(tmp_path):
+  net = small.model()
+  weights = net.get_weights()
+  weights[1][0] = np.nan
+  net.set_weights(weights)
+  loop = small.loop(initial_weights=net, workdir=tmp_path / "run")
+  with pytest.raises(ValueError, match="bias is NaN in it"):
+    loop.fit(small.data(), 1)
+  assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def _weighed(data, class_weight):
   labels = labels_of("class_weight", y)
   if class_weight == "balanced":
     class_weight = balanced_weights(labels)
+  _check_effect(class_weight, labels)
   table = _table(class_weight, int(labels.max(initial=0)))
   return data.weighted(table[labels])
 
@@ -106,6 +107,18 @@ def _check_whole(y, weight, class_weight):
     checks.fail("class_weight", class_weight, rule)
   if y is None or not hasattr(y, "shape"):
     rule = "None without one array of labels"
+    checks.fail("class_weight", class_weight, rule)
+
+
+def _check_effect(class_weight, labels):
+  """Refuses weights that no example has, or that leave none to count."""
+  present = np.unique(labels)
+  if not any(label in class_weight for label in present):
+    shown = ", ".join(map(str, present[:9]))
+    rule = f"weights of labels that examples have, as {shown}"
+    checks.fail("class_weight", class_weight, rule)
+  if not any(class_weight.get(int(label), 1) for label in present):
+    rule = "above 0 for some label: no example would count"
     checks.fail("class_weight", class_weight, rule)
 
 

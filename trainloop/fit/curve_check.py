@@ -41,11 +41,12 @@ def check(schedule, first, last, divides=False):
     _refuse("momenta in [0, 1)", good, steps, momenta)
 
 
-def check_rising(schedule, first, last):
+def check_rising(schedule, first, last, what="schedule"):
   """Refuses learning rates that fall.
 
   Args:
     schedule, first, last: see `check`.
+    what: the argument that gave it, for the error.
 
   Raises:
     ValueError: naming the first step looked at whose rate is below that of the
@@ -56,7 +57,7 @@ def check_rising(schedule, first, last):
   good = np.append(True, np.diff(rates) >= 0)
   rule = "learning rates that never fall with `average=ScheduleFree()`, as "
   rule += "kernels.Constant(0.1) or kernels.Warmup of it does,"
-  _refuse(rule, good, steps, rates)
+  _refuse(rule, good, steps, rates, what)
 
 
 def check_further(kernels_of, first, last):

@@ -30,6 +30,9 @@ def checked(schedule, optimizer=None):
   """
   if isinstance(schedule, dict):
     return _of_several(schedule, optimizer)
+  names = _names(optimizer)
+  if names and schedule is not None:
+    return _of_several(dict.fromkeys(names, schedule), optimizer)
   if isinstance(schedule, kernels.Combined):
     rule = "its schedule alone, and what moves beside it in `schedules` of "
     checks.fail("schedule", "Combined", f"{rule}TrainLoop, as {{name: kernel}}")
@@ -41,19 +44,28 @@ def checked(schedule, optimizer=None):
   return checks.fail("schedule", kind, "a kernels.Schedule, a Recipe or None")
 
 
+def _names(optimizer):
+  """Names of several optimizers, in order; none of one."""
+  return list(optimizer) if isinstance(optimizer, (dict, tuple)) else []
+
+
 def _of_several(schedule, optimizer):
   """{optimizer: schedule} as one: the first one's, with the others beside."""
-  is_several = isinstance(optimizer, (dict, tuple))
-  names = list(optimizer) if is_several else []
-  if not names or not set(schedule) <= set(names) or names[0] not in schedule:
-    rule = "a kernels.Schedule, a Recipe or None; a dict only with a dict of "
-    rule += f"optimizers, with the first of its keys: {', '.join(names)}"
+  names = _names(optimizer)
+  if not names:
+    rule = "a kernels.Schedule, a Recipe or None with one optimizer"
     checks.fail("schedule", sorted(map(str, schedule)), rule)
+  if not set(schedule) <= set(names) or names[0] not in schedule:
+    rule = f"a kernel, or {{name: kernel}} of {', '.join(names)}, {names[0]!r} "
+    checks.fail("schedule", sorted(map(str, schedule)), f"{rule}among them")
   parts = {name: checked(one) for name, one in schedule.items()}
   for name, one in parts.items():
     if not isinstance(one, kernels.Schedule):
       rule = "a kernels.Schedule with several optimizers"
       checks.fail(f"schedule[{name!r}]", type(one).__name__, rule)
+    if one.moves_momentum:
+      rule = "one that leaves momentum alone, with several optimizers"
+      checks.fail(f"schedule[{name!r}]", one, rule)
   further = [name for name in names[1:] if name in parts]
   return combined.beside(
     parts[names[0]], {optimizer_parts.rate_of(n): parts[n] for n in further}
@@ -144,6 +156,10 @@ def check_curve(trainee, schedule, at, updates):
   curve_check.check(schedule, at, at + updates, divides)
   if isinstance(trainee.options.average, ScheduleFree):
     curve_check.check_rising(schedule, at, at + updates)
+    for member in trainee.binding.groups.members:
+      kernel = trainee.binding.groups.factors[member.rate]
+      what = f"groups[{member.pattern!r}].lr"
+      curve_check.check_rising(kernel, at, at + updates, what)
     _check_no_plateau(trainee.state.judge)
   further = {**combined.others_of(schedule), **trainee.binding.groups.factors}
   curve_check.check_further(further, at, at + updates)

@@ -54,8 +54,13 @@ def check_evaluation(model):
     checks.fail("model", type(model).__name__, f"{rule}: {more}")
 
 
-def optimizer(argument):
-  """A Keras optimizer: the argument itself, by its name, or made by a call."""
+def optimizer(argument, name="optimizer"):
+  """A Keras optimizer: the argument itself, by its name, or made by a call.
+
+  Args:
+    argument: what a user gives.
+    name: of the argument, for errors.
+  """
   if isinstance(argument, str):
     known = sorted(
       name.lower()
@@ -64,12 +69,12 @@ def optimizer(argument):
       and issubclass(kind, keras.Optimizer)
       and name not in ("Optimizer", *scheduled_optimizer.REFUSED)
     )
-    checks.choice("optimizer", argument.lower(), known)
+    checks.choice(name, argument.lower(), known)
     return keras.optimizers.get(argument)
   if callable(argument) and not isinstance(
     argument, keras.optimizers.Optimizer
   ):
     rule = "a Keras optimizer, its name, or a callable without arguments"
-    callables.check("optimizer", argument, rule=rule)
+    callables.check(name, argument, rule=rule)
     return argument()
   return argument

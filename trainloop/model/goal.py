@@ -39,6 +39,7 @@ class Goal:
       return
     names = ", ".join(("model, x, y, training", *self.values))
     rule = f"a function of ({names}), or None"
+    rule += "" if self.values else "; more are by schedules={name: kernel}"
     more = dict.fromkeys(self.values, 0.0)
     callables.check(
       "step", self.step, None, None, None, False, rule=rule, **more

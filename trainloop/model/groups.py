@@ -10,7 +10,7 @@ import re
 import typing
 
 import kernels
-from kernels import checks
+from kernels import callables, checks
 from trainloop.model import variable_names
 from trainloop.model.frozen_weights import listed, why
 from trainloop.model.scheduled_optimizer import LEARNING_RATE
@@ -194,11 +194,15 @@ def check(groups):
   Raises:
     ValueError: if it is no dict of `Group` by regular expression.
   """
-  if groups is None or callable(groups):
-    return groups or {}
+  if groups is None:
+    return {}
+  rule = "a dict {regular expression: trainloop.Group(...)}, a function of "
+  rule += "the model that gives one, or None"
+  if callable(groups):
+    callables.check("groups", groups, None, rule=rule)
+    return groups
   if not isinstance(groups, dict):
-    rule = "a dict {regular expression: trainloop.Group(...)}, a function of "
-    checks.fail("groups", type(groups).__name__, f"{rule}the model, or None")
+    checks.fail("groups", type(groups).__name__, rule)
   for pattern, group in groups.items():
     check_pattern("groups", pattern)
     if not isinstance(group, Group):
@@ -217,12 +221,28 @@ def check_pattern(name, pattern):
     checks.fail(name, pattern, f"{rule} ({error})")
 
 
-def matches(pattern, model):
+def matches(pattern, model, argument=None):
   """(paths of a model's trainable variables, positions of those that a pattern
-  matches); see `Groups`."""
+  matches); see `Groups`.
+
+  Args:
+    pattern: regular expression.
+    model: the built keras.Model.
+    argument: whose pattern it is, where one that means something else by the
+      names in a checkpoint is refused.
+
+  Raises:
+    ValueError: for such a pattern.
+  """
   names = spellings(model)
-  looked = (_matches(pattern, every) for every in names)
-  return names[0], next(filter(None, looked), ())
+  looked = [_matches(pattern, every) for every in names]
+  places = next(filter(None, looked), ())
+  if argument and looked[-1] and looked[-1] != places:
+    one, other = (listed(names[0][i] for i in p) for p in (places, looked[-1]))
+    rule = f"a pattern of one meaning, but it is {one} by Keras' count of "
+    rule += f"layers and {other} by the model's own: give layers a `name`"
+    checks.fail(argument, pattern, rule)
+  return names[0], places
 
 
 def spellings(model):

@@ -138,7 +138,7 @@ def _texts(pattern, names):
 def _with_head(parts, head, model):
   """The blocks without what a pattern matches, and this behind them."""
   groups_lib.check_pattern("head", head)
-  names, places = groups_lib.matches(head, model)
+  names, places = groups_lib.matches(head, model, "head")
   if not places:
     rule = f"a pattern of trainable variables, as {', '.join(names)}"
     checks.fail("head", head, rule)

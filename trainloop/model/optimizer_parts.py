@@ -122,7 +122,15 @@ def member(name, part):
   """The `Member` of what a user gives, without its variables."""
   if not isinstance(part, Part):
     part = Part(part)
-  return Member(name, part, Binding(arguments.optimizer(part.optimizer)))
+  argument = f"optimizer[{name!r}]"
+  made = arguments.optimizer(part.optimizer, argument)
+  if not isinstance(made, keras.optimizers.Optimizer):
+    rule = "a Keras optimizer, its name, a callable that makes one, or a Part"
+    checks.fail(argument, made, rule)
+  if made.use_ema:
+    rule = "False with several optimizers: average=trainloop.EMA(...) is theirs"
+    checks.fail(f"{argument}.use_ema", True, rule)
+  return Member(name, part, Binding(made))
 
 
 def placed(members, model):
@@ -131,7 +139,8 @@ def placed(members, model):
   owner, found = {}, []
   for one in members:
     pattern = one.part.variables or f"{one.name}/.*"
-    _, places = groups.matches(pattern, model)
+    argument = f"optimizer[{one.name!r}]"
+    _, places = groups.matches(pattern, model, argument)
     if not places:
       rule = f"patterns of trainable variables, as {listed(paths)}: Part(..., "
       rule += "variables='...')"

@@ -74,7 +74,7 @@ def of(trainable, model, own):
   """
   if trainable is None:
     return Phase(frozenset(own.frozen))
-  names, places = groups.matches(trainable, model)
+  names, places = groups.matches(trainable, model, "trainable")
   left = set(places) - own.frozen
   if not left:
     able = [one for i, one in enumerate(names) if i not in own.frozen]

@@ -2,9 +2,11 @@
 
 import inspect
 
+import numpy as np
 import tensorflow as tf
 
 from kernels import callables, checks
+from trainloop.data import structures
 
 
 def of(model, data, workers):
@@ -27,15 +29,30 @@ def of(model, data, workers):
   if workers > 1:
     rule = "asked for in a process of its own, of the saved model, with several"
     checks.fail("predict", f"{workers} workers", f"{rule} workers")
-  with callables.compiled("model"):
-    if inspect.isroutine(data):  # which makes the batches
+  if inspect.isroutine(data):  # which makes the batches
+    with callables.compiled("data"):
       data = data()
-    if isinstance(data, tf.data.Dataset):
-      return model.predict(data.map(_inputs), verbose=0)
-    arrays = getattr(data, "arrays", None)
-    if arrays is None:
-      return model.predict(data, verbose=0)
-    return model.predict(arrays[0], batch_size=data.batch_size, verbose=0)
+  inputs, options = _read(data)
+  try:
+    return model.predict(inputs, verbose=0, **options)
+  except (ValueError, TypeError, tf.errors.OpError) as error:
+    rule = f"what the model takes ({callables.reason(error)})"
+    return checks.fail("data", type(data).__name__, rule)
+
+
+def _read(data):
+  """(what Keras' `predict` takes, its options) of what a user gives."""
+  if isinstance(data, tf.data.Dataset):
+    return data.map(_inputs), {}
+  if getattr(data, "arrays", None) is not None:
+    return data.arrays[0], {"batch_size": data.batch_size}
+  if data is None or isinstance(data, (list, tuple, dict, np.ndarray)):
+    data = structures.arrays("data", data)
+    leaves = structures.leaves(data)
+    if not leaves or not len(leaves[0]):
+      rule = "an ArrayData, a batched dataset, or arrays of at least an example"
+      checks.fail("data", data, rule)
+  return data, {}
 
 
 def _inputs(*element):

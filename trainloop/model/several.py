@@ -7,6 +7,7 @@ from kernels import checks
 from trainloop.model import arguments, optimizer_parts
 from trainloop.model.losses import Losses
 from trainloop.model.rows import Layout
+from trainloop.model.schedule_free import ScheduleFree
 from trainloop.model.scheduled_optimizer import LEARNING_RATE, Binding, own_rate
 
 
@@ -184,8 +185,11 @@ def check_options(binding, options):
     options: the `TraineeOptions`.
 
   Raises:
-    ValueError: for micro-batches beside several losses.
+    ValueError: for micro-batches beside several losses, or `ScheduleFree`.
   """
+  if binding.names and isinstance(options.average, ScheduleFree):
+    rule = "an EMA, a CycleAverage or None with several optimizers"
+    checks.fail("average", options.average, rule)
   several = len(losses_of(binding, options.goal.step)) > 1
   if several and options.numerics.accumulate > 1:
     rule = "1 with several losses"

@@ -28,6 +28,9 @@ def check(values, x, losses, measured):
       rule = f"a dict with a loss an optimizer: {', '.join(losses)}"
     shown = sorted(map(str, values)) if isinstance(values, dict) else "no dict"
     checks.fail("step", shown, rule)
+  if len(losses) > 1 and "loss" in values:
+    rule = f"without 'loss', which is the sum of {', '.join(losses)}"
+    checks.fail("step", sorted(map(str, values)), rule)
   for name in measured:
     if name not in values:
       rule = f"outputs that `step` gives: {', '.join(map(str, values))}"

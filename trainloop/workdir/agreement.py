@@ -85,7 +85,7 @@ def _is_nested(value):
   )
 
 
-def check(workdir, old, new, replans, last=True):
+def check(workdir, old, new, replans, last=True, unfinished=False):
   """Refuses to go on with a fit that was another one.
 
   Args:
@@ -93,6 +93,7 @@ def check(workdir, old, new, replans, last=True):
     old, new: identities, from `plain`.
     replans: whether another schedule and length are taken.
     last: whether it is the run's last fit, which alone may take them.
+    unfinished: whether it was stopped, so that this call would go on with it.
 
   Raises:
     ValueError: naming the value that differs, old and new.
@@ -106,6 +107,8 @@ def check(workdir, old, new, replans, last=True):
   first = next((one for one in found if not replans or not one.in_plan), None)
   path, was, now, _ = first or found[0]
   rule = f"{_brief(was)}, as in the run that {workdir} holds"
+  if unfinished:
+    rule += ", whose fit was stopped and goes on first"
   able = _ABLE_PLAN if plans else _ABLE
   checks.fail(path, now, f"{rule} (another run needs {able})")
 

@@ -53,7 +53,7 @@ class FitLog:
       return None
     entry, last = self.fits[index], index == len(self.fits) - 1
     old, new = entry.terms.identity, terms.identity
-    agreement.check(workdir, old, new, replans, last)
+    agreement.check(workdir, old, new, replans, last, not entry.finished)
     return entry
 
   def spend(self, seconds):

@@ -105,6 +105,8 @@ class FirstWeights:
       self._set(variables)
     crc32 = 0
     for name, variable in variables.items():
+      if (variable.numpy() != variable.numpy()).any():  # NaN alone is not
+        self._refuse(f"{name} is NaN in it")
       crc32 = zlib.crc32(name.encode() + variable.numpy().tobytes(), crc32)
     self.identity = f"{crc32:08x} of {self._options.text}"
 
@@ -139,7 +141,10 @@ class FirstWeights:
     except OSError as error:
       self._refuse(reason(error), _READABLE)
     except Exception as error:  # Keras raises many kinds
-      self._refuse(reason(error))
+      layers = re.findall(r"<\w+ name=([\w/.-]+),", str(error))
+      layers = ", ".join(dict.fromkeys(layers))
+      shapes = f"no such shapes are in it for {layers}"
+      self._refuse(shapes if layers else reason(error))
     finally:
       for variable, value in own:
         variable.assign(value)

@@ -120,7 +120,9 @@ class Records(NoRecords):
     return entry
 
   def history(self, entry, plan, step):
-    step = min(step, plan.end)  # later rows are those of later fits
+    # Later rows are those of later fits.
+    later = self._store.log.fits[self._index + 1 :]
+    step = min(step, plan.end, *(one.origin.start for one in later[:1]))
     rows = self._store.journal.read(plan.start, step)
     config, done = entry.history, entry.finished
     return History.from_config(config, self.layout, plan.start, rows, done)
