@@ -135,3 +135,34 @@ def test_a_shared_optimizer_is_refused_for_another_model():
   other = small.loop(small.model(), optimizer, compile="graph")
   with pytest.raises(ValueError, match="`optimizer` must be one that has no"):
     other.fit(small.data(), 1)
+
+
+class OwnCompile(keras.Model):
+  """As Keras' examples of two networks are written."""
+
+  def __init__(self):
+    super().__init__()
+    self.dense = keras.layers.Dense(3, activation="softmax")
+
+  def compile(self, d_optimizer, g_optimizer, loss_fn):
+    super().compile()
+    self.optimizers = d_optimizer, g_optimizer, loss_fn
+
+  def call(self, x):
+    return self.dense(x)
+
+
+class Wrapped(OwnCompile):
+  """Its `compile` takes what Keras' takes, and does more."""
+
+  def compile(self, optimizer, loss, **options):
+    keras.Model.compile(self, optimizer=optimizer, loss=loss, **options)
+    self.seen = True
+
+
+def test_a_compile_of_the_models_own_is_called_or_refused():
+  with pytest.raises(ValueError, match="one whose `compile` takes auto"):
+    small.loop(OwnCompile())
+  loop = small.loop(Wrapped(), compile="graph")
+  loop.fit(small.data(), 1)
+  assert loop.model.seen

@@ -133,6 +133,47 @@ def test_it_is_a_loop_written_by_hand(engine, every):
   assert loop.traces == 1
 
 
+def test_the_dcgan_of_the_examples_is_a_loop_written_by_hand():
+  """56 updates at two rates; its noise comes from the model's own seeds."""
+  gan = pytest.importorskip("examples.gan")
+  images = pytest.importorskip("sklearn.datasets").load_digits().images
+  images = (images[..., None] / 16).astype("float32")[:1792]
+  make_model, gan_step = gan.model_maker(0), gan.step_maker("dcgan")
+
+  def new_model():
+    keras.utils.set_random_seed(0)
+    return make_model()
+
+  loop = trainloop.TrainLoop(
+    new_model,
+    {"generator": lambda: adam(1e-3), "critic": lambda: adam(3e-3)},
+    step=gan_step,
+    compile="graph",
+    verbose=False,
+  )
+  loop.fit(trainloop.ArrayData(images, batch_size=32, shuffle=False), 1)
+  net = new_model()
+  net(images[:2])
+  parts = {"generator": adam(1e-3), "critic": adam(3e-3)}
+  weights = {n: getattr(net, n).trainable_variables for n in parts}
+
+  @tf.function
+  def update(batch):
+    with tf.GradientTape(persistent=True) as tape:
+      found = gan_step(net, batch, None, True)
+      losses = {name: tf.reduce_mean(found[name]) for name in parts}
+    slopes = {n: tape.gradient(losses[n], weights[n]) for n in parts}
+    for name, optimizer in parts.items():
+      optimizer.apply(slopes[name], weights[name])
+
+  for name, optimizer in parts.items():
+    optimizer.build(weights[name])
+  for i in range(56):
+    update(images[32 * i : 32 * i + 32])
+  for one, two in zip(loop.model.get_weights(), net.get_weights(), strict=True):
+    np.testing.assert_allclose(one, two, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("engine", ["graph", "xla"])
 def test_the_window_does_not_matter(engine):
   states = set()

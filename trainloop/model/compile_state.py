@@ -3,6 +3,8 @@
 import contextlib
 import weakref
 
+from kernels import callables, checks
+
 # Private: nothing public takes it out of a model or puts it back.
 # `test_compile_state.py` notices if Keras compiles into other attributes.
 STATE = (
@@ -41,6 +43,7 @@ class Compilation:
 
   def __init__(self, model, puts_back, **options):
     self._model = model
+    _check(model, options)
     before, self._others = self._read(), []
     try:
       self._write(_without_loops(before))
@@ -83,6 +86,15 @@ class Compilation:
         known.pop(name, None)
       else:
         known[name] = value
+
+
+def _check(model, options):
+  """Refuses a model whose own `compile` takes other arguments."""
+  if not callables.takes(model.compile, **options):
+    names = ", ".join(sorted(options))
+    rule = f"one whose `compile` takes {names}, as Keras' does: give several "
+    rule += "optimizers as a dict, and losses by `step`"
+    checks.fail("model", type(model).__name__, rule)
 
 
 def _without_loops(state):
