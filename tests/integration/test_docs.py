@@ -37,6 +37,14 @@ for command in json.loads(sys.argv[1]):
   codes[" ".join(command)] = runs.wait(runs.fork(child, "log.txt"))
 print(json.dumps(codes))
 """
+# What `package.module:function` stands for.
+MODULE = """
+import keras
+
+def function(shape, outputs):
+  return keras.Sequential([keras.Input(shape), keras.layers.Flatten(),
+                           keras.layers.Dense(outputs, activation="softmax")])
+"""
 
 
 def run(*command, cwd):
@@ -102,6 +110,8 @@ def prepare(folder):
   rows = [",".join([*map(str, row[:3]), str(k)])
           for row, k in zip(x.reshape(80, -1), y, strict=True)]  # fmt: skip
   (folder / "mine.csv").write_text("\n".join(rows) + "\n")
+  (folder / "package").mkdir()
+  (folder / "package" / "module.py").write_text(MODULE)
 
 
 @pytest.mark.parametrize("path", readmes.PATHS)
