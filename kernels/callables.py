@@ -78,9 +78,11 @@ def _named(function):
 
 
 def public(method):
-  """Decorator of a public function: removes its frames from a user's exception.
+  """Decorator of a public function: removes its frames from a user's exception,
+  and from one that names a bad argument.
 
-  The traceback then leads from the user's call straight to the user's line.
+  The traceback then leads from the user's call straight to the user's line, or
+  ends in the call. `tf.debugging.disable_traceback_filtering()` keeps all.
   """
 
   @functools.wraps(method)
@@ -88,15 +90,37 @@ def public(method):
     try:
       return method(*args, **options)
     except BaseException as error:
+      if not _filters():
+        raise
+      _shorten(error.__cause__)
       entry = error.__traceback__
       theirs = next(filter(_is_users, _entries(entry)), None)
-      if theirs is not None or hasattr(error, _ALONE):
+      is_told = hasattr(error, _ALONE) or isinstance(
+        error, checks.ArgumentError
+      )
+      if theirs is not None or is_told:
         # A bare `raise` adds no entry: they are the only ones. Python 3.10
         # goes on with the first, which is this frame.
         entry.tb_next = error.__traceback__ = theirs
       raise
 
   return call
+
+
+def _filters():
+  """Whether tracebacks are to be short; TensorFlow's own switch says it."""
+  tensorflow = sys.modules.get("tensorflow")  # not imported for this
+  if tensorflow is None:
+    return True
+  return tensorflow.debugging.is_traceback_filtering_enabled()
+
+
+def _shorten(error):
+  """Has the traceback of what caused an error begin in a user's code."""
+  entries = _entries(error.__traceback__) if error else []
+  first = next(filter(_is_users, entries), None)
+  if first is not None:
+    error.__traceback__ = first
 
 
 def alone(error):

@@ -132,3 +132,30 @@ def test_a_run_goes_on_behind_it(tmp_path):
   history = again.fit(whole, 1, steps_per_epoch=9)
   assert again.resumed_from and len(history.rows["step"]) == 9
   assert np.isfinite(history.rows["loss"]).all()
+
+
+def tops(error):
+  """The first parts of the modules in an error's traceback."""
+  walked = traceback.walk_tb(error.__traceback__)
+  names = [frame.f_globals["__name__"] for frame, _ in walked]
+  return [name.partition(".")[0] for name in names]
+
+
+def test_a_bad_argument_shows_the_call_alone_and_its_cause_the_users_line():
+  def loss(y, p):
+    return tf.matmul(p, p)
+
+  def fit():
+    small.loop(loss=loss, metrics=None).fit(small.data(), 1)
+
+  with pytest.raises(ValueError, match="Matrix size") as caught:
+    fit()
+  assert not {"trainloop", "kernels"} & set(tops(caught.value))
+  assert tops(caught.value.__cause__)[0] == __name__.partition(".")[0]
+  tf.debugging.disable_traceback_filtering()
+  try:
+    with pytest.raises(ValueError, match="Matrix size") as caught:
+      fit()
+    assert "trainloop" in tops(caught.value)
+  finally:
+    tf.debugging.enable_traceback_filtering()
