@@ -70,8 +70,9 @@ class InverseSqrt(base.Schedule):
 
     Vaswani et al. 2017, equation 3.
 
-    >>> kernels.InverseSqrt.noam(512, 4000)(3999).learning_rate.numpy()
-    np.float32(0.0006987712)
+    >>> schedule = kernels.InverseSqrt.noam(512, 4000)
+    >>> schedule([999, 3999, 15999]).learning_rate.numpy()
+    array([0.00017469, 0.00069877, 0.00034939], dtype=float32)
     """
     d_model = checks.integer("d_model", d_model, 1)
     warmup_steps = checks.integer("warmup_steps", warmup_steps, 2)
