@@ -232,6 +232,40 @@ def test_a_changed_optimizer_is_told_and_nothing_is_lost(tmp_path):
   assert history.epochs["epoch"].tolist() == [1, 2]
 
 
+class Tests(keras.callbacks.Callback):
+  """Writes down validations, and the epochs behind them."""
+
+  def __init__(self):
+    super().__init__()
+    self.calls = []
+
+  def on_test_begin(self, logs=None):
+    self.calls.append("begin")
+
+  def on_test_end(self, logs=None):
+    self.calls.append(logs)
+
+  def on_epoch_end(self, epoch, logs=None):
+    self.calls.append({k[4:]: v for k, v in logs.items() if "val_" in k})
+
+
+def test_validations_are_told_of_as_keras_tells():
+  told = Tests()
+  loop = small.loop(callbacks=[told], compile="graph")
+  loop.fit(small.data(), 2, validation=small.validation())
+  assert told.calls[::3] == ["begin"] * 2
+  assert told.calls[1::3] == told.calls[2::3]
+  assert set(told.calls[1]) == {"loss", "accuracy"}
+
+
+def test_keras_own_progress_bar_goes(capsys):
+  bar = keras.callbacks.ProgbarLogger()
+  loop = small.loop(callbacks=[bar], compile="graph")
+  loop.fit(small.data(), 2, validation=small.validation())
+  told = capsys.readouterr().out
+  assert "Epoch 2/2" in told and "12/12" in told and "val_loss" in told
+
+
 @pytest.mark.parametrize(
   ("callback", "told"),
   [

@@ -113,8 +113,10 @@ class Boundary:
 
   def _evaluate(self, done):
     """{metric name: float} of a pass over the validation data."""
-    return self._programs.evaluate(
-      self._validation, lambda: self._reporter.no_examples(done)
+    return self._reporter.around_validation(
+      lambda: self._programs.evaluate(
+        self._validation, lambda: self._reporter.no_examples(done)
+      )
     )
 
   def _scale(self):

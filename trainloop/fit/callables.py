@@ -104,6 +104,19 @@ class Callables:
     logs = {"loss": mean, **moved}
     self._try(lambda: self._callbacks.window(index, logs), True)
 
+  def around_validation(self, measure):
+    """What a validation measured, on_test_begin before and on_test_end after.
+
+    Args:
+      measure: a function without arguments that gives {name: float}.
+    """
+    if self._callbacks is not None:
+      self._try(self._callbacks.validation_begins, True)
+    measured = measure()
+    if self._callbacks is not None:
+      self._try(lambda: self._callbacks.validation_ends(measured), True)
+    return measured
+
   def epoch(self, epoch, done, metrics, goes_on):
     """After an epoch.
 

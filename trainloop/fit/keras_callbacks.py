@@ -18,7 +18,6 @@ _INSTEAD = {
   "judged and left in the model",
   "TerminateOnNaN": "`on_nonfinite=`",
   "TensorBoard": "`workdir=`",
-  "ProgbarLogger": "`verbose=`",
 }
 # What is called here, and by position, as Keras does, with what.
 _CALLED = {
@@ -30,6 +29,8 @@ _CALLED = {
   "on_epoch_end": ("epoch", "logs"),
   "on_train_batch_begin": ("batch", "logs"),
   "on_train_batch_end": ("batch", "logs"),
+  "on_test_begin": ("logs",),
+  "on_test_end": ("logs",),
 }
 # What Keras' own on_train_batch_begin and on_train_batch_end call.
 _BATCHES = (
@@ -39,12 +40,9 @@ _BATCHES = (
   "on_train_batch_end",
 )
 # Validation is one call.
-_NEVER_CALLED = (
-  "on_test_begin",
-  "on_test_end",
-  "on_test_batch_begin",
-  "on_test_batch_end",
-)
+_NEVER_CALLED = ("on_test_batch_begin", "on_test_batch_end")
+# Its hooks of a validation's batches do nothing in a fit.
+_UNMOVED = keras.callbacks.ProgbarLogger
 
 
 def adopt(callbacks):
@@ -75,7 +73,7 @@ def _check(callback):
     if isinstance(callback, getattr(keras.callbacks, name)):
       checks.fail("callbacks", kind, f"some that only read; use {instead}")
   for name in _NEVER_CALLED:
-    if _has_own(callback, name):
+    if _has_own(callback, name) and not isinstance(callback, _UNMOVED):
       rule = f"without {name}, which is never called here; see `on_window=`"
       checks.fail("callbacks", kind, rule)
   for name, arguments in _CALLED.items():
@@ -130,6 +128,14 @@ class Callbacks:
     """
     self._call("on_train_batch_end", index, dict(logs))
 
+  def validation_begins(self):
+    """on_test_begin."""
+    self._call("on_test_begin", {})
+
+  def validation_ends(self, logs):
+    """on_test_end, with {name: float} of the validation."""
+    self._call("on_test_end", dict(logs))
+
   def begin(self, model, params, epoch):
     """on_train_begin, and on_epoch_begin of the epoch that goes on.
 
@@ -142,7 +148,8 @@ class Callbacks:
     for callback in self._callbacks:
       callback.set_model(model)
     for callback in self._callbacks:
-      callback.set_params(params)
+      is_bar = isinstance(callback, keras.callbacks.ProgbarLogger)
+      callback.set_params({**params, "verbose": 1} if is_bar else params)
     model.stop_training = False
     self._call("on_train_begin", {})
     self._call("on_epoch_begin", epoch, {})

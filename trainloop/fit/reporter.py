@@ -190,6 +190,10 @@ class Reporter:
       self._callables.window_begins(done)
     return self._callables.between_windows
 
+  def around_validation(self, measure):
+    """See `Callables.around_validation`."""
+    return self._callables.around_validation(measure)
+
   @property
   def calls_at_epochs(self):
     """Whether a callable of the caller's is called at each epoch's end."""
