@@ -163,7 +163,7 @@ BAD_FLAGS = [
   (["--batch_size=1e3"], "must be an integer; got '1e3'"),
   (["--accumulate=3"], "--batch_size must be a multiple of --accumulate=3"),
   (["--mixed_precision=half"], "--mixed_precision"),
-  (["--lr=1"], "'lr'"),
+  (["--lr=1"], "there is no flag --lr: write --peak_lr="),
   (["--epochs=1000000000"], "epochs=1000000000"),
   (["extra"], "unexpected argument 'extra'"),
   (["--keep=0"], "keep=0"),
