@@ -197,7 +197,8 @@ def check_flags():
   if FLAGS.batch_size % FLAGS.accumulate:
     rule = f"a multiple of --accumulate={FLAGS.accumulate}"
     flag_rules.stop(f"--batch_size must be {rule}; got {FLAGS.batch_size}")
-  if FLAGS["export"].present and FLAGS.workdir is None:
+  exports = FLAGS["export"].present and FLAGS.export != "none"
+  if exports and FLAGS.workdir is None:
     flag_rules.stop("--export needs --workdir")
   run_flags.check()
 

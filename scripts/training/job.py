@@ -227,12 +227,14 @@ def _result(loop, history, metrics, data):
   for weight in loop.model.get_weights():
     digest.update(weight.tobytes())
   classes = {"classes": data.classes} if data.own and data.classes else {}
+  columns = {} if data.table is None else {"columns": data.table.names}
   return {
     "stop_reason": history.stop_reason,
     "steps": steps,
     "epochs": len(history.epochs["epoch"]),
     "metrics": metrics,
     **classes,
+    **columns,
     "best": loop.best,
     "weights_sha256": digest.hexdigest(),
     "resumed_from": loop.resumed_from,

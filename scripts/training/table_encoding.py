@@ -65,6 +65,11 @@ class Encoding:
   words: tuple
 
   @property
+  def names(self):
+    """Names of the columns that the saved model takes, in its order."""
+    return [one.name for one in (*self.numbers, *self.words)]
+
+  @property
   def flags(self):
     """Indices of the numbers that have a flag."""
     return [i for i, one in enumerate(self.numbers) if one.flagged]

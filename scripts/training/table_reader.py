@@ -73,6 +73,9 @@ def _names(files):
     while free in names:
       count += 1
       free = f"{name}.{count}"
+    if head.strip() and name != head.strip():
+      text = f"column {i + 1} is {name!r} from here on, not {head.strip()!r}"
+      output.line(f"warning: {text}")
     if free != name:
       text = f"column {i + 1} is the second {name!r}: {free!r} from here on"
       output.line(f"warning: {text}")

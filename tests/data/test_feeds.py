@@ -270,3 +270,27 @@ def test_a_validation_generator_is_refused_with_the_line():
 def test_an_error_of_the_generator_is_raised_as_it_is():
   with pytest.raises(KeyError, match="the third"):
     loop_of().fit(broken(), 1, steps_per_epoch=3)
+
+
+SHORT = {
+  "a list": [(X[:8], Y[:1])] * 3,
+  "a later batch": [*BATCHES, (X[:8], Y[:7])],
+  "weights": [(X[:8], Y[:8], np.ones(1, "float32"))] * 3,
+  "a dataset": tf.data.Dataset.zip(
+    tf.data.Dataset.from_tensor_slices(X).batch(8),
+    tf.data.Dataset.from_tensor_slices(Y).batch(1),
+  ),
+}
+
+
+@pytest.mark.parametrize("kind", SHORT)
+def test_other_counts_of_targets_are_refused(kind):
+  net = keras.Sequential([keras.layers.Input((5,)), keras.layers.Dense(1)])
+  loop = trainloop.TrainLoop(net, "sgd", "mse", verbose=False)
+  with pytest.raises(ValueError, match="as many examples in x as in y"):
+    loop.fit(SHORT[kind], epochs=1)
+
+
+def test_a_loss_that_is_missing_is_asked_for():
+  with pytest.raises(ValueError, match="`loss` must be given, as loss='mse'"):
+    trainloop.TrainLoop(small.model(), "sgd").fit(small.data(), 1)

@@ -364,6 +364,7 @@ def test_the_command_says_and_writes_the_classes(tmp_path):
   assert result["metrics"]["accuracy"] > 0.85
   model = keras.saving.load_model(tmp_path / "run" / "model.keras")
   women = {"Sex": ["female", "male"], "Embarked": ["S", ""], "Age": [30.0, 30]}
+  assert sorted(result["columns"]) == sorted(women)  # neither Id nor label
   women = {name: np.array(value) for name, value in women.items()}
   female, male = np.array(model(women))[:, 0]
   assert female > 0.8 and male < 0.2

@@ -12,6 +12,7 @@ from trainloop.base.durations import MOST_UPDATES
 from trainloop.data import (
   counting,
   dataset_graph,
+  elements,
   feeds,
   iterator_state,
   staging,
@@ -92,6 +93,7 @@ class DatasetData:
         with self.named_errors():
           first = counting.first(self._name, self.dataset)
       self._first = structures.triple(structures.tensors(first))
+      elements.check_counts(self._name, self._first)
     return self._first
 
   def named_errors(self):

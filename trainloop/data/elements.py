@@ -30,7 +30,29 @@ def of(name, given):
     checks.fail(name, f"a batch of {len(parts)} parts", _RULE)
   if any(part is None for part in parts):
     checks.fail(name, "a batch with None before its last part", _RULE)
-  return tuple(map(_structure, parts))
+  parts = tuple(map(_structure, parts))
+  check_counts(name, parts)
+  return parts
+
+
+def check_counts(name, parts):
+  """Refuses a batch whose parts have not as many examples as each other.
+
+  Args:
+    name: argument that it came from, for the error.
+    parts: (x[, y[, sample_weight]]), structures of arrays or tensors, or None.
+
+  Raises:
+    ValueError: with the counts.
+  """
+  counts = [
+    int(structures.examples(leaf))
+    for leaf in structures.leaves(parts)
+    if len(leaf.shape) > 0
+  ]
+  if len(set(counts)) > 1:
+    rule = "of batches with as many examples in x as in y and sample_weight"
+    checks.fail(name, f"a batch of {', '.join(map(str, counts))}", rule)
 
 
 def _structure(value):

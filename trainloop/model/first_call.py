@@ -122,6 +122,9 @@ class FirstCall:
     except _ERRORS as error:
       if _is_final_error(error):
         raise
+      if "No loss to compute" in str(error):
+        rule = "given, as loss='mse', for a model without a `compute_loss` of "
+        checks.fail("loss", None, f"{rule}its own, or a `step`")
       rule = f"a loss and metrics that fit the data ({callables.reason(error)})"
       text = f"`loss` and `metrics` must be {rule}"
       raise checks.ArgumentError(text) from error
