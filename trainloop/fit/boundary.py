@@ -1,5 +1,7 @@
 """What is due between two windows: judging, an epoch's end, a checkpoint."""
 
+import functools
+
 import tensorflow as tf
 
 from trainloop.workdir import fit_plan
@@ -113,11 +115,8 @@ class Boundary:
 
   def _evaluate(self, done):
     """{metric name: float} of a pass over the validation data."""
-    return self._reporter.around_validation(
-      lambda: self._programs.evaluate(
-        self._validation, lambda: self._reporter.no_examples(done)
-      )
-    )
+    evaluate = functools.partial(self._programs.evaluate, self._validation)
+    return self._reporter.around_validation(done, evaluate)
 
   def _scale(self):
     """The factor that a plateau has put on the learning rates."""

@@ -132,7 +132,7 @@ class Reporter:
       self._progress.detail("  ".join([f"step {done}", *texts]))
     return named
 
-  def no_examples(self, done):
+  def _no_examples(self, done):
     """The validation's pass had no example."""
     text = f"warning: `validation` had no example after update {done - 1}"
     self._progress.warn(text)
@@ -190,9 +190,17 @@ class Reporter:
       self._callables.window_begins(done)
     return self._callables.between_windows
 
-  def around_validation(self, measure):
-    """See `Callables.around_validation`."""
-    return self._callables.around_validation(measure)
+  def around_validation(self, done, evaluate):
+    """What a validation after `done` updates measured, {name: float}; callables
+    are told before and after, and where it has no example.
+
+    Args:
+      done: updates done.
+      evaluate: gives it, called with what is to be called without an example.
+    """
+    return self._callables.around_validation(
+      lambda: evaluate(lambda: self._no_examples(done))
+    )
 
   @property
   def calls_at_epochs(self):
