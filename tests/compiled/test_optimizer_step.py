@@ -137,7 +137,7 @@ def test_only_what_keras_wrote_is_compiled(
   trainee = loop.trainee
   variables = constrained(constraint)
   step = OptimizerStep(
-    trainee.strategy, trainee.binding, variables, trainee.state, (), jit
+    trainee.strategy, trainee.binding, variables, trainee.state, jit
   )
   assert step.compiles == compiles
 
