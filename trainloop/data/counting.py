@@ -112,4 +112,5 @@ def _ends(name):
   """What to write where a dataset has no end."""
   if name == "data":
     return "give `fit` its `steps_per_epoch`, or write `source.take(n)`"
-  return f"write `{name}.take(n)`, n as Keras' `validation_steps`"
+  text = f"write `{name}.take(n)`, n as Keras' `validation_steps`"
+  return f"{text} (of a function, `lambda: itertools.islice({name}(), n)`)"
