@@ -166,8 +166,14 @@ class Average(tf.Module):
     if self.is_empty:
       self._restart()
 
-  @tf.function(autograph=False)
   def _restart(self):
+    """Has the averages, and what leads them, begin at the weights."""
+    self._settle()
+    if self._leads:
+      self._begin_steps()
+
+  @tf.function(autograph=False)
+  def _begin_steps(self):
     self._running.begin()
 
   @tf.function(autograph=False)

@@ -184,11 +184,6 @@ class RunningAverage(tf.Module):
     """The tf.Variables beside averages that training goes on from."""
     return [self.count]
 
-  def begin(self):
-    """Has the averages begin at the weights; in graph, cross-replica."""
-    for average, weight in zip(self.values, self._weights(), strict=True):
-      average.assign(tf.cast(weight, average.dtype))
-
   def stepping(self, strategy, optimizer, moves):
     """A context around the trace of an optimizer's update: nothing."""
     del strategy, optimizer, moves

@@ -144,11 +144,11 @@ def placed(members, model):
     if not places:
       rule = f"patterns of trainable variables, as {listed(paths)}: Part(..., "
       rule += "variables='...')"
-      checks.fail(f"optimizer[{one.name!r}]", pattern, rule)
+      checks.fail(argument, pattern, rule)
     for i in places:
       if i in owner:
         rule = f"one optimizer a variable; {owner[i]!r} has {paths[i]}, too"
-        checks.fail(f"optimizer[{one.name!r}]", pattern, rule)
+        checks.fail(argument, pattern, rule)
       owner[i] = one.name
     found.append(one._replace(places=places))
   left = [path for i, path in enumerate(paths) if i not in owner]

@@ -127,12 +127,11 @@ class Iterates(tf.Module):
     return [self.count, self._peak, self._total, *self._steps]
 
   def begin(self):
-    """Has all begin anew at the weights; in graph, cross-replica."""
+    """Has z begin anew at the weights, as x does; in graph, cross-replica."""
     for variable in (self.count, self._peak, self._total):
       variable.assign(tf.zeros_like(variable))
-    for weight, step, mean in self._all():
+    for weight, step, _ in self._all():
       step.assign(weight)
-      mean.assign(weight)
 
   @contextlib.contextmanager
   def stepping(self, strategy, optimizer, moves):
