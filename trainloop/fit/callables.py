@@ -31,7 +31,8 @@ class Callables:
     self._on_window, self._on_epoch = on_window, on_epoch
     self._callbacks = callbacks
     self._turns = self._error = self._plan = None
-    self._losses = []  # of the updates of the present epoch, as far as applied
+    # Sum and number of the losses of the present epoch's applied updates.
+    self._loss_sum, self._applied = 0.0, 0
 
   @property
   def at_windows(self):
@@ -75,7 +76,8 @@ class Callables:
   def window_begins(self, done):
     """Before a window that follows `done` updates of the run."""
     _, index = self._plan.position(done)
-    self._losses = self._losses if index else []
+    if not index:
+      self._loss_sum, self._applied = 0.0, 0
     self._try(lambda: self._callbacks.window_begins(index), True)
 
   def window(self, epoch, done, rows, layout):
@@ -98,8 +100,10 @@ class Callables:
   def _tell_callbacks(self, done, rows, last):
     """on_train_batch_end with the mean loss of the epoch so far."""
     _, index = self._plan.position(done - 1)
-    self._losses += rows[rows[:, row_lib.SKIPPED] == 0, row_lib.LOSS].tolist()
-    mean = sum(self._losses) / max(1, len(self._losses))
+    losses = rows[rows[:, row_lib.SKIPPED] == 0, row_lib.LOSS].tolist()
+    self._loss_sum = sum(losses, self._loss_sum)
+    self._applied += len(losses)
+    mean = self._loss_sum / max(1, self._applied)
     moved = {name: last[name] for name in ("learning_rate", "momentum")}
     logs = {"loss": mean, **moved}
     self._try(lambda: self._callbacks.window(index, logs), True)
