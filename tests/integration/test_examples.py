@@ -169,10 +169,11 @@ def test_help_needs_no_tensorflow_and_the_example_is_short(name, tmp_path):
   assert "python scripts/examples/" in ast.get_docstring(ast.parse(text))
 
 
-def test_a_file_that_is_not_there_is_one_line(tmp_path):
+def refusal(name, flag, folder):
+  """The one line by which an example refuses a flag."""
   ended = subprocess.run(
-    [sys.executable, str(FOLDER / "tfrecord.py"), "--data_path=none.tfrecord"],
-    cwd=tmp_path,
+    [sys.executable, str(FOLDER / f"{name}.py"), flag],
+    cwd=folder,
     capture_output=True,
     text=True,
     timeout=60,
@@ -180,20 +181,16 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path):
   )
   assert ended.returncode == 2
   (line,) = ended.stderr.splitlines()
+  return line
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path):
+  line = refusal("tfrecord", "--data_path=none.tfrecord", tmp_path)
   assert line == "error: --data_path=none.tfrecord names no file"
 
 
 def test_a_flag_without_effect_is_one_line(tmp_path):
-  ended = subprocess.run(
-    [sys.executable, str(FOLDER / "fine_tune.py"), "--schedule=cosine"],
-    cwd=tmp_path,
-    capture_output=True,
-    text=True,
-    timeout=60,
-    check=False,
-  )
-  assert ended.returncode == 2
-  (line,) = ended.stderr.splitlines()
+  line = refusal("fine_tune", "--schedule=cosine", tmp_path)
   assert line.startswith("error: --schedule has no effect")
 
 
