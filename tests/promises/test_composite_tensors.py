@@ -24,6 +24,9 @@ def test_as_in_keras(name, weights):
   expected = theirs.fit(data, epochs=2, verbose=0, validation_data=data).history
   for key, values in expected.items():
     np.testing.assert_allclose(epochs[key], values, rtol=1e-5, err_msg=key)
+  weights_of = loop.model.get_weights(), theirs.get_weights()
+  for ours, other in zip(*weights_of, strict=True):
+    np.testing.assert_allclose(ours, other, rtol=0, atol=1e-6)
   evaluated = loop.evaluate(data)["loss"]
   np.testing.assert_allclose(evaluated, epochs["val_loss"][-1], rtol=1e-6)
 
